@@ -1,0 +1,196 @@
+"""``Application``: what a program offers, by name. It opens no sockets; ``letterhead.App`` adds those.
+
+Handlers stay the functions that they were: a decorator only enters them here.
+"""
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Literal, TypeVar, overload
+
+from letterhead.app.arguments import Parameters
+from letterhead.app.context import Context
+from letterhead.content.registry import encode_content
+from letterhead.errors import BadContent, UsageError
+from letterhead.exchange.fields import HOP
+from letterhead.exchange.replies import Reply, check
+from letterhead.limits import Limits
+from letterhead.message import Message
+from letterhead.wire.header import JSON_TYPES
+
+log = logging.getLogger("letterhead")
+
+Run = Literal["loop", "inline", "thread", "process"]
+Proceed = Callable[[], Awaitable[Any]]
+Around = Callable[[Context, Proceed], Awaitable[Any]]
+F = TypeVar("F", bound=Callable[..., Any])
+
+BINARY_TYPE = "binary/custom-server-binary-type"
+"""What a server without a binary handler of its own answers (protocol section 2)."""
+
+
+_NOT_IN_REPLIES = HOP | {"status", "more", "timing"}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One name and what answers it."""
+
+    name: str
+    function: Callable[..., Any]
+    run: Run
+    parameters: Parameters
+    doc: str
+
+
+class Application:
+    """What a program offers.
+
+    Args:
+        name: shown by ``letterhead.describe``.
+        limits: bounds on what clients may cost.
+        threads: handlers that run in threads at once; further ones wait. Those that call other handlers of the same
+            server and wait for them need one thread each.
+        processes: worker processes for ``run="process"``; default: one a processor.
+
+    Attributes:
+        state: a namespace for what start hooks open and handlers use.
+    """
+
+    def __init__(
+        self,
+        name: str = "letterhead",
+        *,
+        limits: Limits | None = None,
+        threads: int = 64,
+        processes: int | None = None,
+    ) -> None:
+        self.name = name
+        self.limits = limits or Limits()
+        self.threads = threads
+        self.processes = processes
+        self.state = SimpleNamespace()
+        self.actions: dict[str, Action] = {}
+        self.classic_forms: dict[str, Callable[[Any], Any]] = {}
+        self.binary_handler: Callable[[Message], Any] = first_ten_bytes
+        self.start_hooks: list[Callable[[], Any]] = []
+        self.stop_hooks: list[Callable[[], Any]] = []
+        self.around_hooks: list[Around] = []
+
+    @overload
+    def action(self, function: F, /) -> F: ...
+    @overload
+    def action(self, /, *, name: str | None = None, run: Run | None = None) -> Callable[[F], F]: ...
+    def action(
+        self, function: F | None = None, /, *, name: str | None = None, run: Run | None = None
+    ) -> F | Callable[[F], F]:
+        """Offer a function under its name. Its type hints are what arguments are converted to and checked by.
+
+        Args:
+            name: the action's name; default: the function's.
+            run: where it runs. An ``async def`` runs on the event loop. A plain function runs in a thread unless told
+                otherwise: ``"inline"`` on the loop, for what takes microseconds; ``"process"`` in a worker process, for
+                what keeps a processor busy (a cancelled or late one is killed without harming others; the function
+                must be importable from its module).
+
+        Raises:
+            UsageError: the name is taken or reserved, a type hint cannot be checked, or ``run`` does not fit.
+        """
+
+        def enter(handler: F) -> F:
+            self._enter(handler, name or handler.__name__, run)
+            return handler
+
+        return enter if function is None else enter(function)
+
+    def _enter(self, handler: Callable[..., Any], name: str, run: Run | None) -> None:
+        if name in self.actions:
+            raise UsageError(f"there is an action {name!r} already")
+        if name.startswith("letterhead."):
+            raise UsageError(f"the name {name!r} is reserved: names that begin with 'letterhead.' are the server's")
+        if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+            raise UsageError(f"action {name!r} is a generator: this version sends whole results, return a list")
+        is_async = inspect.iscoroutinefunction(handler)
+        if run not in (None, "inline", "thread", "process", "loop"):
+            raise UsageError(f"action {name!r}: run is 'inline', 'thread' or 'process', not {run!r}")
+        if is_async and run not in (None, "loop"):
+            raise UsageError(f"action {name!r} is async and runs on the event loop: leave out run={run!r}")
+        if not is_async and run == "loop":
+            raise UsageError(f"action {name!r} is a plain function: run='inline' calls it on the event loop")
+        if run == "process" and "<locals>" in handler.__qualname__:
+            raise UsageError(f"action {name!r}: run='process' needs a function that can be imported from its module")
+        where: Run = "loop" if is_async else (run or "thread")
+        self.actions[name] = Action(name, handler, where, Parameters(handler, name), inspect.getdoc(handler) or "")
+
+    def binary(self, function: F) -> F:
+        """Answer requests without an action that are not JSON: ``function(message) -> bytes | Message | value``."""
+        self.binary_handler = function
+        return function
+
+    def classic(self, action: str) -> Callable[[F], F]:
+        """Answer an action differently on classic connections: the function gets the request's ``value`` as it stands.
+
+        For actions whose classic answer has another form than their own, such as the string that ``search`` gives.
+        """
+
+        def enter(function: F) -> F:
+            self.classic_forms[action] = function
+            return function
+
+        return enter
+
+    def on_start(self, function: F) -> F:
+        """Call this (plain or async, without arguments) before the first connection is accepted."""
+        self.start_hooks.append(function)
+        return function
+
+    def on_stop(self, function: F) -> F:
+        """Call this (plain or async, no arguments) after the last handler has ended; last entered, first called."""
+        self.stop_hooks.insert(0, function)
+        return function
+
+    def around(self, function: Around) -> Around:
+        """Wrap every call: ``async def hook(call, proceed): …; return await proceed()``.
+
+        ``call`` is what ``letterhead.current()`` gives. A hook may raise ``Refused`` instead of proceeding, look at the
+        result, or answer by itself. The first one entered is the outermost.
+        """
+        self.around_hooks.append(function)
+        return function
+
+
+def first_ten_bytes(message: Message) -> Message:
+    """The default answer to a binary request: its first ten bytes (protocol section 2)."""
+    answer = b"First 10 bytes of request: " + bytes(message.content[:10])
+    return Message(answer, {"content-type": BINARY_TYPE, "content-encoding": "binary"})
+
+
+def encode_result(value: Any, limits: Limits) -> Reply:
+    """A handler's result as it goes on the wire.
+
+    Raises:
+        TypeError: it has no JSON form, or is larger than a client takes. That is the handler's failing, and no refusal.
+    """
+    if isinstance(value, Message):
+        reply = Reply(
+            value.header.get("content-type", "application/octet-stream"),
+            value.header.get("content-encoding", "binary"),
+            value.content,
+            {name: field for name, field in value.header.items() if name not in _NOT_IN_REPLIES},
+        )
+        try:
+            check(reply, limits)
+        except UsageError as error:
+            raise TypeError(f"the result cannot be sent: {error}") from None
+        return reply
+    try:
+        reply = Reply(*encode_content(value))
+    except BadContent as error:
+        raise TypeError(f"the result cannot be sent: {error}") from None
+    of_json = reply.content_type in JSON_TYPES
+    limit = min(limits.json_bytes, limits.content_bytes) if of_json else limits.content_bytes
+    if len(reply.content) > limit:
+        raise TypeError(f"the result cannot be sent: it has {len(reply.content)} bytes, and the limit is {limit}")
+    return reply

@@ -1,0 +1,133 @@
+"""A handler's parameters: from the content of a request to keyword arguments, checked against the type hints.
+
+The fast way decodes JSON straight into a Struct that mirrors the signature. Where that fails the slow way decides: it
+decodes the JSON by itself and converts argument by argument, so that an error can name the one that does not fit, and
+so that a difference between the two could only ever be one of speed.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from letterhead.content.json import as_utf8, decode_json
+from letterhead.content.registry import decode_content
+from letterhead.errors import InvalidArgument, UsageError, escaped
+from letterhead.exchange.requests import Request
+from letterhead.wire import strict_json
+from letterhead.wire.header import JSON_TYPES
+
+_TAKEN = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class Parameters:
+    """What an action takes.
+
+    Attributes:
+        types: parameter name → type, in order.
+        required: names without a default.
+        returns: the annotated result type, or Any.
+    """
+
+    def __init__(self, function: Callable[..., Any], action: str) -> None:
+        self.action = action
+        self.types: dict[str, Any] = {}
+        self.required: list[str] = []
+        try:
+            hints = typing.get_type_hints(function, include_extras=True)
+        except NameError as error:
+            raise UsageError(f"action {action!r}: a type hint cannot be resolved: {error}") from None
+        self.returns: Any = hints.get("return", Any)
+        for name, parameter in inspect.signature(function).parameters.items():
+            if parameter.kind not in _TAKEN:
+                raise UsageError(f"action {action!r}: parameter {name!r} must be an ordinary one that can be named")
+            self.types[name] = _checked(hints.get(name, Any), f"action {action!r}: parameter {name!r}")
+            if parameter.default is inspect.Parameter.empty:
+                self.required.append(name)
+        self._names = tuple(self.types)
+        self._optional = len(self.required) < len(self.types)
+        fields = [
+            (name, kind) if name in self.required else (name, typing.Union[kind, UnsetType], UNSET)  # noqa: UP007  # of any kind of type
+            for name, kind in self.types.items()
+        ]
+        try:
+            struct = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
+            self._decoder = msgspec.json.Decoder(struct)
+        except TypeError as error:
+            raise UsageError(f"action {action!r}: its type hints cannot be checked: {error}") from None
+
+    def bind(self, request: Request, max_depth: int) -> dict[str, Any]:
+        """The keyword arguments for the handler.
+
+        Raises:
+            BadContent: the content is not what its header says.
+            InvalidArgument: an argument is missing, unknown, or does not fit its type; the message names it.
+        """
+        if not request.named:
+            value = request.value
+            return self._convert({} if value is None else value)
+        shape = request.header.shape
+        if shape.type not in JSON_TYPES:
+            content = decode_content(request.content, shape.type, shape.encoding, shape.byteorder, max_depth)
+            return self._convert_single(content)
+        try:
+            data = as_utf8(request.content, shape.encoding, shape.byteorder)
+            arguments = self._decoder.decode(data)
+            strict_json.check_depth(data, max_depth)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson):
+            value = decode_json(request.content, shape.encoding, shape.byteorder, max_depth)
+            return self._convert(value)
+        if self._optional:
+            found = ((name, getattr(arguments, name)) for name in self._names)
+            return {name: value for name, value in found if value is not UNSET}
+        return {name: getattr(arguments, name) for name in self._names}
+
+    def _convert(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return self._convert_single(value)
+        for name in value:
+            if name not in self.types:
+                takes = ", ".join(self.types) or "no arguments"
+                raise InvalidArgument(
+                    f"{self.action} has no argument '{escaped(name)}'; it takes {takes}", argument=escaped(name)
+                )
+        for name in self.required:
+            if name not in value:
+                raise InvalidArgument(f"{self.action} needs the argument '{name}'", argument=name)
+        return {name: self._fit(name, item) for name, item in value.items()}
+
+    def _convert_single(self, value: Any) -> dict[str, Any]:
+        if not self._names:
+            raise InvalidArgument(f"{self.action} takes no arguments")
+        first = self._names[0]
+        missing = [name for name in self.required if name != first]
+        if missing:
+            raise InvalidArgument(f"{self.action} needs the argument '{missing[0]}', too", argument=missing[0])
+        return {first: self._fit(first, value)}
+
+    def _fit(self, name: str, value: Any) -> Any:
+        try:
+            return msgspec.convert(value, self.types[name], str_keys=True)
+        except msgspec.ValidationError as error:
+            raise InvalidArgument(f"argument '{name}': {error}", argument=name) from None
+        except (RecursionError, OverflowError, ValueError):
+            raise InvalidArgument(f"argument '{name}' does not fit its type", argument=name) from None
+
+
+def _checked(kind: Any, what: str) -> Any:
+    """A type that msgspec can check, or an error at once rather than at the first call."""
+    if kind is object:
+        return Any
+    try:
+        info = msgspec.inspect.type_info(kind)
+    except TypeError as error:
+        raise UsageError(f"{what} cannot be checked: {error}") from None
+    if isinstance(info, msgspec.inspect.CustomType):
+        raise UsageError(
+            f"{what} has the type {kind!r}, which no content becomes: use builtin types, dataclasses, "
+            "msgspec.Struct, enums, datetimes or unions of them"
+        )
+    return kind

@@ -1,0 +1,86 @@
+"""``letterhead.current()``: what a handler can know about the call that it answers."""
+
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any
+
+from letterhead.errors import UsageError
+from letterhead.exchange.fields import HOP
+from letterhead.exchange.requests import Request
+
+_NOT_FOR_HANDLERS = HOP | {"more", "status", "byteorder", "content-length", "content-encoding", "content-type"}
+
+
+class Context:
+    """The call that a handler answers.
+
+    Attributes:
+        action: its name; None for a binary request.
+        caller: the address of the client, such as ``127.0.0.1:50312`` or ``unix``.
+    """
+
+    __slots__ = ("_headers", "_request", "action", "caller", "deadline")
+
+    def __init__(self, action: str | None, caller: str, request: Request) -> None:
+        self.action = action
+        self.caller = caller
+        self.deadline = request.deadline
+        self._request: Request | None = request
+        self._headers: Mapping[str, Any] | None = None
+
+    @property
+    def headers(self) -> Mapping[str, Any]:
+        """The request's header fields that are not the connection's own: the caller's, trace context, ``action``."""
+        if self._headers is None:
+            fields = {} if self._request is None else self._request.header.fields
+            self._headers = MappingProxyType({k: v for k, v in fields.items() if k not in _NOT_FOR_HANDLERS})
+        return self._headers
+
+    @property
+    def content_type(self) -> str:
+        """The content type of the request, lower case, without parameters."""
+        return "" if self._request is None else self._request.header.shape.type
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline; 0.0 once it has passed."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the answer any longer. A handler in a thread should look now and then."""
+        return self._request is not None and self._request.stopped is not None
+
+    @staticmethod
+    def now() -> float:
+        """The clock that deadlines are on, in seconds."""
+        return time.monotonic()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For ``run="process"``: the worker is killed when the call is cancelled, so it need not see that.
+        return _elsewhere, (self.action, self.caller, self.deadline, dict(self.headers))
+
+
+def _elsewhere(action: str | None, caller: str, deadline: float, headers: dict[str, Any]) -> Context:
+    context = Context.__new__(Context)
+    context.action, context.caller, context.deadline = action, caller, deadline
+    context._request = None
+    context._headers = MappingProxyType(headers)
+    return context
+
+
+CURRENT: ContextVar[Context | None] = ContextVar("letterhead.current", default=None)
+
+
+def current() -> Context:
+    """The call that the running handler answers; also in tasks that it started and in threads.
+
+    Raises:
+        UsageError: no handler is running here.
+    """
+    context = CURRENT.get()
+    if context is None:
+        raise UsageError("letterhead.current() is for handlers: no call is being answered here")
+    return context

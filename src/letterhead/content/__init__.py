@@ -1,0 +1,1 @@
+"""Python values ⇄ content bytes, one family of types a file (protocol section 3)."""

@@ -1,0 +1,45 @@
+"""``text/json`` and ``application/json``."""
+
+from typing import Any
+
+from letterhead.content.text import decode_text, encode_text
+from letterhead.errors import BadContent
+from letterhead.wire import strict_json
+
+_UTF_8 = frozenset({"utf-8", "utf8", "binary"})
+
+
+def as_utf8(data: bytes, encoding: str, byteorder: str) -> bytes:
+    """JSON in any listed encoding as UTF-8.
+
+    Raises:
+        BadContent: unknown encoding, or bytes that are not text in it.
+    """
+    return data if encoding in _UTF_8 else decode_text(data, encoding, byteorder).encode()
+
+
+def decode_json(data: bytes, encoding: str, byteorder: str, max_depth: int) -> Any:
+    """The value of JSON content.
+
+    Raises:
+        BadContent: empty, malformed, trailing data, NaN, lone surrogates, or nested deeper than ``max_depth``.
+    """
+    if not data:
+        raise BadContent("JSON content is empty")
+    try:
+        return strict_json.decode(as_utf8(data, encoding, byteorder), max_depth)
+    except strict_json.NotJson as error:
+        raise BadContent(f"not JSON: {error}") from None
+
+
+def encode_json(value: Any, encoding: str = "utf-8", byteorder: str = "little") -> bytes:
+    """JSON content.
+
+    Raises:
+        BadContent: the value has no JSON form (NaN, infinities, lone surrogates, unknown types).
+    """
+    try:
+        data = strict_json.encode(value)
+    except strict_json.NotJson as error:
+        raise BadContent(f"no JSON form: {error}") from None
+    return data if encoding in _UTF_8 else encode_text(data.decode(), encoding, byteorder)

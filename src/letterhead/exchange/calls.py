@@ -1,0 +1,274 @@
+"""One call as both clients make it: what is sent, and what its reply means.
+
+Everything here is decided before a connection is chosen and after its reply came, so it knows neither sockets nor time.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from letterhead.content.json import as_utf8, decode_json
+from letterhead.content.registry import JSON, OCTETS, decode_content, encode_content
+from letterhead.errors import BadContent, ConnectionFailed, LetterheadError, Refused, TooLarge, UsageError, refusal
+from letterhead.exchange.fields import BIG, HOP, Meaning
+from letterhead.limits import Limits
+from letterhead.message import Buffer, Message, as_octets
+from letterhead.wire import strict_json
+from letterhead.wire.header import JSON_TYPES, Header
+from letterhead.wire.writer import NATIVE, head_prefix
+
+PING = "letterhead.ping"
+_CLASSIC_BYTES = len(b'{"action":,"value":}')
+_NOT_IN_MESSAGES = HOP | {"more", "status"}
+
+
+class Call:
+    """One call.
+
+    Attributes:
+        prefix, content: the head's constant part and the content, for a multiplexed connection.
+        action: the action's name as JSON, where the call has a classic form; else None.
+        deadline: milliseconds that the server is given, or None.
+        raw: made by ``send``: header and content are the caller's own, and so is the reading of the reply.
+        id: the exchange's id, once written.
+        wrapped: it was written in classic form, so a JSON reply is ``{"result": R}``.
+        abandoned: nobody waits for it any more.
+        header, body: the reply. ``error``: why there is none.
+        waiter: the client's own; what wakes the caller.
+        home: the client's own; the connection that has it.
+    """
+
+    # Defaults stand on the class: most calls change few of them, and a call is made for every request.
+    raw = False
+    id = 0
+    wrapped = False
+    abandoned = False
+    header: Header | None = None
+    body = b""
+    error: LetterheadError | None = None
+    waiter: Any = None
+    home: Any = None
+
+    def __init__(self, prefix: bytes, content: Buffer, action: bytes | None, deadline: int | None) -> None:
+        self.prefix = prefix
+        self.content = content
+        self.action = action
+        self.deadline = deadline
+
+    @property
+    def first(self) -> bytes:
+        """The content in classic form, for an unknown server's first request; only where ``action`` is set."""
+        value = b"null" if self.content == b"{}" else self.content
+        return b"".join((b'{"action":', self.action or b"null", b',"value":', value, b"}"))
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self.header is not None or self.error is not None
+
+    def fail(self, error: LetterheadError) -> None:
+        """It ended with this error. Each call gets its own copy: a raised exception belongs to one raise."""
+        self.error = refusal(error.code, error.message, error.facts) if isinstance(error, Refused) else _copy(error)
+
+    def result(self, returns: Any = None, limits: Limits | None = None) -> Any:
+        """What the caller gets: the value, converted to the type ``returns`` if given; a ``Message`` for ``send``.
+
+        Raises:
+            LetterheadError: the error that the call ended with.
+            BadContent: the reply is not what its header says, or does not fit ``returns``.
+        """
+        if self.error is not None:
+            self.error.relayed = True
+            raise self.error
+        header = self.header
+        if header is None:
+            raise UsageError("the call has not ended")
+        shape = header.shape
+        if self.raw:
+            return Message(self.body, header.fields)
+        depth = (limits or _LIMITS).content_depth
+        if shape.type not in JSON_TYPES:
+            value = decode_content(self.body, shape.type, shape.encoding, shape.byteorder, depth)
+            return value if returns is None else _convert(value, returns)
+        if self.wrapped:
+            value = decode_json(self.body, shape.encoding, shape.byteorder, depth)
+            if not isinstance(value, dict) or "result" not in value:
+                raise BadContent("the reply has no 'result'")
+            return value["result"] if returns is None else _convert(value["result"], returns)
+        if returns is None:
+            return decode_json(self.body, shape.encoding, shape.byteorder, depth)
+        try:
+            return _decoder(returns).decode(as_utf8(self.body, shape.encoding, shape.byteorder))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise BadContent(f"the result does not fit 'returns': {error}") from None
+
+
+_LIMITS = Limits()
+
+
+def _copy(error: LetterheadError) -> LetterheadError:
+    return type(error)(error.message, **error.facts)
+
+
+def _convert(value: Any, returns: Any) -> Any:
+    try:
+        return msgspec.convert(value, returns)
+    except msgspec.ValidationError as error:
+        raise BadContent(f"the result does not fit 'returns': {error}") from None
+
+
+def _decoder(returns: Any) -> msgspec.json.Decoder[Any]:
+    try:
+        return _cached_decoder(returns)
+    except TypeError:  # some types cannot be hashed, hence not be remembered
+        return msgspec.json.Decoder(returns)
+
+
+@lru_cache(maxsize=256)
+def _cached_decoder(returns: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(returns)
+
+
+@lru_cache(maxsize=512)
+def _prefix(action: str | None, content_type: str, encoding: str, deadline: int | None) -> bytes:
+    fields: dict[str, Any] = {} if action is None else {"action": action}
+    if deadline is not None:
+        fields["deadline"] = deadline
+    return head_prefix(content_type, encoding, fields)
+
+
+def first_prefix(deadline: int | None) -> bytes:
+    """The head's constant part of a request in classic form."""
+    return _prefix(None, JSON, "utf-8", deadline)
+
+
+def milliseconds(timeout: float | None) -> int | None:
+    """A timeout in seconds as the wire's deadline.
+
+    Raises:
+        UsageError: it is negative or not a number.
+    """
+    if timeout is None:
+        return None
+    if not timeout >= 0:
+        raise UsageError(f"a timeout is a number of seconds from 0, not {timeout!r}")
+    return max(1, int(min(timeout * 1000, BIG)))
+
+
+def action_call(action: str, arg: tuple[Any, ...], args: dict[str, Any], timeout: float | None, limits: Limits) -> Call:
+    """The call of an action with one unnamed argument, named ones, or none.
+
+    Raises:
+        UsageError: both unnamed and named arguments, more than one unnamed, a single one that is a JSON object (the
+            protocol takes those by name), or a value that has no JSON form.
+        TooLarge: the arguments are above the limits.
+    """
+    deadline = None if timeout is None else milliseconds(timeout)
+    if not arg:
+        try:
+            content = strict_json.encode(args)
+        except strict_json.NotJson as error:
+            raise UsageError(f"the arguments of {action!r} cannot be sent: {error}") from None
+        _check_size(JSON, len(content), limits)
+        return Call(_prefix(action, JSON, "utf-8", deadline), content, _classic(action, content, limits), deadline)
+    if args or len(arg) > 1:
+        raise UsageError("an action takes one unnamed argument or named ones, not both: name them")
+    try:
+        content_type, encoding, content = encode_content(arg[0])
+    except BadContent as error:
+        raise UsageError(f"the arguments of {action!r} cannot be sent: {error}") from None
+    if content_type == JSON and content.startswith(b"{"):
+        raise UsageError(
+            f"pass the object by name, as in call({action!r}, NAME=…): a lone object means named arguments"
+        )
+    _check_size(content_type, len(content), limits)
+    # In classic form ``null`` would mean no argument at all.
+    classic = _classic(action, content, limits) if content_type == JSON and content != b"null" else None
+    return Call(_prefix(action, content_type, encoding, deadline), content, classic, deadline)
+
+
+def message_call(message: Message, timeout: float | None, limits: Limits) -> Call:
+    """The call that sends a message as it is.
+
+    Raises:
+        UsageError: its header cannot be sent or names a field that is the connection's own.
+        TooLarge: its content is above the limits.
+    """
+    mine = sorted(_NOT_IN_MESSAGES.intersection(message.header))
+    if mine:
+        raise UsageError(f"the header field {mine[0]!r} is the connection's own", field=mine[0])
+    deadline = milliseconds(timeout)
+    fields = dict(message.header)
+    if deadline is not None:
+        fields.setdefault("deadline", deadline)
+    for name in ("byteorder", "content-type", "content-encoding"):
+        if not isinstance(fields.get(name, ""), str):
+            raise UsageError(f"the header field {name!r} is a string", field=name)
+    content = as_octets(message.content)
+    _check_size(message.type, len(content), limits)
+    prefix = head_prefix(
+        fields.get("content-type", OCTETS),
+        fields.get("content-encoding", "binary"),
+        fields,
+        fields.get("byteorder", NATIVE),
+    )
+    call = Call(prefix, content, None, deadline)
+    call.raw = True
+    call.wrapped = "action" not in fields
+    return call
+
+
+def ping_call() -> Call:
+    """The call that finds out what an unknown server is, where the caller's own cannot."""
+    call = action_call(PING, (), {}, None, _LIMITS)
+    call.abandoned = True
+    return call
+
+
+@lru_cache(maxsize=512)
+def _quoted(action: str) -> bytes:
+    try:
+        return strict_json.encode(action)
+    except strict_json.NotJson as error:
+        raise UsageError(f"an action's name is text: {error}") from None
+
+
+def _classic(action: str, content: bytes, limits: Limits) -> bytes | None:
+    """The action's name as JSON, or None where the arguments in classic form would be above the limits."""
+    quoted = _quoted(action)
+    fits = len(content) + len(quoted) + _CLASSIC_BYTES <= min(limits.json_bytes, limits.content_bytes)
+    return quoted if fits else None
+
+
+def _check_size(content_type: str, size: int, limits: Limits) -> None:
+    if size > limits.content_bytes or (content_type in JSON_TYPES and size > limits.json_bytes):
+        raise _too_large(content_type, size, limits)
+
+
+def _too_large(content_type: str, size: int, limits: Limits) -> TooLarge:
+    limit = min(limits.json_bytes, limits.content_bytes) if content_type in JSON_TYPES else limits.content_bytes
+    return TooLarge(f"content of {size} bytes; the limit is {limit}", size=size, limit=limit)
+
+
+def reply_error(header: Header, content: bytes, meaning: Meaning, limits: Limits) -> Refused:
+    """The refusal that an error reply tells; whatever it contains, a refusal comes out."""
+    code = meaning.status or "internal"
+    shape = header.shape
+    try:
+        told = decode_json(content, shape.encoding, shape.byteorder, limits.content_depth)
+    except BadContent:
+        told = None
+    facts = told.get("error") if isinstance(told, dict) else None
+    if not isinstance(facts, dict):
+        facts = {}
+    message = facts.get("message")
+    return refusal(code, message if isinstance(message, str) else f"the server answered {code!r}", facts)
+
+
+def classic_cannot(address: str) -> ConnectionFailed:
+    """Why a call that only a multiplexing server can take failed."""
+    return ConnectionFailed(
+        f"the server at {address} is a classic one: it takes JSON arguments only; send a Message instead",
+        address=address,
+    )

@@ -1,0 +1,117 @@
+"""The frames that a server sends, as bytes: results, errors, the hello (protocol sections 2, 4 and 5)."""
+
+from functools import lru_cache
+from typing import Any
+
+from letterhead.errors import Refused, UsageError
+from letterhead.limits import Limits
+from letterhead.message import Buffer
+from letterhead.wire import strict_json
+from letterhead.wire.header import JSON_TYPES, Shape
+from letterhead.wire.writer import NATIVE, head, head_prefix
+
+JSON = "text/json"
+OCTETS = "application/octet-stream"
+
+
+class Reply:
+    """A result as it goes on the wire: content type, encoding, content, and further header fields (or None)."""
+
+    __slots__ = ("content", "content_type", "encoding", "fields")
+
+    def __init__(self, content_type: str, encoding: str, content: Buffer, fields: dict[str, Any] | None = None) -> None:
+        self.content_type = content_type
+        self.encoding = encoding
+        self.content = content
+        self.fields = fields
+
+    def with_fields(self, fields: dict[str, Any]) -> "Reply":
+        """The same reply with further header fields."""
+        return Reply(self.content_type, self.encoding, self.content, {**(self.fields or {}), **fields})
+
+
+def check(reply: Reply, limits: Limits) -> None:
+    """Refuse a reply of an application's own making whose header cannot be sent, or would not be accepted.
+
+    Raises:
+        UsageError: so it is; the sentence names the field.
+    """
+    fields = reply.fields or {}
+    byteorder = fields.get("byteorder", NATIVE)
+    head_prefix(reply.content_type, reply.encoding, fields, byteorder)
+    required = {"byteorder": byteorder, "content-type": reply.content_type, "content-encoding": reply.encoding}
+    length = len(reply.content)
+    fault = Shape({**fields, **required, "content-length": length, "id": 1}, length, limits).fault
+    if fault is not None:
+        raise UsageError(fault.message, **fault.facts)
+
+
+@lru_cache(maxsize=256)
+def _plain_prefix(content_type: str, encoding: str) -> bytes:
+    return head_prefix(content_type, encoding)
+
+
+@lru_cache(maxsize=256)
+def _error_prefix(status: str | None) -> bytes:
+    return head_prefix(JSON, "utf-8", None if status is None else {"status": status})
+
+
+@lru_cache(maxsize=16)
+def _hello_prefix(max_open: int, credit: int) -> bytes:
+    return head_prefix(OCTETS, "binary", {"max-open": max_open, "credit": credit})
+
+
+def hello(id: int, max_open: int, credit: int) -> bytes:
+    """The first frame of a multiplexed connection."""
+    return head(_hello_prefix(max_open, credit), 0, id)
+
+
+def result(reply: Reply, id: int | None, wrapped: bool, most: int) -> list[Buffer]:
+    """The frame of a result, in pieces.
+
+    Args:
+        reply: the result.
+        id: the exchange's id; None on a classic connection.
+        wrapped: the request was of classic form: JSON is sent as ``{"result": …}``. What is not JSON goes as it is.
+        most: bytes of JSON that the other side takes.
+
+    Raises:
+        UsageError: a header field cannot be sent, or the JSON is too large once it is wrapped.
+    """
+    content = reply.content
+    if wrapped and reply.content_type in JSON_TYPES:
+        content = b"".join((b'{"result":', content, b"}"))
+        if len(content) > most:
+            raise UsageError(f"a result of {len(content)} bytes; the limit is {most}", limit=most)
+    if reply.fields:
+        byteorder = reply.fields.get("byteorder", NATIVE)
+        prefix = head_prefix(reply.content_type, reply.encoding, reply.fields, byteorder)
+    else:
+        prefix = _plain_prefix(reply.content_type, reply.encoding)
+    first = head(prefix, len(content), id)
+    return [first, content] if len(content) else [first]
+
+
+def error(refused: Refused, id: int | None, classic: bool, wrapped: bool, most: int) -> bytes:
+    """The frame that tells a refusal.
+
+    Args:
+        refused: what to tell. Facts that have no JSON form, or do not fit into ``most`` bytes, are left out.
+        id: the exchange's id; None for a connection error or on a classic connection.
+        classic: on a classic connection the header has no ``status``.
+        wrapped: the request was, or may have been, of classic form: the content has ``result``, too.
+        most: bytes of content that the other side takes.
+    """
+    message = refused.message
+    told: dict[str, Any] = {"code": refused.code, "message": message}
+    shown: dict[str, Any] = {"result": f"Error: {message}"} if wrapped else {}
+    try:
+        content = strict_json.encode(
+            {**shown, "error": {**told, **refused.facts}} if classic else {"error": {**told, **refused.facts}, **shown}
+        )
+    except strict_json.NotJson:
+        content = b""
+    if not content or len(content) > most:
+        told["message"] = message = message.encode("utf-8", "replace").decode()[:1000]
+        content = strict_json.encode({"error": told, **({"result": f"Error: {message}"} if wrapped else {})})
+    return head(_error_prefix(None if classic else refused.code), len(content), id) + content

@@ -1,0 +1,405 @@
+"""The server's side of one connection, without I/O.
+
+Three verbs: give it what arrived (``receive``, ``filled``, ``end_of_stream``, ``tick``), take its ``events`` and its
+``out`` (what to send), and ``finish`` each request once. Every call that takes ``now`` takes seconds of one monotonic
+clock.
+
+* The first frame decides whether the connection is classic or multiplexed.
+* A request is open from its header on; its content is received only if the header passed.
+* Each ``Request`` event must be finished exactly once, whatever became of the exchange meanwhile: a request that was
+  cancelled, timed out or lost its connection keeps its slot until then, since its handler may still be running.
+* ``Stop`` says that nobody waits any longer: whoever runs the request should end it.
+* ``ending`` becomes true when the connection is to be closed once ``out`` is sent.
+
+Streams are not here yet: a request that announces items (``more: true``) is handed on with ``streams`` set.
+"""
+
+from letterhead.errors import (
+    BadContent,
+    BadFrame,
+    BadHeader,
+    Cancelled,
+    Internal,
+    Refused,
+    TooLarge,
+    UsageError,
+)  # fmt: skip
+from letterhead.exchange import replies
+from letterhead.exchange.admission import Admission
+from letterhead.exchange.budget import Budget
+from letterhead.exchange.counters import Counters
+from letterhead.exchange.fields import CONTROL, Meaning, from_classic_client, from_client
+from letterhead.exchange.replies import Reply
+from letterhead.exchange.requests import Ended, Event, Request, Stop
+from letterhead.exchange.states import AT_SERVER, Move, Standing, move
+from letterhead.exchange.timeouts import Patience, Wait
+from letterhead.limits import Limits
+from letterhead.message import Buffer
+from letterhead.wire.header import Header, Headers
+from letterhead.wire.reader import Reader
+
+
+class Responder:
+    """The conversation of one connection, at the server.
+
+    Attributes:
+        events: what happened; the shell takes them after each call and empties the list.
+        out: bytes to send, in order; the shell takes them and empties the list.
+        ending: nothing more is read; close once ``out`` is sent.
+        classic: whether the connection is classic; None before the first frame.
+        patience: how long the peer may take; the shell tells it when it does not read (``pause``, ``resume``).
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        now: float,
+        headers: Headers | None = None,
+        budget: Budget | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        self.limits = limits
+        self.events: list[Event] = []
+        self.out: list[Buffer] = []
+        self.ending = False
+        self.classic: bool | None = None
+        self.counters = counters or Counters()
+        self._budget = budget or Budget(limits.buffered_bytes)
+        self._admission = Admission(limits, self._budget, now)
+        self._reader = Reader(limits, headers)
+        self.patience = Patience(limits, now)
+        self._open: dict[int, Request] = {}
+        self._running_on = 0  # ended on the wire, their handlers not yet finished
+        self._incoming: Request | None = None  # its header was read, its content not yet
+        self._arrived = 0  # bytes of its content that are counted in the budget
+        self._highest = 0
+        self._soonest = float("inf")  # no open request's deadline is earlier
+        self._ended_by_peer = False
+
+    # -- what arrives ----------------------------------------------------------------------------------------------
+
+    @property
+    def reads(self) -> bool:
+        """Whether more bytes are wanted: not while a classic request runs and more are here already."""
+        return not (self._classic_busy() and self._reader.midway)
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Bytes arrived."""
+        if self.ending:
+            return
+        self.patience.received(len(data), now)
+        self._reader.feed(data)
+        self._pump(now)
+
+    def buffer(self) -> memoryview | None:
+        """Where the next bytes belong, if large content is under way (then call ``filled``), else None."""
+        return None if self.ending else self._reader.buffer()
+
+    def filled(self, count: int, now: float) -> None:
+        """So many bytes were received into ``buffer()``."""
+        self.patience.received(count, now)
+        self._reader.filled(count)
+        self._pump(now)
+
+    def end_of_stream(self, now: float) -> None:
+        """The client sends no more. On a multiplexed connection that cancels what is open."""
+        self._ended_by_peer = True
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:  # cut off: dropped without a reply
+            self._release_arrived()
+            self._end_on_wire(incoming)
+            self._done_with(incoming)
+        if not self.classic:
+            for request in self._open.values():
+                self._stop(request, Cancelled("the client closed its side of the connection"))
+        self._settle(now)
+
+    def lost(self) -> None:
+        """The connection is gone: nothing can be sent any more."""
+        self.ending = True
+        self.out.clear()
+        self._abandon(Cancelled("the connection was lost"))
+
+    def drain(self, now: float) -> None:
+        """Answer what was accepted, refuse what comes, then end."""
+        self._admission.draining = True
+        self._settle(now)
+
+    def tick(self, now: float) -> None:
+        """The time has come that ``next_tick`` named (or any other)."""
+        if self.ending:
+            return
+        if now >= self._soonest:
+            for request in [r for r in self._open.values() if now >= r.deadline]:
+                late = request.out_of_time()
+                if request is self._incoming:
+                    self._forget_incoming()
+                    self._refuse(request, late)
+                else:
+                    self._finish_on_wire(request, late)
+                    self._stop(request, late)
+            self._soonest = min((r.deadline for r in self._open.values()), default=float("inf"))
+            self._pump(now)
+        over = self.patience.ends_at()
+        if over is not None and now >= over and not self.ending:
+            complaint = self.patience.complaint()
+            if complaint is not None:
+                self.fail(complaint)
+            self.ending = True  # without a frame where it idled or never said anything
+
+    def next_tick(self) -> float | None:
+        """When ``tick`` is due if nothing happens before, or None."""
+        if self.ending:
+            return None
+        over = self.patience.ends_at()
+        if not self._open:
+            return over
+        return self._soonest if over is None else min(over, self._soonest)
+
+    # -- what is answered ------------------------------------------------------------------------------------------
+
+    def finish(self, request: Request, outcome: Reply | Refused, now: float) -> None:
+        """The request's handler has ended, or will never begin. Once for each ``Request`` event."""
+        if not request.ended:
+            if request.stopped is not None:
+                outcome = request.stopped
+            elif request.meaning.timing and isinstance(outcome, Reply):
+                outcome = outcome.with_fields({"timing": request.timing(now)})
+            self._finish_on_wire(request, outcome)
+        self._done_with(request)
+        if self.classic or self._admission.draining or self._ended_by_peer:
+            self._pump(now)
+        elif not self._open and self.patience.wait is Wait.NOTHING:
+            self.patience.waits_for(Wait.NEXT, now)
+
+    def _finish_on_wire(self, request: Request, outcome: Reply | Refused) -> None:
+        """The exchange's last frame."""
+        self._end_on_wire(request)
+        wrapped = not request.named
+        if isinstance(outcome, Refused):
+            self._send_error(outcome, request.id, wrapped)
+            return
+        try:
+            self.out.extend(replies.result(outcome, request.id, wrapped, self.limits.json_bytes))
+        except UsageError as error:
+            self._send_error(Internal(f"the answer cannot be sent: {error}"), request.id, wrapped)
+        else:
+            self.counters.served += 1
+
+    def _refuse(self, request: Request, why: Refused) -> None:
+        """End a request that was never handed out."""
+        self._finish_on_wire(request, why)
+        self._done_with(request)
+
+    def _end_on_wire(self, request: Request) -> None:
+        request.ended = True
+        del self._open[request.id or 0]
+        self._running_on += 1
+
+    def _done_with(self, request: Request) -> None:
+        """Its handler is no longer running: the slot and the memory are free."""
+        self._running_on -= 1
+        self._budget.used -= request.held
+        request.held = 0
+        self.counters.open_now -= 1
+
+    def _send_error(self, refused: Refused, id: int | None, wrapped: bool) -> None:
+        self.counters.failure(refused.code)
+        self.out.append(
+            replies.error(
+                refused, id, self.classic is True, wrapped or self.classic is not False, self.limits.json_bytes
+            )
+        )
+
+    # -- one frame after the other ---------------------------------------------------------------------------------
+
+    def _classic_busy(self) -> bool:
+        """A classic connection's request is whole and not answered yet: the next one waits."""
+        return self.classic is True and bool(self._open) and self._incoming is None
+
+    def _pump(self, now: float) -> None:
+        reader = self._reader
+        progressed = False
+        while not self.ending and not self._classic_busy():
+            request = self._incoming
+            if request is None:
+                try:
+                    header = reader.read_header()
+                except BadFrame as error:
+                    self.fail(error)
+                    return
+                if header is None:
+                    break
+                progressed = True
+                request = self._incoming = self._begin(header, now)
+                if request is None:
+                    reader.skip_content()
+                    continue
+                self._arrived = 0
+            content = reader.read_content()
+            if content is None:
+                if self._hold(reader.arrived):
+                    break
+                self._forget_incoming()
+                self._refuse(request, self._admission.too_much())
+                continue
+            progressed = True
+            self._incoming = None
+            self._complete(request, content)
+        self._settle(now, progressed)
+
+    def _settle(self, now: float, progressed: bool = False) -> None:
+        """Nothing more can be read at the moment: what do we wait for?"""
+        if self.ending:
+            return
+        if (self._ended_by_peer or self._admission.draining) and not self._open:
+            self.ending = True
+            self._abandon(Cancelled("the connection is closing"))
+            return
+        reader = self._reader
+        if self._ended_by_peer:
+            wait = Wait.NOTHING
+        elif reader.header is not None or reader.skipping:
+            wait = Wait.CONTENT
+        elif self._classic_busy():
+            wait = Wait.NOTHING
+        elif reader.midway:
+            wait = Wait.HEADER
+        elif self._open:
+            wait = Wait.NOTHING
+        elif self.patience.wait is Wait.FIRST_BYTE:
+            return
+        else:
+            wait = Wait.NEXT
+        # The same kind of wait goes on, unless it is another frame's.
+        if progressed or wait is not self.patience.wait:
+            self.patience.waits_for(wait, now)
+
+    def _begin(self, header: Header, now: float) -> Request | None:
+        """A header was read: open the exchange, or say what is wrong; None where the content is not wanted."""
+        if self.classic is None:
+            self.classic = header.id is None
+            if header.id:
+                self.out.append(replies.hello(header.id, self.limits.max_open, self.limits.initial_credit))
+        if self.classic:
+            meaning = from_classic_client(header.shape)
+            return self._open_request(None, header, meaning, now)
+        shape, id = header.shape, header.id
+        if not id:
+            self.fail(BadHeader("a request here carries an 'id' from 1 to 2^53-1", field="id"))
+            return None
+        meaning = shape.meaning
+        if meaning is None:
+            meaning = shape.meaning = from_client(shape)
+        if id > self._highest:
+            standing = Standing.NEW
+        elif id in self._open:
+            standing = Standing.UPLOADING if self._open[id].streams else Standing.OPEN
+        else:
+            standing = Standing.PAST
+        try:
+            if meaning.fault is not None and meaning.fatal:
+                raise meaning.fault
+            todo = move(AT_SERVER, standing, meaning.kind)
+        except BadHeader as error:
+            self.fail(BadHeader(error.message, **error.facts))
+            return None
+        if todo is Move.OPEN:
+            first = self._highest == 0
+            self._highest = id
+            if not first and "authorization" in shape.fields:
+                self.fail(BadHeader("'authorization' stands in the first request only", field="authorization"))
+                return None
+            return self._open_request(id, header, meaning, now)
+        self._other_move(todo, id, header, meaning, now)
+        return None
+
+    def _other_move(self, todo: Move, id: int, header: Header, meaning: Meaning, now: float) -> None:
+        gone_too_far = self._admission.control(now) if meaning.kind in CONTROL else None
+        if todo in (Move.DROP, Move.PART):  # nothing takes items yet: they cross the refusal of their stream
+            gone_too_far = self._admission.late(header)
+        if gone_too_far is not None:
+            self.fail(gone_too_far)
+        elif todo is Move.CANCEL:
+            self._stop(self._open[id], Cancelled("cancelled by the client"))
+
+    def _open_request(self, id: int | None, header: Header, meaning: Meaning, now: float) -> Request | None:
+        refused = self._admission.why_not(header, meaning, len(self._open) + self._running_on, id is None)
+        if refused is not None:
+            self._send_error(refused, id, meaning.action is None)
+            if isinstance(refused, TooLarge) and header.shape.length >= self.limits.skip_bytes:
+                self._end(refused)
+            return None
+        limits = self.limits
+        wanted = limits.deadline_seconds if meaning.deadline is None else meaning.deadline
+        deadline = now + min(wanted, limits.deadline_max_seconds)
+        if deadline < self._soonest:
+            self._soonest = deadline
+        request = Request(id, header, meaning, now, deadline)
+        self._open[id or 0] = request
+        self.counters.open_now += 1
+        return request
+
+    def _hold(self, count: int) -> bool:
+        """So many bytes of the content under way are here; whether the server may hold as many."""
+        budget = self._budget
+        budget.used += count - self._arrived
+        self._arrived = count
+        return budget.used <= budget.limit
+
+    def _complete(self, request: Request, content: bytes) -> None:
+        """The request is whole."""
+        request.content = content
+        self._hold(len(content))
+        request.held = self._arrived
+        self._arrived = 0
+        if self._budget.used > self._budget.limit:
+            self._refuse(request, self._admission.too_much())
+            return
+        if request.named:
+            self.events.append(request)
+            return
+        try:
+            request.read_classic_form(self.limits.content_depth)
+        except BadContent as error:
+            self._refuse(request, error)
+        else:
+            self.events.append(request)
+
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def _forget_incoming(self) -> None:
+        """Receive no more of the request whose content is under way."""
+        self._incoming = None
+        self._reader.skip_content()
+        self._release_arrived()
+
+    def _release_arrived(self) -> None:
+        self._budget.used -= self._arrived
+        self._arrived = 0
+
+    def _stop(self, request: Request, why: Refused) -> None:
+        if request.stopped is None:
+            request.stopped = why
+            self.events.append(Stop(request))
+
+    def fail(self, error: Refused) -> None:
+        """A connection error: tell it, and end."""
+        self._send_error(error, None, self.classic is not False)
+        self._end(error)
+
+    def _end(self, error: Refused) -> None:
+        self.ending = True
+        self.events.append(Ended(error))
+        self._abandon(Cancelled("the connection was closed after an error"))
+
+    def _abandon(self, why: Refused) -> None:
+        """Nothing that is open can be answered any more."""
+        incoming, self._incoming = self._incoming, None
+        self._release_arrived()
+        for request in list(self._open.values()):
+            self._end_on_wire(request)
+            if request is incoming:
+                self._done_with(request)
+            else:
+                self._stop(request, why)

@@ -1,0 +1,1 @@
+"""Sockets and event loops: thin shells around the floors below."""

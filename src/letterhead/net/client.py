@@ -1,0 +1,242 @@
+"""``Client``: the blocking client, for any number of threads.
+
+One lock guards all state. Here it is decided on which connection a call goes; ``link.py`` says who reads and writes
+there. A classic server gets a connection for each call.
+
+Nothing here imports asyncio: a program that only calls should start fast.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from letterhead.app.context import CURRENT
+from letterhead.errors import ConnectionFailed, ConnectionLost, DeadlineExceeded, UsageError
+from letterhead.exchange.calls import Call, action_call, message_call
+from letterhead.exchange.requester import Elsewhere, Phase, Requester
+from letterhead.limits import Limits
+from letterhead.message import Message
+from letterhead.net import address as addresses
+from letterhead.net.link import Link
+from letterhead.net.wire import Wire, connect
+from letterhead.wire.header import Headers
+
+T = TypeVar("T")
+Connector = Callable[[float | None], Wire]
+
+
+class Client:
+    """Calls actions of a Letterhead server, or of a classic one. Connects at the first call; any thread may call.
+
+    Args:
+        address: ``HOST:PORT``, ``[::1]:PORT`` or ``unix:PATH``.
+        timeout: seconds for each call that names none; None leaves it to the server's own deadline (30 s by default).
+        limits: bounds on what the server may send, and on what is sent.
+        connector: instead of an address's own way to connect: ``connector(timeout) -> Wire``.
+
+    Raises:
+        UsageError: the address is not written as one.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float | None = None,
+        limits: Limits | None = None,
+        connector: Connector | None = None,
+    ) -> None:
+        self._address = addresses.parse(address)
+        self._timeout = timeout
+        self._limits = limits or Limits()
+        self._connector = connector or (lambda seconds: connect(self._address, seconds, self._limits))
+        self._headers = Headers(self._limits)
+        self._lock = threading.Lock()
+        self._dialled = threading.Condition(self._lock)
+        self._dialling: list[Call] | None = None  # calls that wait for the connection being made
+        self._link: Link | None = None
+        self._links: set[Link] = set()
+        self._classic = False  # the server was classic when last seen
+        self._closed = False
+
+    # -- what users call -------------------------------------------------------------------------------------------
+
+    @overload
+    def call(self, action: str, /, *arg: Any, timeout: float | None = None, returns: type[T], **args: Any) -> T: ...
+    @overload
+    def call(self, action: str, /, *arg: Any, timeout: float | None = None, **args: Any) -> Any: ...
+    def call(self, action: str, /, *arg: Any, timeout: float | None = None, returns: Any = None, **args: Any) -> Any:
+        """Call an action and return its result.
+
+        Args:
+            action: its name.
+            arg: one unnamed argument: JSON that is no object, or bytes.
+            timeout: seconds until ``DeadlineExceeded``; the server gets the same deadline.
+            returns: the type that the result is converted to and checked by, such as a dataclass or ``list[int]``.
+            args: named arguments.
+
+        Raises:
+            Refused: the server refused the request; a subclass says why (``InvalidArgument``, ``UnknownAction``, …).
+            DeadlineExceeded: no answer in time.
+            ConnectionFailed: no connection, or it ended during the call; a subclass says how.
+            BadContent: the result does not fit ``returns``.
+            UsageError: arguments that cannot be sent, the client is closed, or the call would block the event loop of
+                the very server that runs this handler.
+        """
+        timeout = self._timeout if timeout is None else timeout
+        call = action_call(action, arg, args, timeout, self._limits)
+        self._perform(call, timeout)
+        return call.result(returns, self._limits)
+
+    def send(self, message: Message, *, timeout: float | None = None) -> Message:
+        """Send a message with a header and content of your own, and return the reply as it is.
+
+        With an ``action`` field in its header it calls that action; without, it is a request in classic form.
+
+        Raises:
+            As ``call``.
+        """
+        timeout = self._timeout if timeout is None else timeout
+        call = message_call(message, timeout, self._limits)
+        self._perform(call, timeout)
+        reply: Message = call.result(None, self._limits)
+        return reply
+
+    def close(self) -> None:
+        """Close the connection. Calls that are open in other threads fail with ``ConnectionLost``."""
+        with self._lock:
+            self._closed = True
+            links = list(self._links)
+            helpers = [link.helper for link in links if link.helper is not None]
+            for link in links:
+                link.end(self._gone())
+        for helper in helpers:
+            if helper is not threading.current_thread():
+                helper.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- one call --------------------------------------------------------------------------------------------------
+
+    def _perform(self, call: Call, timeout: float | None) -> None:
+        if CURRENT.get() is not None and _on_an_event_loop():
+            raise UsageError(
+                "a blocking call in a handler on the event loop would wait for itself: use AsyncClient there, "
+                "or make the handler a plain function, which runs in a thread"
+            )
+        until = None if timeout is None else time.monotonic() + timeout
+        with self._lock:
+            try:
+                while call.header is None and call.error is None:
+                    link: Link | None = call.home
+                    if link is None:
+                        self._place(call, until)
+                        continue
+                    link.wait(call, until)
+                    if until is not None and not call.done and time.monotonic() >= until:
+                        self._withdraw(call)
+                        call.fail(DeadlineExceeded(f"no answer within {timeout:g} s", seconds=timeout))
+            except BaseException:  # Ctrl-C, or an exception thrown into this thread: nobody waits for the reply
+                self._withdraw(call)
+                raise
+
+    def _withdraw(self, call: Call) -> None:
+        call.abandoned = True
+        link: Link | None = call.home
+        if link is not None:
+            link.withdraw(call)
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def _place(self, call: Call, until: float | None) -> None:
+        """Find or make a connection for a call (the lock is held; it is free while a connection is made)."""
+        if self._closed:
+            raise UsageError("this client is closed")
+        link = self._link
+        if link is not None and not self._classic and link.takes_calls():
+            link.submit(call)
+        elif self._classic:
+            self._dial([call], until)
+        elif self._dialling is None:
+            self._dialling = [call]
+            self._dial(self._dialling, until)
+        else:
+            self._dialling.append(call)
+            self._dialled.wait(None if until is None else max(0.0, until - time.monotonic()))
+            if self._dialling is not None and call in self._dialling:
+                self._dialling.remove(call)
+
+    def _dial(self, calls: list[Call], until: float | None) -> None:
+        """Make a connection; where there is none, the calls that wait for it fail."""
+        wire: Wire | None = None
+        failure: ConnectionFailed | None = None
+        self._lock.release()
+        try:
+            wire = self._connector(None if until is None else max(0.001, until - time.monotonic()))
+        except ConnectionFailed as error:
+            failure = error
+        except OSError as error:
+            failure = addresses.connect_failed(self._address, error, self._limits.connect_seconds)
+        finally:
+            self._lock.acquire()
+            if calls is self._dialling:
+                self._dialling = None
+                self._dialled.notify_all()
+        if wire is None:
+            for call in calls:
+                if not call.done and failure is not None:
+                    call.fail(failure)
+            return
+        if self._closed:
+            wire.close()
+            return
+        requester = Requester(self._limits, str(self._address), self._headers, self._classic)
+        link = Link(self._lock, wire, requester, self)
+        self._links.add(link)
+        if not self._classic:
+            self._link = link
+        link.submit(calls[0])
+
+    def _gone(self) -> ConnectionLost:
+        return ConnectionLost("the client was closed", address=str(self._address))
+
+    # -- what links report (the lock is held) ------------------------------------------------------------------------
+
+    def handed_back(self, back: Elsewhere) -> None:
+        """Calls that were not written on a connection that has ended; each thread places its own again."""
+        self._classic = self._classic or back.classic
+
+    def multiplexes(self, link: Link) -> None:
+        """A server was found to multiplex: its connection is for all calls."""
+        self._classic = False
+        if self._link is None:
+            self._link = link
+
+    def parted(self, link: Link) -> None:
+        """A connection has ended."""
+        if self._link is link:
+            self._link = None
+        if link.requester.phase is Phase.CLASSIC:
+            self._classic = True
+
+    def closed(self, link: Link) -> None:
+        """Its wire is closed."""
+        self._links.discard(link)
+
+    def keeps(self, link: Link) -> bool:
+        """Whether an idle connection is kept for further calls."""
+        return link is self._link
+
+
+def _on_an_event_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None

@@ -1,0 +1,227 @@
+"""The server: listening sockets, an accept loop of its own, an orderly end.
+
+Accepting is not left to the event loop: on a full descriptor table asyncio logs and tries again without end, and
+uvloop says nothing at all. Here accepting rests for a moment, is said once, and goes on.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from letterhead.app.app import Application
+from letterhead.app.runner import run_hooks
+from letterhead.errors import TooMany, UsageError
+from letterhead.net import address as addresses
+from letterhead.net.address import Address
+from letterhead.net.server_connection import ServerConnection
+from letterhead.net.shared import Shared
+
+log = logging.getLogger("letterhead.server")
+
+_AT_ONCE = 128
+_REST_SECONDS = 0.2
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SPARE_DESCRIPTORS = 256
+_REFUSED_AT_ONCE = 64
+
+
+class Server:
+    """A running server; use it as an async context manager, or ``start`` and ``close`` it.
+
+    Attributes:
+        addresses: where it listens, as a client would write it (the real port where 0 was asked for).
+    """
+
+    def __init__(self, app: Application, where: Sequence[str]) -> None:
+        self.app = app
+        self.addresses: list[str] = []
+        self._where = [addresses.parse(text) for text in where]
+        self._listeners: list[socket.socket] = []
+        self._unix: list[tuple[Path, int]] = []
+        self._shared: Shared | None = None
+        self._adopting: set[asyncio.Task[None]] = set()
+        self._most = 0
+        self._resting = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close(None if error is None else 0.0)
+
+    async def start(self) -> None:
+        """Listen, run the start hooks, accept.
+
+        Raises:
+            ListenFailed: an address cannot be listened at; the sentence says what to do.
+        """
+        if self._shared is not None:
+            raise UsageError("this server was started before")
+        limits = self.app.limits
+        try:
+            for place in self._where:
+                self._listen(place)
+            await run_hooks(self.app.start_hooks)
+        except BaseException:
+            self._close_listeners()
+            raise
+        self._shared = Shared(self.app)
+        self._most = max(16, min(limits.connections, _descriptor_limit() - _SPARE_DESCRIPTORS))
+        self._accept_again()
+
+    def _listen(self, place: Address) -> None:
+        sockets = addresses.listen(place, self.app.limits)
+        self._listeners += sockets
+        bound = [addresses.of_socket(sock) for sock in sockets]
+        self.addresses += map(str, bound)
+        if place.path is not None:
+            path = Path(place.path)
+            self._unix.append((path, path.stat().st_ino))
+        if place.host and len(bound) > 1:
+            log.info("%s has several addresses: listening at %s", place.host, " and ".join(map(str, bound)))
+        for address in bound:
+            if addresses.is_beyond_loopback(address):
+                log.warning(
+                    "%s can be reached from other machines: whoever reaches it may call every action; "
+                    "use 127.0.0.1 to keep it to this one",
+                    address,
+                )
+
+    # -- accepting -------------------------------------------------------------------------------------------------
+
+    def _accept_again(self) -> None:
+        self._resting = False
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        shared = self.shared
+        for _ in range(_AT_ONCE):
+            try:
+                sock, name = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _OUT_OF_RESOURCES:
+                    log.error("a connection could not be accepted: %s", error.strerror)
+                    return
+                self._rest(error)
+                return
+            shared.counters.accepted += 1
+            task = asyncio.get_running_loop().create_task(self._adopt(sock, addresses.of_peer(name)))
+            self._adopting.add(task)
+            task.add_done_callback(self._adopting.discard)
+
+    def _rest(self, error: OSError) -> None:
+        """Descriptors or memory ran out: stop accepting for a moment; what waits stays in the kernel's queue."""
+        if self._resting:
+            return
+        self._resting = True
+        log.error("no more connections for the moment: %s; raise the limit on open files", error.strerror)
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            loop.remove_reader(listener.fileno())
+        loop.call_later(_REST_SECONDS, self._after_rest)
+
+    def _after_rest(self) -> None:
+        if self._resting and self._listeners:
+            self._accept_again()
+
+    async def _adopt(self, sock: socket.socket, caller: str) -> None:
+        """Put a conversation on an accepted socket, or turn it away."""
+        shared = self.shared
+        refused: TooMany | None = None
+        if len(shared.connections) >= self._most:
+            shared.counters.turned_away += 1
+            if len(shared.connections) >= self._most + _REFUSED_AT_ONCE:
+                sock.close()
+                return
+            refused = TooMany("the server has as many connections as it may; try again", limit=self._most)
+        try:
+            sock.setblocking(False)
+            addresses.tune(sock, self.app.limits)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: ServerConnection(shared, caller, refused), sock
+            )
+        except OSError:
+            sock.close()  # it went away before it could be looked at
+
+    @property
+    def shared(self) -> Shared:
+        """What the connections share; also for pipes that are no sockets (``letterhead.testing``).
+
+        Raises:
+            UsageError: the server is not running.
+        """
+        if self._shared is None:
+            raise UsageError("this server is not running")
+        return self._shared
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Stop accepting, answer what was accepted, close.
+
+        Args:
+            timeout: seconds until what is still open is cut off; default ``Limits.drain_seconds``.
+        """
+        shared = self._shared
+        if shared is None:
+            return
+        if timeout is None:
+            timeout = self.app.limits.drain_seconds
+        if not self._resting:
+            for listener in self._listeners:
+                self._accept(listener)  # what the kernel had accepted for us
+        self._close_listeners()
+        if self._adopting:
+            await asyncio.wait(self._adopting)
+        await asyncio.sleep(0)  # one turn: what has arrived is read before its connection hears of the end
+        shared.runner.draining = True
+        for connection in list(shared.connections):
+            connection.drain()
+        await self._wait_until_empty(shared, timeout)
+        for connection in list(shared.connections):
+            connection.abort()
+        await self._wait_until_empty(shared, 1.0)
+        await shared.runner.close()
+        self._shared = None
+        await run_hooks(self.app.stop_hooks)
+
+    async def _wait_until_empty(self, shared: Shared, timeout: float) -> None:
+        if shared.connections and timeout > 0:
+            shared.empty = asyncio.get_running_loop().create_future()
+            await asyncio.wait([shared.empty], timeout=timeout)
+            shared.empty = None
+
+    def _close_listeners(self) -> None:
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            if self._shared is not None and not self._resting:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            listener.close()
+        for path, inode in self._unix:
+            try:
+                if path.stat().st_ino == inode:
+                    path.unlink()
+            except FileNotFoundError:
+                continue  # somebody removed it; nothing left to do
+        self._unix.clear()
+
+
+def _descriptor_limit() -> int:
+    try:
+        import resource
+    except ImportError:  # not on Windows, which has no such limit
+        return 2**31
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**31 if soft == resource.RLIM_INFINITY else soft

@@ -1,0 +1,172 @@
+"""One connection of a server: a responder on a pipe, its requests on a runner, and the lingering close."""
+
+import asyncio
+import time
+
+from letterhead.errors import Refused
+from letterhead.exchange.replies import Reply
+from letterhead.exchange.requests import Ended, Request, Stop
+from letterhead.exchange.responder import Responder
+from letterhead.net.connection import Pipe
+from letterhead.net.shared import Shared
+
+
+class ServerConnection(Pipe):
+    """The server's end of one connection.
+
+    Args:
+        shared: what all connections of the server share.
+        caller: the peer's address, for logs and handlers.
+        rejected: refuse the connection with this as soon as it is made.
+    """
+
+    def __init__(self, shared: Shared, caller: str, rejected: Refused | None = None) -> None:
+        super().__init__(shared.app.limits)
+        self.caller = caller
+        self._shared = shared
+        self._rejected = rejected
+        self._responder = Responder(shared.app.limits, time.monotonic(), shared.headers, shared.budget, shared.counters)
+        self._direct = False  # the bytes being read go into large content's own buffer
+        self._queued = False  # a flush is queued
+        self._peer_ended = False
+        self._closing_since: float | None = None
+        self._quiet_since = 0.0
+
+    # -- transport → conversation ----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._shared.joined(self)
+        if self._rejected is not None:
+            self._responder.fail(self._rejected)
+        self._turn()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        own = self._responder.buffer()
+        self._direct = own is not None
+        return self._scratch if own is None else own
+
+    def buffer_updated(self, nbytes: int) -> None:
+        now = time.monotonic()
+        self._shared.counters.bytes_received += nbytes
+        if self._closing_since is not None:
+            self._quiet_since = now
+            return
+        with self._shared.turn:
+            if self._direct:
+                self._responder.filled(nbytes, now)
+            else:
+                self._responder.receive(bytes(self._scratch[:nbytes]), now)
+            self._turn()
+
+    def eof_received(self) -> bool:
+        self._peer_ended = True
+        if self._closing_since is not None:
+            self._close()
+        else:
+            self._responder.end_of_stream(time.monotonic())
+            self._turn()
+        return True  # the transport stays open: what was accepted is still answered
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._responder.lost()
+        self._take_events()
+        self._shared.left(self)
+
+    def wants_to_read(self) -> bool:
+        return self._responder.reads
+
+    def reading_changed(self, reading: bool) -> None:
+        if reading:
+            self._responder.patience.resume(time.monotonic())
+        else:
+            self._responder.patience.pause(time.monotonic())
+
+    # -- the conversation's wishes ---------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """The conversation moved: hand out its events, send what it said, keep its time."""
+        self._take_events()
+        responder = self._responder
+        if (responder.out or responder.ending) and not self._queued:
+            self._queued = True
+            self._shared.turn.add(self._flush)
+        if self._reading is not (self._writable and responder.reads):
+            self._update_reading()
+        self.wake_at(responder.next_tick())
+
+    def _take_events(self) -> None:
+        responder = self._responder
+        while responder.events:
+            events, responder.events = responder.events, []
+            for event in events:
+                if isinstance(event, Request):
+                    self._shared.runner.start(event, self.caller, self._finish)
+                elif isinstance(event, Stop):
+                    self._shared.runner.stop(event.request)
+                elif isinstance(event, Ended):
+                    self._shared.log.misbehaved(self.caller, event.error)
+
+    def _finish(self, request: Request, outcome: Reply | Refused) -> None:
+        responder = self._responder
+        responder.finish(request, outcome, time.monotonic())
+        if not self._queued or responder.events or self._reading is not responder.reads:
+            self._turn()
+
+    def _flush(self) -> None:
+        self._queued = False
+        responder = self._responder
+        if responder.out:
+            pieces, responder.out = responder.out, []
+            before = self.sent
+            self.write(pieces)
+            self._shared.counters.bytes_sent += self.sent - before
+        if responder.ending:
+            self._begin_close()
+
+    def on_time(self, now: float) -> None:
+        if self._closing_since is None:
+            self._responder.tick(now)
+            self._turn()
+            return
+        limits = self.limits
+        over = min(self._quiet_since + limits.linger_quiet_seconds, self._closing_since + limits.linger_seconds)
+        if now >= over:
+            self._close()
+        else:
+            self.wake_at(over)
+
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Answer what was accepted, then close."""
+        self._responder.drain(time.monotonic())
+        self._turn()
+
+    def abort(self) -> None:
+        """Close at once; what is not sent is lost."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _begin_close(self) -> None:
+        """Shut our sending side, then read and drop for a while: a reset must not overtake the last reply."""
+        if self._closing_since is not None or self._transport is None:
+            return
+        self._closing_since = self._quiet_since = time.monotonic()
+        if self._peer_ended or not self._transport.can_write_eof():
+            self._close()
+            return
+        if not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the peer is gone already
+            self._close()
+            return
+        self.wake_at(self._quiet_since + self.limits.linger_quiet_seconds)
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()

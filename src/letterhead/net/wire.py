@@ -1,0 +1,138 @@
+"""A blocking byte pipe, as ``Client`` uses it: a connected socket, or anything else that does the same.
+
+Sending never blocks and says how much went; receiving blocks, with a bound. The bound is ``SO_RCVTIMEO``, set only when
+it changes: ``settimeout`` would cost a poll for each call.
+"""
+
+import contextlib
+import select
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from letterhead.errors import ConnectionFailed
+from letterhead.limits import Limits
+from letterhead.message import Buffer
+from letterhead.net import address as addresses
+from letterhead.net.address import Address
+
+_DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
+PIECES = 64
+"""Pieces that one ``send`` is given at most: the system's own bound is 1,024, and few are enough."""
+_NEAR_ENOUGH = 0.005
+
+
+class Wire(Protocol):
+    """What ``Client`` needs of a pipe. Any method may raise OSError when the pipe broke."""
+
+    def send(self, pieces: Sequence[Buffer]) -> int:
+        """Send as much as goes without waiting; how many bytes went (0 where none would)."""
+
+    def receive_into(self, view: memoryview, timeout: float | None) -> int | None:
+        """Wait for bytes: how many came, 0 at the end of the stream, None when ``timeout`` seconds passed."""
+
+    def wait(self, write: bool, read: bool, timeout: float | None) -> bool:
+        """Wait until bytes can be sent or received; whether it is so (False when ``timeout`` seconds passed)."""
+
+    def shutdown(self) -> None:
+        """End both directions; a thread that waits here wakes up."""
+
+    def close(self) -> None:
+        """Free the pipe; nobody waits on it any more."""
+
+
+class SocketWire:
+    """A connected stream socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.settimeout(None)
+        self._socket = sock
+        self._bound: float | None = None
+
+    def send(self, pieces: Sequence[Buffer]) -> int:
+        try:
+            if len(pieces) == 1:
+                return self._socket.send(pieces[0], _DONT_WAIT)
+            return self._socket.sendmsg(pieces, (), _DONT_WAIT)
+        except BlockingIOError:
+            return 0
+
+    def receive_into(self, view: memoryview, timeout: float | None) -> int | None:
+        bound = self._bound
+        if timeout is not bound and (timeout is None or bound is None or not 0 <= bound - timeout <= _NEAR_ENOUGH):
+            self._set_bound(timeout)
+        try:
+            return self._socket.recv_into(view)
+        except BlockingIOError:
+            return None
+
+    def _set_bound(self, timeout: float | None) -> None:
+        # Zero would mean without bound: the shortest is a microsecond.
+        micros = 0 if timeout is None else max(1, int(timeout * 1e6))
+        packed = struct.pack("@ll", micros // 1_000_000, micros % 1_000_000)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, packed)
+        self._bound = timeout
+
+    def wait(self, write: bool, read: bool, timeout: float | None) -> bool:
+        poller = select.poll()
+        poller.register(self._socket, (select.POLLOUT if write else 0) | (select.POLLIN if read else 0))
+        return bool(poller.poll(None if timeout is None else max(0, timeout * 1000)))
+
+    def shutdown(self) -> None:
+        with contextlib.suppress(OSError):  # it was not connected any more
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def connect(address: Address, timeout: float | None, limits: Limits) -> SocketWire:
+    """A connection.
+
+    Raises:
+        ConnectionFailed: a subclass says why there is none.
+    """
+    seconds = limits.connect_seconds if timeout is None else min(timeout, limits.connect_seconds)
+    try:
+        if address.path is not None:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                sock.settimeout(seconds)
+                sock.connect(address.path)
+            except BaseException:
+                sock.close()
+                raise
+        else:
+            sock = _connect_any(address, seconds)
+    except OSError as error:
+        raise addresses.connect_failed(address, error, seconds) from None
+    try:
+        addresses.tune(sock, limits)
+    except OSError as error:
+        sock.close()
+        raise addresses.connect_failed(address, error, seconds) from None
+    return SocketWire(sock)
+
+
+def _connect_any(address: Address, seconds: float) -> socket.socket:
+    """The first of a name's addresses that answers."""
+    until = time.monotonic() + seconds
+    failure: OSError = ConnectionFailed(f"the name '{address.host}' has no address", address=str(address))
+    for family, where in addresses.resolve(address, passive=False):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(max(0.001, until - time.monotonic()))
+            sock.connect(where)
+            if sock.getsockname() == sock.getpeername():
+                # The kernel chose the port itself as the sending one: nobody listens there.
+                raise ConnectionRefusedError
+            return sock
+        except OSError as error:
+            failure = error
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+    raise failure

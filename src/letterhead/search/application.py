@@ -1,0 +1,61 @@
+"""The search as an application: the action ``search`` over one index, in both its forms.
+
+Queries run in the application's threads, never on the event loop. This file knows neither sockets nor how an
+index is made.
+"""
+
+import os
+from typing import Any
+
+from letterhead.limits import Limits
+from letterhead.net.serving import App
+from letterhead.search.query import Searcher, SearchResult
+
+
+def application(index_path: str | os.PathLike[str], limits: Limits | None = None) -> App:
+    """An application that answers ``search`` from the index at ``index_path``.
+
+    The index is opened when the server starts and closed when it has stopped; in between the searcher is
+    ``app.state.searcher``. Starting raises what ``Searcher`` raises where there is no sound index.
+    """
+    app = App("search", limits=limits)
+
+    @app.on_start
+    def open_index() -> None:
+        app.state.searcher = Searcher(index_path, app.limits)
+
+    @app.on_stop
+    def close_index() -> None:
+        app.state.searcher.close()
+
+    @app.action
+    def search(query: str, limit: int = 10, offset: int = 0) -> SearchResult:
+        """Find the documents with every word of the query in their title or text, best first.
+
+        Case and accents make no difference. A query like os.path finds its words next to each other. A
+        document whose title equals the query comes before all others.
+
+        Arguments:
+            query: words; at most 16 of them, in 1,024 bytes, where the server sets no other limits.
+            limit: how many hits to give; 0 to 100 likewise.
+            offset: how many to leave out before them.
+
+        Result:
+            query: as it was asked.
+            total: how many documents match in all.
+            took_ms: how long it took, in milliseconds.
+            hits: title, path, snippet (matches between « and ») and score of each; higher scores are better.
+
+        Fails with invalid-argument where an argument is out of its range, and with deadline-exceeded where
+        it takes too long (250 ms, where the server sets no other limit).
+        """
+        result: SearchResult = app.state.searcher.search(query, limit, offset)
+        return result
+
+    @app.classic("search")
+    def search_classic(value: Any) -> str:
+        """The text of the document with this title, else the best hits one a line, else that none match."""
+        answer: str = app.state.searcher.classic(value)
+        return answer
+
+    return app

@@ -1,0 +1,84 @@
+"""A server in a thread of its own, for tests of blocking clients.
+
+::
+
+    with running(app) as served:
+        with Client(ADDRESS, connector=served.connector) as client: ...   # through memory
+    with running(app, "127.0.0.1:0") as served:
+        with Client(served.server.addresses[0]) as client: ...
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from letterhead.app.app import Application
+from letterhead.net.server import Server
+from letterhead.testing.memory import MemoryWire, wires
+
+T = TypeVar("T")
+
+
+class Served:
+    """A server that runs in another thread.
+
+    Attributes:
+        server: it; ``server.addresses`` may be read from any thread.
+        loop: its event loop.
+        connector: what a blocking ``Client`` takes as ``connector=`` to reach it through memory.
+    """
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self.server = server
+        self.loop = loop
+        self.connector: Callable[[float | None], MemoryWire] = wires(server, loop)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the server's loop and wait for its result."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+
+@contextmanager
+def running(
+    app: Application, *addresses: str, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> Iterator[Served]:
+    """Serve in a thread while the block runs; at its end what was accepted is answered, and the thread has ended.
+
+    Args:
+        app: what to serve.
+        addresses: where to listen; none: only pipes in memory lead to it.
+        loop_factory: makes the event loop; default asyncio's own.
+
+    Raises:
+        ListenFailed: an address cannot be listened at.
+    """
+    started: Future[tuple[Served, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        async with Server(app, addresses) as server:
+            started.set_result((Served(server, asyncio.get_running_loop()), stop))
+            await stop.wait()
+
+    def work() -> None:
+        try:
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                runner.run(serve())
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    thread = threading.Thread(target=work, name="letterhead-server")
+    thread.start()
+    try:
+        served, stop = started.result()
+        try:
+            yield served
+        finally:
+            served.loop.call_soon_threadsafe(stop.set)
+    finally:
+        thread.join()

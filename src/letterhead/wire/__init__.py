@@ -1,0 +1,1 @@
+"""Bytes ⇄ frames, without sockets, clock or event loop (protocol section 1)."""

@@ -1,0 +1,178 @@
+"""check_floors.py: passes on the tree, and finds each fault that is planted in a small package."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts import check_floors
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LAZY = '''
+"""Names."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from letterhead.message import Message as Message
+
+_WHERE = {"Message": "letterhead.message"}
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    return getattr(import_module(_WHERE[name]), name)
+'''
+
+
+def problems(root: Path, **files: str) -> list[str]:
+    """The problems of a package planted in `root`: `wire__reader` is wire/reader.py, `init` __init__.py."""
+    sound = {"init": LAZY, "errors": "", "limits": "", "message": "from letterhead.errors import X\n"}
+    for name, text in {**sound, **files}.items():
+        *folders, module = name.split("__")
+        file = {"init": "__init__.py", "main": "__main__.py"}.get(module, f"{module}.py")
+        path = root.joinpath("src", "letterhead", *folders, file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.lstrip(), encoding="utf-8")
+    return list(check_floors.check(root))
+
+
+def test_the_tree_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_floors.main([str(ROOT)]) == 0, capsys.readouterr().out
+
+
+def test_a_sound_package_has_no_problem(tmp_path: Path) -> None:
+    sound = problems(
+        tmp_path,
+        wire__init='"""Bytes and frames."""\n',
+        wire__reader="import struct\nfrom letterhead.errors import X\nfrom letterhead.wire import header\n",
+        wire__header="from .. import limits\n",
+        net__client="import socket\nimport letterhead.wire.reader\n",
+        search__index="from letterhead.search.terms import X\n",
+        search__terms="from letterhead import message\n",
+        cli__search="from letterhead.search import index\nimport letterhead\n",
+        main="from letterhead.cli import search\n",
+    )
+    assert sound == [], "\n".join(sound)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from letterhead.wire.reader import Reader\n",
+        "import letterhead.wire.reader\n",
+        "from letterhead.wire import reader\n",
+        "from .wire import reader\n",
+        "from .wire.reader import Reader\n",
+        "from . import errors, limits\nfrom .wire import reader as wire_reader\n",
+        "def late() -> None:\n    from letterhead.wire.reader import Reader\n",
+        "import typing\nif typing.TYPE_CHECKING:\n    from letterhead.wire.reader import Reader\n",
+        "import importlib\nimportlib.import_module('letterhead.wire.reader')\n",
+    ],
+)
+def test_an_import_that_climbs_is_found_in_any_form(tmp_path: Path, text: str) -> None:
+    found = problems(tmp_path, message=text, wire__init="", wire__reader="")
+    line = 1 + text[: text.rindex("letterhead" if "letterhead" in text else "from .wire")].count("\n")
+    assert found == [
+        f"src/letterhead/message.py:{line}: message on floor 0 (words) imports wire.reader"
+        " from floor 1 (wire and content)"
+    ]
+
+
+def test_a_later_room_of_the_same_floor_is_out_of_reach(tmp_path: Path) -> None:
+    found = problems(tmp_path, errors="import sys\nfrom letterhead.limits import Limits\n")
+    assert found == [
+        "src/letterhead/errors.py:2: errors imports limits, a room that does not stand before it on floor 0 (words)"
+    ]
+
+
+def test_the_door_is_no_way_in_for_lower_floors(tmp_path: Path) -> None:
+    found = problems(tmp_path, search__index="from letterhead import Client\n")
+    assert found == [
+        "src/letterhead/search/index.py:1: search.index on floor 5 (uses) imports letterhead from floor 6 (door)"
+    ]
+
+
+def test_a_module_without_a_place_is_found(tmp_path: Path) -> None:
+    found = problems(tmp_path, wire__helpers="")
+    assert found == [
+        "src/letterhead/wire/helpers.py:1: wire.helpers has no place in the house: give it one in FLOORS of"
+        " check_floors.py"
+    ]
+
+
+def test_a_module_that_does_not_exist_is_found(tmp_path: Path) -> None:
+    found = problems(tmp_path, message="import letterhead.error\n")
+    assert found == ["src/letterhead/message.py:1: message imports letterhead.error, which is no module"]
+
+
+def test_a_name_of_an_empty_folder_is_found(tmp_path: Path) -> None:
+    found = problems(tmp_path, wire__init="", wire__writer="from letterhead.wire import encode\n")
+    assert len(found) == 1
+    assert found[0].startswith("src/letterhead/wire/writer.py:1: wire.writer imports letterhead.wire, a folder")
+
+
+@pytest.mark.parametrize("module", ["asyncio", "socket", "ssl", "threading", "time", "concurrent.futures"])
+@pytest.mark.parametrize("room", ["message", "wire__reader", "content__text", "exchange__states"])
+def test_io_and_clocks_are_found_on_the_floors_without(tmp_path: Path, module: str, room: str) -> None:
+    found = problems(tmp_path, **{room: f"def late() -> None:\n    import {module}\n"})
+    assert len(found) == 1
+    assert ".py:2: " in found[0]
+    assert found[0].endswith(f"which has no I/O and no clock, and imports {module.partition('.')[0]}")
+
+
+def test_io_is_allowed_above(tmp_path: Path) -> None:
+    assert problems(tmp_path, app__runner="import asyncio\n", net__server="from socket import socket\n") == []
+
+
+def test_a_long_module_is_found(tmp_path: Path) -> None:
+    assert problems(tmp_path, limits="x = 1\n" * 400) == []
+    found = problems(tmp_path, limits="x = 1\n" * 401)
+    assert found == ["src/letterhead/limits.py:401: 401 lines are more than 400: make two rooms of it"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def helper() -> None: ...\n",
+        "class Helper: ...\n",
+        "from letterhead.message import Message\n",
+        "from .message import Message\n",
+        "import letterhead.message\n",
+        "for name in (1, 2): ...\n",
+        "print(1)\n",
+        "helper = lambda: None\n",
+    ],
+)
+def test_code_at_the_door_is_found(tmp_path: Path, code: str) -> None:
+    found = problems(tmp_path, init='"""Names."""\n' + code)
+    assert len(found) == 1
+    assert found[0].startswith("src/letterhead/__init__.py:2: letterhead/__init__.py holds lazy names and nothing")
+
+
+def test_code_in_a_folder_s_init_is_found(tmp_path: Path) -> None:
+    found = problems(tmp_path, wire__init='"""Bytes."""\nfrom letterhead.wire.reader import R\n', wire__reader="")
+    assert found == ["src/letterhead/wire/__init__.py:2: code in the __init__.py of wire: it holds a docstring at most"]
+
+
+def test_a_circle_within_a_folder_is_found_once(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        search__index="from letterhead.search import terms\n",
+        search__terms="from letterhead.search import titles\n",
+        search__titles="from letterhead.search import index, terms\n",
+    )
+    assert sorted(found) == [
+        "src/letterhead/search/index.py:1: imports in a circle: search.index → search.terms → search.titles →"
+        " search.index",
+        "src/letterhead/search/terms.py:1: imports in a circle: search.terms → search.titles → search.terms",
+    ]
+
+
+def test_problems_are_printed_and_exit_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = problems(tmp_path, message="import time\n", wire__other="")
+    assert check_floors.main([str(tmp_path)]) == 1
+    assert capsys.readouterr().out.splitlines() == expected
+    assert len(expected) == 2
