@@ -40,12 +40,19 @@ def run(main: Coroutine[Any, Any, T], loop: str = "asyncio") -> T:
     return result
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop run until the condition holds; an error if it never does."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  # conditions on what has no event, such as a counter
+            await asyncio.sleep(0)
+
+
 async def _then_look_around(main: Coroutine[Any, Any, T]) -> T:
     result = await main
     loop = asyncio.get_running_loop()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:  # what was cancelled may need a few turns to end
-        _, others = await asyncio.wait(others, timeout=PATIENCE)  # type: ignore[assignment]  # only tasks went in
+        _, others = await asyncio.wait(others, timeout=PATIENCE)
     assert not others, f"tasks left: {others}"
     timers = [timer for timer in getattr(loop, "_scheduled", []) if not timer.cancelled()]
     assert not timers, f"timers left: {timers}"

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from letterhead import App, Limits, Message, Refused, current
+from letterhead import App, Client, Limits, Message, Refused, UsageError, current
 
 
 @dataclass
@@ -102,8 +102,57 @@ def application(limits: Limits) -> App:
     async def remaining() -> float:
         return current().remaining
 
+    _enter_nested(app)
+
     @app.binary
     def reversed_bytes(message: Message) -> Message:
         return Message(bytes(message.content)[::-1], {"content-type": "binary/reversed", "x-was": message.type})
 
     return app
+
+
+def _enter_nested(app: App) -> None:
+    """Actions that call their own server through `state.async_client` and `state.client`."""
+    state = app.state
+
+    @app.action(name="sum-below-async")
+    async def sum_below(number: int) -> int:
+        return number + await state.async_client.call("sum-below-async", number - 1) if number else 0
+
+    @app.action(name="sum-below-thread")
+    def sum_below_in_thread(number: int) -> int:
+        return number + int(state.client.call("sum-below-thread", number - 1)) if number else 0
+
+    @app.action(name="pass-on-async")
+    async def pass_on(action: str, number: int | None = None) -> Any:
+        return await state.async_client.call(action, **({} if number is None else {"number": number}))
+
+    @app.action(name="pass-on-thread")
+    def pass_on_in_thread(action: str, number: int | None = None) -> Any:
+        return state.client.call(action, **({} if number is None else {"number": number}))
+
+    @app.action(name="remaining-async")
+    async def remaining(inner: float | None = None) -> list[float]:
+        here = current().remaining
+        return [here, await state.async_client.call("remaining", timeout=inner)]
+
+    @app.action(name="remaining-thread")
+    def remaining_in_thread(inner: float | None = None) -> list[float]:
+        here = current().remaining
+        return [here, state.client.call("remaining", timeout=inner)]
+
+    @app.action(name="block-the-loop")
+    async def block_the_loop() -> str:
+        return _refusal_of(state.client)
+
+    @app.action(name="block-the-loop-inline", run="inline")
+    def block_the_loop_inline() -> str:
+        return _refusal_of(state.client)
+
+
+def _refusal_of(client: Client) -> str:
+    try:
+        client.call("echo", 1)
+    except UsageError as error:
+        return str(error)
+    return "it was not refused"

@@ -4,15 +4,15 @@ The server and the test live on one event loop. `AsyncClient` lives there, too; 
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from letterhead import AsyncClient, Client, Message
 
 T = TypeVar("T")
-AsyncConnector = Callable[..., Any]
 
 
 class Caller(Protocol):
@@ -57,21 +57,31 @@ class BlockingCaller:
 
     kind = "Client"
 
-    def __init__(self, client: Client, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
-        self._threads = threads
 
     async def call(self, action: str, /, *arg: Any, **args: Any) -> Any:
-        return await self._in_thread(partial(self.client.call, action, *arg, **args))
+        return await in_thread(partial(self.client.call, action, *arg, **args))
 
     async def send(self, message: Message, *, timeout: float | None = None) -> Message:
-        return await self._in_thread(partial(self.client.send, message, timeout=timeout))
+        return await in_thread(partial(self.client.send, message, timeout=timeout))
 
     async def in_turn(self, action: str, values: Sequence[Any]) -> list[Any]:
-        return await self._in_thread(lambda: [self.client.call(action, value) for value in values])
+        return await in_thread(lambda: [self.client.call(action, value) for value in values])
 
     async def close(self) -> None:
-        await self._in_thread(self.client.close)
+        await in_thread(self.client.close)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """The result of a function, run in a thread of its own: a daemon, so that one that hangs fails its test only."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="caller", daemon=True).start()
+    return await asyncio.wrap_future(done)

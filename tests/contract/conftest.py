@@ -14,7 +14,8 @@ PAIRS = [(kind, pipe, loop) for kind in KINDS for pipe in PIPES for loop in leak
 @pytest.fixture(params=PAIRS, ids="-".join)
 def pair(request: pytest.FixtureRequest, short_path: Path) -> Pair:
     """Client × pipe × event loop."""
-    return Pair(*request.param, short_path)
+    kind, pipe, loop = request.param
+    return Pair(kind, pipe, loop, short_path)
 
 
 @pytest.fixture(autouse=True)

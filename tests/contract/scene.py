@@ -7,7 +7,6 @@ and fails if anything is left behind.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from tests.contract.callers import AsyncCaller, BlockingCaller
 
 PIPES = ("tcp", "unix", "memory")
 KINDS = ("Client", "AsyncClient")
-_THREADS = 130
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,12 @@ class Scene:
         kind: `Client` or `AsyncClient`.
     """
 
-    def __init__(self, pair: Pair, app: App, server: Server, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, pair: Pair, app: App, server: Server) -> None:
         self.app = app
         self.server = server
         self.kind = pair.kind
         self._pair = pair
         self._loop = asyncio.get_running_loop()
-        self._threads = threads
         self._opened: list[AsyncCaller | BlockingCaller] = []
         self.caller = self.another()
 
@@ -58,7 +55,7 @@ class Scene:
         caller = (
             AsyncCaller(self.async_client(**options))
             if self.kind == "AsyncClient"
-            else BlockingCaller(self.client(**options), self._threads)
+            else BlockingCaller(self.client(**options))
         )
         self._opened.append(caller)
         return caller
@@ -74,6 +71,19 @@ class Scene:
         if self._pair.pipe == "memory":
             return Client(memory.ADDRESS, connector=memory.wires(self.server, self._loop), **options)
         return Client(self.server.addresses[0], **options)
+
+    def nest(self, caller: AsyncCaller | BlockingCaller | None = None) -> str:
+        """Give the handlers clients of their own server, or this one, whose kind is returned."""
+        if caller is None:
+            caller = AsyncCaller(self.async_client())
+            blocking = BlockingCaller(self.client())
+            self._opened += [caller, blocking]
+            self.app.state.client = blocking.client
+        if isinstance(caller, AsyncCaller):
+            self.app.state.async_client = caller.client
+            return "async"
+        self.app.state.client = caller.client
+        return "thread"
 
     async def all_connections_gone(self) -> None:
         """Wait until the server has no connection any more."""
@@ -95,16 +105,12 @@ async def scene_of(pair: Pair, limits: Limits) -> AsyncIterator[Scene]:
     """The scene, while the block runs."""
     app = application(limits)
     places = {"tcp": ["127.0.0.1:0"], "unix": [f"unix:{pair.folder / 's'}"], "memory": []}[pair.pipe]
-    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="caller")
-    try:
-        async with Server(app, places) as server:
-            scene = Scene(pair, app, server, threads)
-            try:
-                yield scene
-            finally:
-                await scene.close_clients()
-    finally:
-        threads.shutdown(wait=False)
+    async with Server(app, places) as server:
+        scene = Scene(pair, app, server)
+        try:
+            yield scene
+        finally:
+            await scene.close_clients()
 
 
 Body = Callable[[Scene], Awaitable[None]]

@@ -1,7 +1,9 @@
 """What a call sends, what it returns, what it raises."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from letterhead import (
     UsageError,
     decode,
 )
+from tests.contract.callers import Caller
 from tests.contract.scene import Scene, claim
 
 
@@ -154,7 +157,9 @@ async def test_send_gives_full_control_of_header_and_content(scene: Scene) -> No
 
 @claim()
 async def test_send_without_action_is_a_request_in_classic_form(scene: Scene) -> None:
-    classic = Message(b'{"action": "greet", "value": "Ada"}', {"content-type": "text/json", "content-encoding": "utf-8"})
+    classic = Message(
+        b'{"action": "greet", "value": "Ada"}', {"content-type": "text/json", "content-encoding": "utf-8"}
+    )
     assert decode(await scene.caller.send(classic)) == {"result": "hello Ada"}
     binary = await scene.caller.send(Message(b"abc", {"content-type": "binary/mine"}))
     assert (bytes(binary.content), binary.type, binary.header["x-was"]) == (b"cba", "binary/reversed", "binary/mine")
@@ -180,7 +185,7 @@ async def test_send_with_a_header_that_is_no_header_is_the_callers_mistake(scene
     assert await scene.caller.call("greet", "Ada") == "hello Ada"
 
 
-FIRST_CALLS = {
+FIRST_CALLS: dict[str, Callable[[Caller], Coroutine[Any, Any, Any]]] = {
     "json": lambda caller: caller.call("greet", name="Ada"),
     "no-argument": lambda caller: caller.call("echo"),
     "none": lambda caller: caller.call("echo", None),

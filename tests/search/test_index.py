@@ -58,15 +58,17 @@ def test_no_text_is_stored_twice(tmp_path: Path) -> None:
 
 
 def test_an_index_is_sound_and_agrees_with_its_documents(tmp_path: Path) -> None:
-    build(tmp_path / "index", SAMPLES[:2])
+    build(tmp_path / "index", SAMPLES)
     assert rows(tmp_path / "index", "PRAGMA integrity_check") == [("ok",)]
     connection = sqlite3.connect(tmp_path / "index")
-    connection.execute("INSERT INTO texts (texts) VALUES ('integrity-check')")
+    connection.execute("INSERT INTO texts (texts, rank) VALUES ('integrity-check', 1)")
     connection.close()
 
 
 def test_an_index_is_in_one_segment(tmp_path: Path) -> None:
-    build(tmp_path / "index", (Document(f"{n}", f"{n}", f"number {n}") for n in range(1_000)))
+    # More different words than FTS5 keeps in memory, so that it writes several segments on the way.
+    parts = (range(start, start + 10_000) for start in range(0, 400_000, 10_000))
+    build(tmp_path / "index", (Document("part", "part", " ".join(map(str, part))) for part in parts))
     assert rows(tmp_path / "index", "SELECT count(DISTINCT segid) FROM texts_idx") == [(1,)]
 
 

@@ -69,6 +69,10 @@ def test_a_word_next_to_a_symbol_is_found(searcher_over: MakeSearcher) -> None:
     assert found(searcher_over({"a": "Python™ at 25°C"}), "python 25") == ["a"]
 
 
+def test_a_word_next_to_a_symbol_in_a_title_is_found(searcher_over: MakeSearcher) -> None:
+    assert found(searcher_over({"Python™": ""}), "python") == ["Python™"]
+
+
 def test_a_word_with_punctuation_finds_its_parts_next_to_each_other(searcher_over: MakeSearcher) -> None:
     searcher = searcher_over({"a": "os.path.join", "b": "the path of an os", "c": "an os\npath"})
     assert sorted(found(searcher, "os.path")) == ["a", "c"]
@@ -98,7 +102,7 @@ def test_more_of_a_word_comes_before_less(searcher_over: MakeSearcher) -> None:
     assert found(searcher_over(texts), "rabbit") == ["b", "a"]
 
 
-def test_equal_hits_come_in_the_order_of_paths(searcher_over: MakeSearcher) -> None:
+def test_equal_hits_come_in_the_order_of_indexing(searcher_over: MakeSearcher) -> None:
     assert found(searcher_over(dict.fromkeys("zay", "rabbit")), "rabbit") == ["z", "a", "y"]
 
 
@@ -119,6 +123,11 @@ def test_several_titles_equal_to_the_query_are_counted_and_come_first(tmp_path: 
     build(tmp_path / "index", [Document(title, f"{n}", "C") for n, title in enumerate(titles)])
     with Searcher(tmp_path / "index") as searcher:
         assert [hit.path for hit in searcher.search("C").hits] == ["1", "3", "0", "2", "4"]
+
+
+def test_behind_a_title_equal_to_the_query_the_others_are_ranked(searcher_over: MakeSearcher) -> None:
+    texts = {"once": "one ring among words", "thrice": "ring ring ring words", "ring": "", "x": "", "y": "", "z": ""}
+    assert found(searcher_over(texts), "ring") == ["ring", "thrice", "once"]
 
 
 # -- pages ---------------------------------------------------------------------------------------------------

@@ -73,6 +73,12 @@ def test_the_bounds_are_those_of_the_limits(searcher_over: MakeSearcher) -> None
             searcher.search(*arguments)
 
 
+def test_what_short_texts_leave_is_used_to_look_through_long_ones(searcher_over: MakeSearcher) -> None:
+    texts = {**{f"{n}": "rabbit" for n in range(99)}, "long": "." * 1_000_000 + " rabbit"}
+    hits = searcher_over(texts, Limits(search_seconds=60.0)).search("rabbit", 100).hits
+    assert {hit.title: hit.snippet for hit in hits}["long"].endswith("«rabbit»")
+
+
 def test_without_time_there_is_no_answer(searcher_over: MakeSearcher) -> None:
     searcher = searcher_over(SAMPLE_TEXTS, Limits(search_seconds=0))
     for ask in (searcher.search, searcher.classic):
@@ -157,7 +163,8 @@ def test_a_closed_searcher_is_unavailable(searcher_over: MakeSearcher) -> None:
             ask("rabbit")
 
 
-def test_closing_stops_a_search_that_runs(searcher_over: MakeSearcher) -> None:
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_closing_stops_a_search_that_runs(searcher_over: MakeSearcher, tmp_path: Path) -> None:
     readings = 0
     closers: list[threading.Thread] = []
 
@@ -176,6 +183,7 @@ def test_closing_stops_a_search_that_runs(searcher_over: MakeSearcher) -> None:
     with pytest.raises(Unavailable, match="closed"):
         searcher.search("rabbit")
     closers[0].join()
+    assert open_files(tmp_path) == 0
 
 
 # -- indexes that are none -----------------------------------------------------------------------------------

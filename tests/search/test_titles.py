@@ -23,6 +23,7 @@ def test_a_source_file_is_called_by_its_name() -> None:
         "~~~~\n# nor this\n~~~\n# nor this\n~~~~\n# The guide",
         '<h1 align="center">\n\n# The <em>guide</em>\n',
         "- item\n---\n# The guide",
+        "a paragraph\nof two lines\n---\n# The guide",
         "# [The guide](https://example.org) ![build](badge.svg)",
         "# **The** `guide`",
         "#\n# The guide",
@@ -69,6 +70,10 @@ def test_a_long_heading_is_cut() -> None:
 
 def test_a_title_is_one_line_without_control_characters() -> None:
     assert title("a\n\x1b[31mb\x00.py", "") == "a [31mb .py"
+
+
+def test_a_name_of_white_space_is_no_title() -> None:
+    assert title("\n", "") == "untitled"
 
 
 def test_one_line_folds_white_space() -> None:

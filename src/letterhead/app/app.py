@@ -186,11 +186,11 @@ def encode_result(value: Any, limits: Limits) -> Reply:
             raise TypeError(f"the result cannot be sent: {error}") from None
         return reply
     try:
-        reply = Reply(*encode_content(value))
+        content_type, encoding, content = encode_content(value)
     except BadContent as error:
         raise TypeError(f"the result cannot be sent: {error}") from None
-    of_json = reply.content_type in JSON_TYPES
-    limit = min(limits.json_bytes, limits.content_bytes) if of_json else limits.content_bytes
-    if len(reply.content) > limit:
-        raise TypeError(f"the result cannot be sent: it has {len(reply.content)} bytes, and the limit is {limit}")
+    reply = Reply(content_type, encoding, content)
+    limit = min(limits.json_bytes, limits.content_bytes) if content_type in JSON_TYPES else limits.content_bytes
+    if len(content) > limit:
+        raise TypeError(f"the result cannot be sent: it has {len(content)} bytes, and the limit is {limit}")
     return reply

@@ -75,15 +75,14 @@ class Parameters:
             return self._convert_single(content)
         try:
             data = as_utf8(request.content, shape.encoding, shape.byteorder)
-            arguments = self._decoder.decode(data)
+            arguments = msgspec.structs.asdict(self._decoder.decode(data))
             strict_json.check_depth(data, max_depth)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson):
             value = decode_json(request.content, shape.encoding, shape.byteorder, max_depth)
             return self._convert(value)
         if self._optional:
-            found = ((name, getattr(arguments, name)) for name in self._names)
-            return {name: value for name, value in found if value is not UNSET}
-        return {name: getattr(arguments, name) for name in self._names}
+            return {name: value for name, value in arguments.items() if value is not UNSET}
+        return arguments
 
     def _convert(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -84,3 +84,17 @@ def current() -> Context:
     if context is None:
         raise UsageError("letterhead.current() is for handlers: no call is being answered here")
     return context
+
+
+def time_left(timeout: float | None) -> float | None:
+    """Seconds for a call that is made here: a handler's calls get no more time than it has left itself (section 4).
+
+    Tasks that a handler left running after it answered are not bound by that.
+    """
+    context = CURRENT.get()
+    if context is None:
+        return timeout
+    request = context._request
+    if request is not None and request.ended and request.stopped is None:
+        return timeout
+    return context.remaining if timeout is None else min(timeout, context.remaining)

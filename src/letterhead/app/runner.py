@@ -10,7 +10,6 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 from letterhead.app.app import Action, Application, encode_result
@@ -79,7 +78,7 @@ class Runner:
         """Answer a request; ``finish`` is called once, with a reply or a refusal, in this loop."""
         job = Job(request, caller, finish)
         request.job = job
-        self._tasks.run(partial(self._run, job))
+        self._tasks.run(self._run, job)
 
     def stop(self, request: Request) -> None:
         """Nobody waits for it: end it as far as that can be done. A job that has not begun never will."""

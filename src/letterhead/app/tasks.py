@@ -21,8 +21,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-Work = Callable[["asyncio.Task[None]"], Coroutine[Any, Any, bool]]
-"""Makes the coroutine to run, given its task. The coroutine's result: whether the task may serve another."""
+Work = Callable[[Any, "asyncio.Task[None]"], Coroutine[Any, Any, bool]]
+"""Makes the coroutine to run, given a job and the task. The coroutine's result: whether the task may serve another."""
 _SPARE = 128
 
 
@@ -33,25 +33,30 @@ class Tasks:
         self._loop = loop
         self._parked: list[_Worker] = []
         self._workers: set[_Worker] = set()
-        self._later: deque[Work] = deque()
+        self._later: deque[tuple[Work, Any]] = deque()
 
-    def run(self, work: Work) -> None:
+    def run(self, work: Work, job: Any) -> None:
         """Run a coroutine in a task: its first step now where that can be, else soon."""
-        if asyncio.current_task(self._loop) is not None:
-            # Another task's step is under way (a handler's end brought the next request): not inside that one.
-            self._later.append(work)
-            if len(self._later) == 1:
-                self._loop.call_soon(self._run_later)
-        elif self._parked:
-            self._parked.pop().first_step(work)
+        if self._parked:
+            worker = self._parked.pop()
+            try:
+                _enter_task(self._loop, worker.task)
+            except RuntimeError:
+                # Another task's step is under way (a handler's end brought the next request): not inside that one.
+                self._parked.append(worker)
+                self._later.append((work, job))
+                if len(self._later) == 1:
+                    self._loop.call_soon(self._run_later)
+                return
+            worker.first_step(work, job)
         else:
-            worker = _Worker(self, self._loop, work)
+            worker = _Worker(self, self._loop, work, job)
             self._workers.add(worker)
             worker.task.add_done_callback(lambda _: self._workers.discard(worker))
 
     def _run_later(self) -> None:
         for _ in range(len(self._later)):
-            self.run(self._later.popleft())
+            self.run(*self._later.popleft())
 
     def park(self, worker: "_Worker") -> bool:
         """Keep a worker for the next handler, unless there are enough."""
@@ -74,7 +79,7 @@ class _Worker:
 
     __slots__ = ("_context", "_coroutine", "_loop", "_tasks", "_waiter", "_waits_for", "task")
 
-    def __init__(self, tasks: Tasks, loop: asyncio.AbstractEventLoop, work: Work) -> None:
+    def __init__(self, tasks: Tasks, loop: asyncio.AbstractEventLoop, work: Work, job: Any) -> None:
         self._tasks = tasks
         self._loop = loop
         self._coroutine: Coroutine[Any, Any, bool] | None = None
@@ -82,13 +87,12 @@ class _Worker:
         self._waiter: asyncio.Future[None] | None = None
         # Empty: nothing of whatever happened to be running when the task was needed.
         self._context = contextvars.Context()
-        self.task: asyncio.Task[None] = loop.create_task(self._serve(work), context=self._context)
+        self.task: asyncio.Task[None] = loop.create_task(self._serve(work, job), context=self._context)
 
-    def first_step(self, work: Work) -> None:
-        """Run a coroutine until it ends or waits; only while parked."""
+    def first_step(self, work: Work, job: Any) -> None:
+        """Run a coroutine until it ends or waits; only while parked, and with our task entered."""
         task = self.task
-        coroutine = work(task)
-        _enter_task(self._loop, task)
+        coroutine = work(job, task)
         try:
             waits_for = self._context.run(coroutine.send, None)
         except StopIteration as ended:
@@ -107,8 +111,8 @@ class _Worker:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _serve(self, work: Work) -> None:
-        clean = await work(self.task)
+    async def _serve(self, work: Work, job: Any) -> None:
+        clean = await work(job, self.task)
         while clean and not self.task.cancelling() and self._tasks.park(self):
             self._waiter = self._loop.create_future()
             cancelled: asyncio.CancelledError | None = None

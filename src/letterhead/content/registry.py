@@ -13,6 +13,7 @@ from letterhead.content.text import decode_text, encode_text
 from letterhead.errors import BadContent
 from letterhead.limits import Limits
 from letterhead.message import Message, media_type
+from letterhead.wire import strict_json
 from letterhead.wire.header import JSON_TYPES
 from letterhead.wire.writer import NATIVE
 
@@ -78,7 +79,10 @@ def encode_content(value: Any) -> tuple[str, str, bytes]:
     """
     if isinstance(value, (bytes, bytearray, memoryview)):
         return OCTETS, "binary", value if isinstance(value, bytes) else bytes(value)
-    return JSON, "utf-8", encode_json(value)
+    try:
+        return JSON, "utf-8", strict_json.encode(value)
+    except strict_json.NotJson as error:
+        raise BadContent(f"no JSON form: {error}") from None
 
 
 def decode(message: Message) -> Any:

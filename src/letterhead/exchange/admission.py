@@ -36,6 +36,11 @@ class Admission:
             return self.too_much()
         return None
 
+    def allowed_seconds(self, meaning: Meaning) -> float:
+        """How long a request may take: what it asks for, within what is allowed."""
+        wanted = self._limits.deadline_seconds if meaning.deadline is None else meaning.deadline
+        return min(wanted, self._limits.deadline_max_seconds)
+
     def too_much(self) -> TooMany:
         """The refusal of content that would pass the bound on buffered bytes."""
         return TooMany("the server holds as much content as it may; try again", limit=self._budget.limit)

@@ -30,6 +30,7 @@ class Call:
         prefix, content: the head's constant part and the content, for a multiplexed connection.
         action: the action's name as JSON, where the call has a classic form; else None.
         deadline: milliseconds that the server is given, or None.
+        inherited: its time is that of the request whose handler makes it: passing it is no failure of that handler.
         raw: made by ``send``: header and content are the caller's own, and so is the reading of the reply.
         id: the exchange's id, once written.
         wrapped: it was written in classic form, so a JSON reply is ``{"result": R}``.
@@ -40,6 +41,7 @@ class Call:
     """
 
     # Defaults stand on the class: most calls change few of them, and a call is made for every request.
+    inherited = False
     raw = False
     id = 0
     wrapped = False
@@ -79,7 +81,7 @@ class Call:
             BadContent: the reply is not what its header says, or does not fit ``returns``.
         """
         if self.error is not None:
-            self.error.relayed = True
+            self.error.relayed = not (self.inherited and self.error.code == "deadline-exceeded")
             raise self.error
         header = self.header
         if header is None:
@@ -99,8 +101,11 @@ class Call:
         if returns is None:
             return decode_json(self.body, shape.encoding, shape.byteorder, depth)
         try:
-            return _decoder(returns).decode(as_utf8(self.body, shape.encoding, shape.byteorder))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            data = as_utf8(self.body, shape.encoding, shape.byteorder)
+            value = _decoder(returns).decode(data)
+            strict_json.check_depth(data, depth)
+            return value
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson) as error:
             raise BadContent(f"the result does not fit 'returns': {error}") from None
 
 

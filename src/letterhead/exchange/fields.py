@@ -40,6 +40,9 @@ class Kind(Enum):
     CLOSING = auto()
     REPLY = auto()
 
+    # Members are single: identity is hash enough, and costs no call of Enum's own, for every frame.
+    __hash__ = object.__hash__
+
 
 CONTROL = frozenset({Kind.CANCEL, Kind.CREDIT, Kind.HELLO, Kind.CLOSING})
 
@@ -128,8 +131,8 @@ def _is_control(shape: Shape, meaning: Meaning, names: tuple[str, ...]) -> bool:
 
 
 def from_client(shape: Shape) -> Meaning:
-    """What a frame from a client means on a multiplexed connection."""
-    meaning = Meaning()
+    """What a frame from a client means on a multiplexed connection; remembered with the shape."""
+    meaning = shape.meaning = Meaning()
     fields = shape.fields
     try:
         meaning.fatal = True  # whatever is wrong with a control frame closes
@@ -183,8 +186,8 @@ def from_classic_client(shape: Shape) -> Meaning:
 
 
 def from_server(shape: Shape) -> Meaning:
-    """What a frame from a server means."""
-    meaning = Meaning()
+    """What a frame from a server means; remembered with the shape."""
+    meaning = shape.meaning = Meaning()
     fields = shape.fields
     meaning.kind = Kind.REPLY
     try:

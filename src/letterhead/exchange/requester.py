@@ -28,6 +28,7 @@ from letterhead.errors import (
 )  # fmt: skip
 from letterhead.exchange.calls import Call, classic_cannot, first_prefix, ping_call, reply_error
 from letterhead.exchange.fields import Kind, Meaning, from_server
+from letterhead.exchange.replies import JOINED
 from letterhead.exchange.states import AT_CLIENT, Move, Standing, move
 from letterhead.limits import Limits
 from letterhead.message import Buffer
@@ -35,8 +36,10 @@ from letterhead.wire.header import MAX_ID, Header, Headers
 from letterhead.wire.reader import Reader
 from letterhead.wire.writer import head, head_prefix
 
-_JOINED = 4096
-"""Content up to this size is joined to its head: copying it costs less than another piece to send."""
+_SKIPPED = 1 << 20
+_CLOSING = frozenset({"unauthenticated", "timeout"})
+"""Errors after which the server closes (section 5), as after ``too-large`` from ``_SKIPPED`` bytes on: further calls
+go to another connection at once, rather than being lost on this one."""
 _CANCEL = head_prefix("application/octet-stream", "binary", {"cancel": True})
 
 
@@ -164,7 +167,7 @@ class Requester:
 
     def _write(self, call: Call, prefix: bytes, content: Buffer, id: int | None) -> None:
         first = head(prefix, len(content), id)
-        if len(content) > _JOINED:
+        if len(content) > JOINED:
             self.out.append(first)
             self.out.append(content)
         else:
@@ -260,9 +263,7 @@ class Requester:
 
     def _take(self, header: Header, content: bytes) -> None:
         """A whole frame came."""
-        meaning = header.shape.meaning
-        if meaning is None:
-            meaning = header.shape.meaning = from_server(header.shape)
+        meaning: Meaning = header.shape.meaning or from_server(header.shape)
         if self.phase is Phase.PROBING:
             self._take_first(header, meaning, content)
             return
@@ -329,6 +330,10 @@ class Requester:
             call.header = header
             call.body = content
         self.events.append(call)
+        if meaning.status in _CLOSING or (meaning.status == "too-large" and len(call.content) >= _SKIPPED):
+            self.lost(
+                ConnectionLost(f"the server closed the connection after {meaning.status!r}", address=self.address)
+            )
 
     def _streamed(self, call: Call, goes_on: bool) -> None:
         """The reply is a stream, which nothing reads here: the call fails, its slot is free when the stream ends."""

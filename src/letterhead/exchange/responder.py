@@ -32,7 +32,7 @@ from letterhead.exchange.fields import CONTROL, Meaning, from_classic_client, fr
 from letterhead.exchange.replies import Reply
 from letterhead.exchange.requests import Ended, Event, Request, Stop
 from letterhead.exchange.states import AT_SERVER, Move, Standing, move
-from letterhead.exchange.timeouts import Patience, Wait
+from letterhead.exchange.timeouts import NEVER, Patience, Wait
 from letterhead.limits import Limits
 from letterhead.message import Buffer
 from letterhead.wire.header import Header, Headers
@@ -47,6 +47,7 @@ class Responder:
         out: bytes to send, in order; the shell takes them and empties the list.
         ending: nothing more is read; close once ``out`` is sent.
         classic: whether the connection is classic; None before the first frame.
+        due: when ``tick`` is to be called, at the latest.
         patience: how long the peer may take; the shell tells it when it does not read (``pause``, ``resume``).
     """
 
@@ -73,7 +74,8 @@ class Responder:
         self._incoming: Request | None = None  # its header was read, its content not yet
         self._arrived = 0  # bytes of its content that are counted in the budget
         self._highest = 0
-        self._soonest = float("inf")  # no open request's deadline is earlier
+        self._soonest = NEVER  # no open request's deadline is earlier
+        self.due = now + limits.first_byte_seconds
         self._ended_by_peer = False
 
     # -- what arrives ----------------------------------------------------------------------------------------------
@@ -81,7 +83,7 @@ class Responder:
     @property
     def reads(self) -> bool:
         """Whether more bytes are wanted: not while a classic request runs and more are here already."""
-        return not (self._classic_busy() and self._reader.midway)
+        return not (self.classic and self._classic_busy() and self._reader.midway)
 
     def receive(self, data: bytes, now: float) -> None:
         """Bytes arrived."""
@@ -104,11 +106,7 @@ class Responder:
     def end_of_stream(self, now: float) -> None:
         """The client sends no more. On a multiplexed connection that cancels what is open."""
         self._ended_by_peer = True
-        incoming, self._incoming = self._incoming, None
-        if incoming is not None:  # cut off: dropped without a reply
-            self._release_arrived()
-            self._end_on_wire(incoming)
-            self._done_with(incoming)
+        self._drop_incoming()
         if not self.classic:
             for request in self._open.values():
                 self._stop(request, Cancelled("the client closed its side of the connection"))
@@ -126,35 +124,35 @@ class Responder:
         self._settle(now)
 
     def tick(self, now: float) -> None:
-        """The time has come that ``next_tick`` named (or any other)."""
+        """Time has passed: it is ``due``, or any other moment."""
         if self.ending:
             return
         if now >= self._soonest:
             for request in [r for r in self._open.values() if now >= r.deadline]:
                 late = request.out_of_time()
+                self.patience.stirred(now)
                 if request is self._incoming:
                     self._forget_incoming()
                     self._refuse(request, late)
                 else:
                     self._finish_on_wire(request, late)
                     self._stop(request, late)
-            self._soonest = min((r.deadline for r in self._open.values()), default=float("inf"))
+            self._soonest = min((r.deadline for r in self._open.values()), default=NEVER)
             self._pump(now)
-        over = self.patience.ends_at()
-        if over is not None and now >= over and not self.ending:
+        idles = self.patience.wait is Wait.NEXT
+        if now >= self.patience.ends_at() and not self.ending and not (idles and self._open):
             complaint = self.patience.complaint()
             if complaint is not None:
                 self.fail(complaint)
             self.ending = True  # without a frame where it idled or never said anything
+        # While something is open nobody idles; its end may come at any time, and begins the idle time.
+        over = now + self.limits.idle_seconds if idles and self._open else self.patience.ends_at()
+        self.due = min(self._soonest, over)
 
-    def next_tick(self) -> float | None:
-        """When ``tick`` is due if nothing happens before, or None."""
-        if self.ending:
-            return None
-        over = self.patience.ends_at()
-        if not self._open:
-            return over
-        return self._soonest if over is None else min(over, self._soonest)
+    def resume(self, now: float) -> None:
+        """We read again: until now the peer's time stood still (``patience.pause``)."""
+        self.patience.resume(now)
+        self.due = min(self.due, self.patience.ends_at())
 
     # -- what is answered ------------------------------------------------------------------------------------------
 
@@ -167,10 +165,9 @@ class Responder:
                 outcome = outcome.with_fields({"timing": request.timing(now)})
             self._finish_on_wire(request, outcome)
         self._done_with(request)
+        self.patience.stirred(now)
         if self.classic or self._admission.draining or self._ended_by_peer:
             self._pump(now)
-        elif not self._open and self.patience.wait is Wait.NOTHING:
-            self.patience.waits_for(Wait.NEXT, now)
 
     def _finish_on_wire(self, request: Request, outcome: Reply | Refused) -> None:
         """The exchange's last frame."""
@@ -215,12 +212,12 @@ class Responder:
 
     def _classic_busy(self) -> bool:
         """A classic connection's request is whole and not answered yet: the next one waits."""
-        return self.classic is True and bool(self._open) and self._incoming is None
+        return bool(self._open) and self._incoming is None
 
     def _pump(self, now: float) -> None:
         reader = self._reader
         progressed = False
-        while not self.ending and not self._classic_busy():
+        while not (self.ending or (self.classic and self._classic_busy())):
             request = self._incoming
             if request is None:
                 try:
@@ -252,28 +249,27 @@ class Responder:
         """Nothing more can be read at the moment: what do we wait for?"""
         if self.ending:
             return
+        if self._ended_by_peer:
+            self._drop_incoming()
         if (self._ended_by_peer or self._admission.draining) and not self._open:
             self.ending = True
             self._abandon(Cancelled("the connection is closing"))
             return
-        reader = self._reader
-        if self._ended_by_peer:
-            wait = Wait.NOTHING
+        reader, patience = self._reader, self.patience
+        if self._ended_by_peer or not reader.midway:
+            if patience.wait is Wait.NEXT:
+                return
+            wait = Wait.FIRST_BYTE if patience.wait is Wait.FIRST_BYTE and not progressed else Wait.NEXT
         elif reader.header is not None or reader.skipping:
             wait = Wait.CONTENT
-        elif self._classic_busy():
-            wait = Wait.NOTHING
-        elif reader.midway:
-            wait = Wait.HEADER
-        elif self._open:
-            wait = Wait.NOTHING
-        elif self.patience.wait is Wait.FIRST_BYTE:
-            return
-        else:
+        elif self.classic and self._classic_busy():
             wait = Wait.NEXT
+        else:
+            wait = Wait.HEADER
         # The same kind of wait goes on, unless it is another frame's.
-        if progressed or wait is not self.patience.wait:
-            self.patience.waits_for(wait, now)
+        if progressed or wait is not patience.wait:
+            patience.waits_for(wait, now)
+            self.due = min(self.due, patience.ends_at())
 
     def _begin(self, header: Header, now: float) -> Request | None:
         """A header was read: open the exchange, or say what is wrong; None where the content is not wanted."""
@@ -284,13 +280,11 @@ class Responder:
         if self.classic:
             meaning = from_classic_client(header.shape)
             return self._open_request(None, header, meaning, now)
-        shape, id = header.shape, header.id
+        id = header.id
         if not id:
             self.fail(BadHeader("a request here carries an 'id' from 1 to 2^53-1", field="id"))
             return None
-        meaning = shape.meaning
-        if meaning is None:
-            meaning = shape.meaning = from_client(shape)
+        meaning = header.shape.meaning or from_client(header.shape)
         if id > self._highest:
             standing = Standing.NEW
         elif id in self._open:
@@ -305,9 +299,8 @@ class Responder:
             self.fail(BadHeader(error.message, **error.facts))
             return None
         if todo is Move.OPEN:
-            first = self._highest == 0
-            self._highest = id
-            if not first and "authorization" in shape.fields:
+            first, self._highest = self._highest == 0, id
+            if not first and "authorization" in header.shape.fields:
                 self.fail(BadHeader("'authorization' stands in the first request only", field="authorization"))
                 return None
             return self._open_request(id, header, meaning, now)
@@ -330,12 +323,10 @@ class Responder:
             if isinstance(refused, TooLarge) and header.shape.length >= self.limits.skip_bytes:
                 self._end(refused)
             return None
-        limits = self.limits
-        wanted = limits.deadline_seconds if meaning.deadline is None else meaning.deadline
-        deadline = now + min(wanted, limits.deadline_max_seconds)
-        if deadline < self._soonest:
-            self._soonest = deadline
-        request = Request(id, header, meaning, now, deadline)
+        request = Request(id, header, meaning, now, now + self._admission.allowed_seconds(meaning))
+        if request.deadline < self._soonest:
+            self._soonest = request.deadline
+            self.due = min(self.due, request.deadline)
         self._open[id or 0] = request
         self.counters.open_now += 1
         return request
@@ -373,6 +364,14 @@ class Responder:
         self._incoming = None
         self._reader.skip_content()
         self._release_arrived()
+
+    def _drop_incoming(self) -> None:
+        """The end of the stream cut off the request whose content is under way: no reply, and nothing runs."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            self._release_arrived()
+            self._end_on_wire(incoming)
+            self._done_with(incoming)
 
     def _release_arrived(self) -> None:
         self._budget.used -= self._arrived

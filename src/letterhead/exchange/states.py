@@ -21,6 +21,8 @@ class Standing(Enum):
     PAST = auto()  # not open, not above the highest
     NONE = auto()  # the frame has no id
 
+    __hash__ = object.__hash__  # as for Kind
+
 
 class Move(Enum):
     """What to do with a frame."""

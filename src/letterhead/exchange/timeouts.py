@@ -9,6 +9,8 @@ from enum import Enum, auto
 from letterhead.errors import FrameTimeout
 from letterhead.limits import Limits
 
+NEVER = float("inf")
+
 
 class Wait(Enum):
     """What a connection waits for."""
@@ -16,8 +18,7 @@ class Wait(Enum):
     FIRST_BYTE = auto()
     HEADER = auto()
     CONTENT = auto()
-    NEXT = auto()  # the next request, nothing open: idle
-    NOTHING = auto()  # something is open: its deadline governs
+    NEXT = auto()  # the next request; while something is open, its deadline governs and nobody idles
 
 
 class Patience:
@@ -39,6 +40,11 @@ class Patience:
         self._received = 0
         if self._paused_at is not None:
             self._paused_at = now
+
+    def stirred(self, now: float) -> None:
+        """We did something for the peer: it does not idle."""
+        if self.wait is Wait.NEXT:
+            self._last = now
 
     def received(self, count: int, now: float) -> None:
         """So many bytes came."""
@@ -65,11 +71,11 @@ class Patience:
             return FrameTimeout("content came too slowly")
         return None
 
-    def ends_at(self) -> float | None:
-        """When the wait is over if nothing more comes, or None where nothing is waited for."""
+    def ends_at(self) -> float:
+        """When the wait is over if nothing more comes; infinity where nothing is waited for."""
         limits = self._limits
-        if self._paused_at is not None or self.wait is Wait.NOTHING:
-            return None
+        if self._paused_at is not None:
+            return NEVER
         if self.wait is Wait.FIRST_BYTE:
             return self._began + limits.first_byte_seconds
         if self.wait is Wait.HEADER:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
+from letterhead.app.context import time_left
 from letterhead.errors import ConnectionFailed, ConnectionLost, DeadlineExceeded, LetterheadError, UsageError
 from letterhead.exchange.calls import Call, action_call, message_call
 from letterhead.exchange.requester import Elsewhere, Phase, Requester
@@ -92,8 +93,10 @@ class AsyncClient:
             BadContent: the result does not fit ``returns``.
             UsageError: arguments that cannot be sent, or the client is closed.
         """
-        timeout = self._timeout if timeout is None else timeout
+        own = self._timeout if timeout is None else timeout
+        timeout = time_left(own)
         call = action_call(action, arg, args, timeout, self._limits)
+        call.inherited = timeout is not own
         await self._perform(call, timeout)
         return call.result(returns, self._limits)
 
@@ -105,8 +108,10 @@ class AsyncClient:
         Raises:
             As ``call``.
         """
-        timeout = self._timeout if timeout is None else timeout
+        own = self._timeout if timeout is None else timeout
+        timeout = time_left(own)
         call = message_call(message, timeout, self._limits)
+        call.inherited = timeout is not own
         await self._perform(call, timeout)
         reply: Message = call.result(None, self._limits)
         return reply

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from letterhead.app.context import CURRENT
+from letterhead.app.context import CURRENT, time_left
 from letterhead.errors import ConnectionFailed, ConnectionLost, DeadlineExceeded, UsageError
 from letterhead.exchange.calls import Call, action_call, message_call
 from letterhead.exchange.requester import Elsewhere, Phase, Requester
@@ -86,8 +86,10 @@ class Client:
             UsageError: arguments that cannot be sent, the client is closed, or the call would block the event loop of
                 the very server that runs this handler.
         """
-        timeout = self._timeout if timeout is None else timeout
+        own = self._timeout if timeout is None else timeout
+        timeout = time_left(own)
         call = action_call(action, arg, args, timeout, self._limits)
+        call.inherited = timeout is not own
         self._perform(call, timeout)
         return call.result(returns, self._limits)
 
@@ -99,8 +101,10 @@ class Client:
         Raises:
             As ``call``.
         """
-        timeout = self._timeout if timeout is None else timeout
+        own = self._timeout if timeout is None else timeout
+        timeout = time_left(own)
         call = message_call(message, timeout, self._limits)
+        call.inherited = timeout is not own
         self._perform(call, timeout)
         reply: Message = call.result(None, self._limits)
         return reply

@@ -66,6 +66,12 @@ class ClientConnection(Pipe):
             addresses.tune(sock, self.limits)
         self._owner.joined(self)
 
+    def pause_writing(self) -> None:
+        """A client reads always: if unsent bytes stopped both sides from reading, each would wait for the other."""
+
+    def resume_writing(self) -> None:
+        """As above."""
+
     def get_buffer(self, sizehint: int) -> memoryview:
         own = self.requester.buffer()
         self._direct = own is not None
@@ -115,7 +121,7 @@ class ClientConnection(Pipe):
             self._queued = True
             self._turn.add(self._flush)
         if requester.ended and self._transport is not None:
-            self._transport.close()
+            self._transport.abort()  # what is unsent is for nobody: an upload that was refused, or given up
 
     def _flush(self) -> None:
         self._queued = False

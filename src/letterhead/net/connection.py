@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from letterhead.exchange.timeouts import NEVER
 from letterhead.limits import Limits
 from letterhead.message import Buffer
 
@@ -81,14 +82,16 @@ class Pipe(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        total = sum(map(len, pieces))
-        self.sent += total
         if len(pieces) == 1:
+            self.sent += len(pieces[0])
             transport.write(pieces[0])
-        elif total < _JOIN_BELOW:
-            transport.write(b"".join(pieces))
         else:
-            transport.writelines(pieces)
+            total = sum(map(len, pieces))
+            self.sent += total
+            if total < _JOIN_BELOW:
+                transport.write(b"".join(pieces))
+            else:
+                transport.writelines(pieces)
         if self._stalled is None and transport.get_write_buffer_size():
             now = time.monotonic()
             self._stalled = (now, self.sent - transport.get_write_buffer_size())
@@ -114,9 +117,9 @@ class Pipe(asyncio.BufferedProtocol):
 
     # -- time ------------------------------------------------------------------------------------------------------
 
-    def wake_at(self, due: float | None) -> None:
+    def wake_at(self, due: float) -> None:
         """Call ``on_time`` then (or earlier: it looks by itself). A timer is only replaced by an earlier one."""
-        if due is None or self._transport is None:
+        if due == NEVER or self._transport is None:
             return
         if self._timer is not None:
             if due >= self._due:

@@ -222,7 +222,8 @@ class Link:
         """Wait until bytes can be sent, and send; somebody else reads."""
         self._lock.release()
         try:
-            self._wire.wait(True, False, None if until is None else max(0.0, until - time.monotonic()))
+            # Bytes to read wake us, too: who led may have left, and a server whose replies nobody reads stops reading.
+            self._wire.wait(True, True, None if until is None else max(0.0, until - time.monotonic()))
         except OSError:
             return  # whoever reads learns how it ended
         finally:

@@ -28,6 +28,7 @@ class ServerConnection(Pipe):
         self._responder = Responder(shared.app.limits, time.monotonic(), shared.headers, shared.budget, shared.counters)
         self._direct = False  # the bytes being read go into large content's own buffer
         self._queued = False  # a flush is queued
+        self._moving = False  # events are being handed out: what they bring about is seen to behind them
         self._peer_ended = False
         self._closing_since: float | None = None
         self._quiet_since = 0.0
@@ -79,7 +80,7 @@ class ServerConnection(Pipe):
 
     def reading_changed(self, reading: bool) -> None:
         if reading:
-            self._responder.patience.resume(time.monotonic())
+            self._responder.resume(time.monotonic())
         else:
             self._responder.patience.pause(time.monotonic())
 
@@ -87,14 +88,18 @@ class ServerConnection(Pipe):
 
     def _turn(self) -> None:
         """The conversation moved: hand out its events, send what it said, keep its time."""
-        self._take_events()
         responder = self._responder
+        if responder.events:
+            self._moving = True
+            self._take_events()
+            self._moving = False
         if (responder.out or responder.ending) and not self._queued:
             self._queued = True
             self._shared.turn.add(self._flush)
         if self._reading is not (self._writable and responder.reads):
             self._update_reading()
-        self.wake_at(responder.next_tick())
+        if responder.due < self._due or self._timer is None:
+            self.wake_at(responder.due)
 
     def _take_events(self) -> None:
         responder = self._responder
@@ -111,7 +116,7 @@ class ServerConnection(Pipe):
     def _finish(self, request: Request, outcome: Reply | Refused) -> None:
         responder = self._responder
         responder.finish(request, outcome, time.monotonic())
-        if not self._queued or responder.events or self._reading is not responder.reads:
+        if not self._moving and (not self._queued or responder.events or not self._reading):
             self._turn()
 
     def _flush(self) -> None:

@@ -4,8 +4,7 @@
 * Symbolic links are never followed, whatever they point at; a folder that the user names may itself be one.
 * Passed over: hidden files and folders, version control's, caches, installed packages, virtual environments.
 * Text is known by content, never by name: see ``decode``. What is not indexed is a ``Skipped`` that says why.
-* No absolute path leaves this file in a ``Document`` or ``Skipped``: paths are relative to the folder, with
-  ``/``.
+* No absolute path leaves this file in a ``Document`` or ``Skipped``: paths are relative to the folder, with ``/``.
 
 This file knows nothing of SQLite or of queries.
 """
@@ -148,8 +147,6 @@ def decode(data: bytes) -> str | None:
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return _decoded(data, encoding)
-    if b"\0" in data:
-        return None
     text = _decoded(data, "utf-8")
     if text is None and not _BINARY_CONTROLS.search(data):
         text = _decoded(data, "windows-1252")
@@ -231,4 +228,4 @@ def _found(entry: "os.DirEntry[str]", path: str) -> Source | Skipped | None:
 
 def _shown(name: str) -> str:
     """A file's name as text: bytes that are not UTF-8 become replacement characters."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -29,9 +29,8 @@ FORMAT = 1
 Progress = Callable[[int, int, int, int], None]
 """Called now and then with files done, bytes done, files in all, bytes in all (both 0 where not known)."""
 
-# Measured on the standard library's 31 MB: pages of 16 KiB build 15 % faster than those of 4 KiB. FTS5's
-# default of 1 MiB of words before it writes a segment takes 1.6 times as long as 16 MiB; more than that gains
-# nothing.
+# Measured on the standard library's 31 MB: pages of 16 KiB build 15 % faster than those of 4 KiB. FTS5's default of
+# 1 MiB of words before it writes a segment takes 1.6 times as long as 16 MiB; more than that gains nothing.
 _PAGE_BYTES = 16 << 10
 _WORDS_BYTES = 16 << 20
 _REPORT_FILES = 32
@@ -51,8 +50,7 @@ CREATE VIRTUAL TABLE texts USING fts5
     (title, text, content = 'documents', content_rowid = 'id', tokenize = "{TOKENIZER}");
 INSERT INTO texts (texts, rank) VALUES ('hashsize', {_WORDS_BYTES});
 """
-# One segment instead of several answers faster; an index on titles is cheaper made at once than kept while
-# inserting.
+# One segment answers faster than several; an index on titles is cheaper made at once than kept while inserting.
 _FINISH = """
 INSERT INTO texts (texts) VALUES ('optimize');
 CREATE INDEX titles ON documents (title);
@@ -83,8 +81,7 @@ def build_folders(
     folders = list(folders)
     files = size = 0
     if progress is not None:
-        # Walking twice costs little; keeping what the first walk found would take memory that grows with the
-        # corpus.
+        # Walking twice costs little; keeping what the first walk found would take memory that grows with the corpus.
         for found in walk(folders):
             files += 1
             size += found.size

@@ -3,10 +3,8 @@
 * What a user types is never FTS5's language: ``terms.words`` keeps letters, digits and symbols alone, and
   each word goes to FTS5 between quotes. All words must occur, in the title or in the text.
 * Every question is bounded (``Limits.search_…``): its length, its words, its rows before it runs, its time
-  while it runs. SQLite asks every so many steps whether to go on. ``total`` is exact, or the answer is an
-  error.
-* A connection is used by one thread at a time and kept for the next: never more than threads that ever asked
-  at once.
+  while it runs. SQLite asks every so many steps whether to go on. ``total`` is exact, or the answer is an error.
+* A connection is used by one thread at a time and kept for the next: there are as many as threads that ask at once.
 * No error carries SQLite's text or a path.
 
 This file knows no files but the index, and nothing of how answers travel.
@@ -39,7 +37,7 @@ _MOST_OFFSET = 2**63 - 1
 _TITLE_WEIGHT = 5.0
 
 _COUNT = "SELECT count(*) FROM texts WHERE texts MATCH ?"
-# Ties go by number, which is the order of paths: the same question has the same answer.
+# Ties go by number, the order of indexing: the same question has the same answer.
 _RANKED = f"""
 SELECT rowid, -bm25(texts, {_TITLE_WEIGHT}, 1.0) AS score FROM texts WHERE texts MATCH :words
 ORDER BY score DESC, rowid LIMIT :limit OFFSET :offset

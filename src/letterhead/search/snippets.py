@@ -20,7 +20,7 @@ WIDTH = 160
 
 _CUT = "…"
 # Further occurrences of a word are not looked at: the first ones show it as well.
-_MAX_MATCHES = 200
+_MAX_MATCHES = 100
 # How many characters may stand between the parts of a word like ``os.path`` that is still shown as one match.
 _MAX_GAP = 40
 # Characters that are looked through at a time; the overlap is longer than any match.

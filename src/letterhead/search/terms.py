@@ -20,8 +20,7 @@ TOKENIZER = "unicode61 remove_diacritics 2 categories 'L* N* So'"
 MARKS = "\u0300-\u0304\u0306-\u030c\u030f\u0311\u031b\u0323-\u0328\u032d\u032e\u0330\u0331"
 """The combining marks that the tokenizer drops from a word: the inside of a regular expression's ``[…]``."""
 
-# Emoji are named by their range, not by category: Unicode grows faster there than Python's and SQLite's
-# tables do.
+# Emoji are named by their range, not by category: Unicode grows faster there than Python's and SQLite's tables do.
 _EMOJI = "\U0001f000-\U0001fbff"
 
 Word = tuple[str, ...]
@@ -36,8 +35,7 @@ def spaced(text: str) -> str:
 def words(query: str) -> list[Word]:
     """The words of a query, each once, in their order; a part without a letter, digit or symbol is no word.
 
-    A token holds nothing but letters, digits, symbols and marks: between quotes it means nothing to FTS5's
-    syntax.
+    A token holds nothing but letters, digits, symbols and marks: between quotes it means nothing to FTS5's syntax.
     """
     found = (tuple(_token().findall(spaced(part))) for part in query.split())
     return list(dict.fromkeys(word for word in found if word))

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 _MAX_TITLE = 200
+# For names of white space alone.
+_UNTITLED = "untitled"
 _LOOKED_AT = 64 << 10
 # No heading is longer; the expressions below may take quadratic time on longer ones.
 _MAX_LINE = 500
@@ -38,14 +40,14 @@ _INLINE_RESTRUCTURED = (
 
 
 def title(name: str, text: str) -> str:
-    """The title of the document in a file called ``name``: one line, at most 200 characters."""
+    """The title of the document in a file called ``name``: one line of 1 to 200 characters."""
     lower = name.lower()
     found = ""
     if lower.endswith(_MARKDOWN):
         found = _markdown(text[:_LOOKED_AT].splitlines())
     elif lower.endswith(_RESTRUCTURED):
         found = _restructured(text[:_LOOKED_AT].splitlines())
-    found = found or one_line(name)
+    found = found or one_line(name) or _UNTITLED
     return found if len(found) <= _MAX_TITLE else found[: _MAX_TITLE - 1] + "…"
 
 
@@ -102,8 +104,7 @@ def _ruled_heading(over: str, heading: str, under: str) -> str:
     words = heading.strip()
     if not words or len(heading) > _MAX_LINE or (heading[0].isspace() and over != under):
         return ""
-    # A rule shorter than the heading is a mistake that is let pass, unless it is so short that it is
-    # something else.
+    # A rule shorter than the heading is a mistake that is let pass, unless it is too short to be a rule at all.
     if not _RULE.match(under) or len(under.rstrip()) < min(len(words), 4):
         return ""
     return "" if _RULE.match(heading) or _DIRECTIVE.match(heading) else _plain(words, _INLINE_RESTRUCTURED)

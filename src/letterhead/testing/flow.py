@@ -38,7 +38,7 @@ class Flow:
 
     def writable(self) -> bool:
         """Whether ``put`` would take bytes, or say that nobody reads them."""
-        return self._cut or len(self._data) < CAPACITY
+        return self._cut or self._ended or len(self._data) < CAPACITY
 
     def put(self, data: Buffer) -> int:
         """Write what fits; how much it was."""

@@ -17,6 +17,7 @@ from letterhead.wire.header import MAX_ID, TYPE
 NATIVE = sys.byteorder
 _NUMBERS = len(',"id":9007199254740991}') + len("4294967295")
 _HEADER_BYTES = Limits().header_bytes
+_HEADER_DEPTH = Limits().header_depth
 _OWN = frozenset({"byteorder", "content-type", "content-encoding", "content-length", "id"})
 
 
@@ -47,9 +48,11 @@ def head_prefix(
     if fields:
         header.update((name, value) for name, value in fields.items() if name not in _OWN)
     try:
-        prefix = strict_json.encode(header)[:-1] + b',"content-length":'
+        encoded = strict_json.encode(header)
+        strict_json.check_depth(encoded, _HEADER_DEPTH)
     except strict_json.NotJson as error:
         raise UsageError(f"a header field cannot be sent: {error}") from None
+    prefix = encoded[:-1] + b',"content-length":'
     if len(prefix) + _NUMBERS > limit:
         raise UsageError(f"the header would be {len(prefix)} bytes; the limit is {limit}", limit=limit)
     return prefix

@@ -1,0 +1,1 @@
+"""The command ``letterhead``: one file a command, and what they share."""

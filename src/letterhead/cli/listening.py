@@ -1,0 +1,35 @@
+"""What the commands that serve share: where to listen, and what to type elsewhere."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from letterhead.net.address import parse
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_EVERYWHERE = ("0.0.0.0", "::")
+
+
+def at_option(function: F) -> F:
+    """The option ``--at``, which may stand several times."""
+    return click.option(
+        "--at",
+        multiple=True,
+        default=("127.0.0.1:65432",),
+        show_default=True,
+        metavar="ADDRESS",
+        help="Listen there: HOST:PORT, [::1]:PORT, :PORT (every interface) or unix:PATH; port 0 takes a free one.",
+    )(function)
+
+
+def say_where(addresses: Sequence[str]) -> None:
+    """Say where a server listens."""
+    click.echo(f"listening at {' and '.join(addresses)}; Ctrl-C stops")
+
+
+def for_clients(addresses: Sequence[str]) -> str:
+    """The address by which clients on this machine reach a server that listens there."""
+    first = parse(addresses[0])
+    return f"localhost:{first.port}" if first.host in _EVERYWHERE else addresses[0]

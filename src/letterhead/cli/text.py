@@ -1,0 +1,49 @@
+"""Text on its way to a terminal.
+
+What a server sends may hold characters that a terminal obeys: they could rewrite what stands above, retitle the window
+or paste into the shell. They are shown as escapes (``\\x1b``), on pipes too, since a pipe often ends in a terminal.
+"""
+
+import json
+import os
+import re
+import sys
+from typing import Any
+
+import click
+
+# Control characters save tab and line end, and those that turn the direction of text around.
+_OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
+_LINE_ENDS = re.compile("[\t\n\r\u2028\u2029]")
+_MATCH = re.compile("«([^«»]*)»")
+
+
+def harmless(text: str) -> str:
+    """``text`` with its lines, and every character that a terminal would obey as an escape."""
+    return _OBEYED.sub(_escape, text)
+
+
+def one_line(text: str, limit: int) -> str:
+    """``text`` harmless and on one line, at most ``limit`` characters of it."""
+    shown = text[:limit] + ("…" if len(text) > limit else "")
+    return _LINE_ENDS.sub(_escape, harmless(shown))
+
+
+def as_json(value: Any) -> str:
+    """A value as indented JSON; what a terminal would obey stands in it as JSON's own escapes."""
+    shown = json.dumps(value, indent=2, ensure_ascii=False)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", shown)
+
+
+def with_style() -> bool:
+    """Whether stdout is a terminal that knows bold, and nobody asked for plain text (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def highlighted(snippet: str) -> str:
+    """A snippet with its matches in bold instead of between « and »."""
+    return _MATCH.sub(lambda match: click.style(match[1], bold=True), snippet)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")

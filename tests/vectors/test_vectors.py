@@ -1,0 +1,276 @@
+"""The vectors, played against the reader, the content types, and the server's side of a connection.
+
+What lives here: the runner for all four files. Conversations run on the cores without sockets, with the package's own
+runner of handlers behind them, as README.md's "classic.json and multiplexed.json" says.
+The rules: every case is played whole, byte by byte and as event loops read; large ones not byte by byte.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+from letterhead.app.app import Application
+from letterhead.app.runner import Runner
+from letterhead.content.registry import decode
+from letterhead.errors import BadContent, BadFrame, BadHeader, Refused, TooLarge
+from letterhead.exchange.counters import Counters
+from letterhead.exchange.replies import Reply
+from letterhead.exchange.requests import Request, Stop
+from letterhead.exchange.responder import Responder
+from letterhead.limits import Limits
+from letterhead.message import Message
+from letterhead.wire.reader import Reader
+from tests.vectors.matching import differences, hello_differences, same
+from tests.vectors.notation import CONVERSATION_FILES, Case, bytes_of, read_cases, sent_bytes
+from tests.wire.frames import BYTES, READS, WHOLE, Cut, Frame, frames_of, json_frame
+
+SAMPLES = {
+    "morpheus": "Follow the white rabbit. 🐰",
+    "ring": "In the caves beneath the Misty Mountains. 💍",
+    "🐶": "🐾 Playing ball! 🏐",
+}
+LAST_ID = 2**53 - 1
+
+
+def played(cases: list[Case], file: str = "") -> Any:
+    """Each case in each cut, large ones not byte by byte."""
+    rounds = [
+        pytest.param(file, case, cut, id=f"{case['name']}-{cut.name}")
+        for case in cases
+        for cut in (WHOLE, BYTES, READS)
+        if not (case.get("large") and cut is BYTES)
+    ]
+    return rounds
+
+
+# frames.json
+
+
+def events(data: bytes, cut: Cut) -> list[dict[str, Any]]:
+    """What the reader makes of bytes, in the words of the file."""
+    reader = Reader()
+    found: list[dict[str, Any]] = []
+
+    def pull() -> None:
+        while not found or found[-1].get("connection") != "closed":
+            try:
+                got = reader.next_frame()
+            except BadFrame as error:
+                found.append({"error": error.code, "connection": "closed"})
+            except (BadHeader, TooLarge) as error:
+                # With the default limits too-large always costs too much to skip (section 5).
+                found.append({"error": error.code, "connection": "closed" if error.code == "too-large" else "kept"})
+            else:
+                if got is None:
+                    return
+                found.append({"header": got.header, "content": bytes(got.content)})
+
+    def receive(piece: bytes) -> None:
+        reader.feed(piece)
+        pull()
+
+    def filled(count: int) -> None:
+        reader.filled(count)
+        pull()
+
+    cut.deliver(data, receive, reader.buffer, filled)
+    return found
+
+
+@pytest.mark.parametrize(("file", "case", "cut"), played(read_cases("frames.json")))
+def test_frames(file: str, case: Case, cut: Cut) -> None:
+    found = events(bytes_of(case["bytes"]), cut)
+    assert len(found) == len(case["events"])
+    for got, wanted in zip(found, case["events"], strict=True):
+        if "error" in wanted:
+            assert got == wanted
+        else:
+            assert same(got["header"], wanted["header"])
+            assert got["content"] == bytes_of(wanted["content"])
+
+
+# contents.json
+
+
+@pytest.mark.parametrize("case", read_cases("contents.json"), ids=lambda case: case["name"])
+def test_contents(case: Case) -> None:
+    content = bytes_of(case["content"])
+    for encoding in (case["content-encoding"], *case.get("also-in", ())):
+        order = case.get("byteorder", "little")
+        message = Message(
+            content, {"content-type": case["content-type"], "content-encoding": encoding, "byteorder": order}
+        )
+        if "error" in case:
+            with pytest.raises(BadContent) as caught:
+                decode(message)
+            assert caught.value.code == case["error"]
+        elif "value" in case:
+            assert same(decode(message), case["value"])
+        else:
+            assert decode(message) == content
+
+
+# classic.json and multiplexed.json
+
+
+def sample_application() -> Application:
+    """The application that README.md describes."""
+    app = Application("vectors")
+
+    def best(value: object) -> list[str]:
+        words = str(value).lower().split()
+        return [text for text in SAMPLES.values() if words and all(word in text.lower() for word in words)]
+
+    @app.action
+    async def search(query: str, limit: int = 10, offset: int = 0) -> dict[str, Any]:
+        found = best(query)
+        hits = [{"text": text} for text in found[offset : offset + limit]]
+        return {"query": query, "total": len(found), "took_ms": 0.0, "hits": hits}
+
+    @app.classic("search")
+    async def search_classic(value: Any) -> str:
+        if isinstance(value, str) and value in SAMPLES:
+            return SAMPLES[value]
+        return "\n".join(best(value)) or f"No match for '{value}'."
+
+    async def first_ten(message: Message) -> Message:
+        said = b"First 10 bytes of request: " + bytes(message.content[:10])
+        return Message(said, {"content-type": "binary/custom-server-binary-type"})
+
+    app.binary(first_ten)
+    return app
+
+
+class Conversation:
+    """One connection of a server without sockets.
+
+    Attributes:
+        frames: what the server sent and nobody took yet.
+    """
+
+    def __init__(self, cut: Cut) -> None:
+        counters = Counters()
+        app = sample_application()
+        self.cut = cut
+        self.frames: list[Frame] = []
+        self.core = Responder(Limits(), time.monotonic(), counters=counters)
+        self.runner = Runner(app, counters)
+        self._running: list[asyncio.Future[None]] = []
+
+    def sends(self, data: bytes) -> None:
+        """Bytes from the client."""
+
+        def receive(piece: bytes) -> None:
+            self.core.receive(piece, time.monotonic())
+            self._take_events()
+
+        def filled(count: int) -> None:
+            self.core.filled(count, time.monotonic())
+            self._take_events()
+
+        self.cut.deliver(data, receive, self.core.buffer, filled)
+
+    def ends(self) -> None:
+        """The client shuts its sending side."""
+        self.core.end_of_stream(time.monotonic())
+        self._take_events()
+
+    async def rest(self) -> None:
+        """Wait until no handler runs; take what was sent."""
+        while self._running:
+            running, self._running = self._running, []
+            await asyncio.gather(*running)
+        self.frames += frames_of(b"".join(bytes(piece) for piece in self.core.out))
+        self.core.out.clear()
+
+    def _take_events(self) -> None:
+        while self.core.events:
+            taken, self.core.events = self.core.events, []
+            for event in taken:
+                if isinstance(event, Request):
+                    self._start(event)
+                elif isinstance(event, Stop):
+                    self.runner.stop(event.request)
+
+    def _start(self, request: Request) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._running.append(done)
+
+        def finish(request: Request, outcome: Reply | Refused) -> None:
+            self.core.finish(request, outcome, time.monotonic())
+            self._take_events()
+            done.set_result(None)
+
+        self.runner.start(request, "a client", finish)
+
+
+def wrong(step: Case, frame: Frame, multiplexed: bool) -> list[str]:
+    """What is wrong with a frame, held against a step of the server."""
+    if "hello" in step:
+        return hello_differences(step["hello"], frame.header, frame.content)
+    choices = [
+        differences(wanted, frame.header, frame.content, multiplexed=multiplexed)
+        for wanted in step.get("one-of", [step.get("frame")])
+    ]
+    return min(choices, key=len)
+
+
+def hold_against(steps: list[Case], frames: list[Frame], multiplexed: bool) -> None:
+    """Each frame is one that a step expects, each step has its frame, and their order is a possible one."""
+    left = list(steps)
+    for at, frame in enumerate(frames):
+        # On a classic connection replies come in order; on a multiplexed one in any, but for hello and errors without id.
+        candidates = left if multiplexed else left[:1]
+        fitting = [step for step in candidates if not wrong(step, frame, multiplexed)]
+        assert fitting, [wrong(step, frame, multiplexed) for step in candidates] or f"unexpected: {frame}"
+        left.remove(fitting[0])
+        assert "hello" not in fitting[0] or at == 0
+        assert "id" in frame.header or not multiplexed or at == len(frames) - 1
+    assert [step for step in left if not step.get("may")] == []
+
+
+async def play(case: Case, cut: Cut, multiplexed: bool) -> None:
+    """Play one conversation to its end."""
+    talk = Conversation(cut)
+    try:
+        for side, steps in in_turns(case["steps"]):
+            if side == "client":
+                for step in steps:
+                    talk.ends() if "ends" in step else talk.sends(sent_bytes(step))
+                await talk.rest()
+            else:
+                frames, talk.frames = talk.frames, []
+                hold_against(steps, frames, multiplexed)
+        assert talk.frames == []
+        assert talk.core.ending is (case["afterwards"] == "closed")
+        if case["afterwards"] == "kept":
+            own = {"id": LAST_ID} if multiplexed else {}
+            talk.sends(json_frame({"action": "letterhead.ping", "value": "still here"}, own))
+            await talk.rest()
+            (answer,) = talk.frames
+            assert (answer.id, answer.value) == (own.get("id"), {"result": "still here"})
+    finally:
+        await talk.runner.close()
+
+
+def in_turns(steps: list[Case]) -> Iterator[tuple[str, list[Case]]]:
+    """Steps of one side that follow each other, together."""
+    for side, group in groupby(steps, key=lambda step: str(step["from"])):
+        yield side, list(group)
+
+
+CLASSIC, MULTIPLEXED = (played(read_cases(file), file) for file in CONVERSATION_FILES)
+
+
+@pytest.mark.parametrize(("file", "case", "cut"), CLASSIC)
+def test_classic_conversations(file: str, case: Case, cut: Cut) -> None:
+    asyncio.run(play(case, cut, multiplexed=False))
+
+
+@pytest.mark.parametrize(("file", "case", "cut"), MULTIPLEXED)
+def test_multiplexed_conversations(file: str, case: Case, cut: Cut) -> None:
+    asyncio.run(play(case, cut, multiplexed=True))
