@@ -56,11 +56,11 @@ QUESTIONS = [
     "import",
     "self",
 ]
-SHOWN = 3
-AT_ONCE = 64
-SECONDS = 2.0
-WIDTH = 100
-LONGEST = 240
+SHOWN = 3  # questions whose answers are shown
+AT_ONCE = 64  # requests on their way at any time
+SECONDS = 2.0  # for which questions are asked one by one
+WIDTH = 100  # columns
+LONGEST = 240  # bytes of content that are shown of a frame
 
 console = Console(highlight=False)
 console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
@@ -112,7 +112,7 @@ def chosen(folders: list[str]) -> Iterator[tuple[list[str], list[str]]]:
     if folders:
         yield folders, questions_about(folders)
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="letterhead-demo-") as folder:
         # A copy, because the project's own folder holds more than its documentation.
         project = Path(folder, "letterhead")
         shutil.copytree(PROJECT / "docs", project / "docs")

@@ -63,7 +63,7 @@ class LetterheadError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process boundaries (``run="process"``) with their facts.
-        return _rebuild, (type(self), self.code, self.message, self.facts)
+        return _rebuild, (type(self), self.code, self.message, self.facts), {"relayed": self.relayed}
 
     def __getattr__(self, name: str) -> Any:
         facts: dict[str, Any] = self.__dict__.get("facts", {})

@@ -270,7 +270,8 @@ def test_whatever_the_order_every_exchange_ends_once_on_both_sides(
         pair.turn()
     assert not pair.client.core.busy
     assert (pair.server.counters.open_now, pair.server.budget.used) == (0, 0)
-    assert pair.server.counters.failed.keys() <= {"cancelled", "deadline-exceeded"}
+    # A handler that runs on after its deadline keeps its slot, which the client takes for free: too-many.
+    assert pair.server.counters.failed.keys() <= {"cancelled", "deadline-exceeded", "too-many"}
     for call in calls:
         written = call.id > 0
         assert pair.client.ended.count(call) == (1 if written else 0)

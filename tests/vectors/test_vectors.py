@@ -12,6 +12,8 @@ from itertools import groupby
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from letterhead.app.app import Application
 from letterhead.app.runner import Runner
@@ -38,13 +40,12 @@ LAST_ID = 2**53 - 1
 
 def played(cases: list[Case], file: str = "") -> Any:
     """Each case in each cut, large ones not byte by byte."""
-    rounds = [
+    return [
         pytest.param(file, case, cut, id=f"{case['name']}-{cut.name}")
         for case in cases
         for cut in (WHOLE, BYTES, READS)
         if not (case.get("large") and cut is BYTES)
     ]
-    return rounds
 
 
 # frames.json
@@ -223,7 +224,7 @@ def hold_against(steps: list[Case], frames: list[Frame], multiplexed: bool) -> N
     """Each frame is one that a step expects, each step has its frame, and their order is a possible one."""
     left = list(steps)
     for at, frame in enumerate(frames):
-        # On a classic connection replies come in order; on a multiplexed one in any, but for hello and errors without id.
+        # On a classic connection replies come in order; on a multiplexed one in any, but for what has no id.
         candidates = left if multiplexed else left[:1]
         fitting = [step for step in candidates if not wrong(step, frame, multiplexed)]
         assert fitting, [wrong(step, frame, multiplexed) for step in candidates] or f"unexpected: {frame}"
@@ -274,3 +275,36 @@ def test_classic_conversations(file: str, case: Case, cut: Cut) -> None:
 @pytest.mark.parametrize(("file", "case", "cut"), MULTIPLEXED)
 def test_multiplexed_conversations(file: str, case: Case, cut: Cut) -> None:
     asyncio.run(play(case, cut, multiplexed=True))
+
+
+# What the files leave out: action and value may be any JSON
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["query", "limit", "x"]), inner),
+    max_leaves=4,
+)
+names = st.sampled_from(["search", "letterhead.ping", "letterhead.describe", "letterhead.health", "dance"])
+
+
+async def answers(requests: list[bytes]) -> list[Any]:
+    """The error codes of what a server answers to these, None for a result."""
+    talk = Conversation(WHOLE)
+    try:
+        talk.sends(b"".join(requests))
+        await talk.rest()
+        return [frame.code for frame in talk.frames if "max-open" not in frame.header]
+    finally:
+        await talk.runner.close()
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(names | json_values, json_values), min_size=1, max_size=5), st.booleans())
+def test_no_request_that_is_json_makes_a_server_fail(asked: list[tuple[Any, Any]], multiplexed: bool) -> None:
+    requests = [
+        json_frame({"action": action, "value": value}, {"id": n} if multiplexed else {})
+        for n, (action, value) in enumerate(asked, 1)
+    ]
+    found = asyncio.run(answers(requests))
+    assert len(found) == len(asked)
+    assert set(found) <= {None, "unknown-action", "invalid-argument"}

@@ -119,7 +119,7 @@ class Application:
             raise UsageError(f"action {name!r} is async and runs on the event loop: leave out run={run!r}")
         if not is_async and run == "loop":
             raise UsageError(f"action {name!r} is a plain function: run='inline' calls it on the event loop")
-        if run == "process" and "<locals>" in handler.__qualname__:
+        if run == "process" and "<" in handler.__qualname__:  # <locals>, <lambda>
             raise UsageError(f"action {name!r}: run='process' needs a function that can be imported from its module")
         where: Run = "loop" if is_async else (run or "thread")
         self.actions[name] = Action(name, handler, where, Parameters(handler, name), inspect.getdoc(handler) or "")

@@ -76,7 +76,10 @@ class Parameters:
         try:
             data = as_utf8(request.content, shape.encoding, shape.byteorder)
             arguments = msgspec.structs.asdict(self._decoder.decode(data))
-            strict_json.check_depth(data, max_depth)
+            if len(data) > max_depth:  # each level takes a byte
+                strict_json.check_depth(data, max_depth)
+            if not data.isascii():
+                data.decode()  # fields that a type does not know are read past without a look at their text
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson):
             value = decode_json(request.content, shape.encoding, shape.byteorder, max_depth)
             return self._convert(value)

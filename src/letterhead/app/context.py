@@ -21,14 +21,30 @@ class Context:
         caller: the address of the client, such as ``127.0.0.1:50312`` or ``unix``.
     """
 
-    __slots__ = ("_headers", "_request", "action", "caller", "deadline")
+    __slots__ = ("_headers", "_request", "action", "caller", "client", "deadline", "future", "task")
 
-    def __init__(self, action: str | None, caller: str, request: Request) -> None:
-        self.action = action
+    def __init__(self, request: Request, caller: str) -> None:
+        action = request.action
+        self.action: str | None = action if isinstance(action, str) else None
         self.caller = caller
         self.deadline = request.deadline
         self._request: Request | None = request
         self._headers: Mapping[str, Any] | None = None
+        # The runner's own: where the answer goes, and what is to be stopped when nobody waits for it.
+        self.client: Any = None
+        self.task: Any = None
+        self.future: Any = None
+
+    @property
+    def request(self) -> Request:
+        """The exchange; not in a worker process.
+
+        Raises:
+            UsageError: it is in another process.
+        """
+        if self._request is None:
+            raise UsageError("the request is in the server's own process")
+        return self._request
 
     @property
     def headers(self) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ def describe(app: Application) -> dict[str, Any]:
     for name, doc in OWN_ACTIONS.items():
         actions[name] = {
             "doc": doc,
-            "parameters": {"type": "object", "properties": {}},
+            "parameters": {"type": "object", "properties": {"value": {}} if name == "letterhead.ping" else {}},
             "result": {},
             "content-types": ["text/json"],
             "stream": False,

@@ -3,12 +3,18 @@
 ``concurrent.futures.ProcessPoolExecutor`` breaks as a whole when one worker dies, so this uses ``pebble`` (the extra
 ``letterhead[process]``). Workers are spawned, never forked: a fork would copy sockets, locks and the event loop. They
 import the handler by its module's name.
+
+Jobs wait here rather than in pebble's own queue, where one that was given up would still begin. A pool that pebble gave
+up (it does when a worker dies that has nothing to do) is replaced.
 """
 
 import multiprocessing
 import os
+import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from letterhead.app.context import CURRENT, Context
@@ -19,26 +25,80 @@ class Processes:
     """Worker processes, started at the first job."""
 
     def __init__(self, count: int | None) -> None:
-        self._pool: Any
         try:
             import pebble
         except ImportError:
             raise UsageError(
                 "run='process' needs the package pebble: install letterhead with its extra, letterhead[process]"
             ) from None
-        self._pool = pebble.ProcessPool(
-            max_workers=count or os.cpu_count() or 1, context=multiprocessing.get_context("spawn")
-        )
+        self._count = count or os.cpu_count() or 1
+        spawned = multiprocessing.get_context("spawn")
+        self._make: Callable[[], Any] = partial(pebble.ProcessPool, max_workers=self._count, context=spawned)
+        self._pools: list[Any] = [self._make()]  # the last one is in use
+        self._lock = threading.RLock()  # pebble tells in threads of its own how jobs ended
+        self._waiting: deque[_Job] = deque()
+        self._running = 0
+        self._closed = False
 
     def submit(self, function: Callable[..., Any], arguments: dict[str, Any], context: Context) -> "Future[Any]":
         """Run it in a worker; cancelling the future kills the worker if it has begun."""
-        future: Future[Any] = self._pool.schedule(_call, args=[function, arguments, context])
-        return future
+        job = _Job(self._lock, function, arguments, context)
+        self._waiting.append(job)
+        self._hand_out()
+        return job
 
     def close(self) -> None:
         """Kill what is running and end the workers."""
-        self._pool.stop()
-        self._pool.join()
+        with self._lock:
+            self._closed = True
+        for pool in self._pools:
+            pool.stop()
+            pool.join()
+        for job in self._waiting:
+            job.cancel()
+
+    def _hand_out(self) -> None:
+        """Give waiting jobs to free workers."""
+        with self._lock:
+            while self._waiting and self._running < self._count and not self._closed:
+                job = self._waiting.popleft()
+                if job.cancelled():
+                    continue
+                if not self._pools[-1].active:
+                    self._pools.append(self._make())
+                job.inner = self._pools[-1].schedule(_call, args=job.work)
+                self._running += 1
+                job.inner.add_done_callback(partial(self._ended, job))
+
+    def _ended(self, job: "_Job", inner: "Future[Any]") -> None:
+        with self._lock:
+            self._running -= 1
+        job.end_as(inner)
+        self._hand_out()
+
+
+class _Job(Future[Any]):
+    """A job and its result; it counts as pending until it has ended, so that it can be cancelled at any time."""
+
+    def __init__(self, lock: threading.RLock, *work: Any) -> None:
+        super().__init__()
+        self.work = work
+        self.inner: Future[Any] | None = None
+        self._lock = lock
+
+    def cancel(self) -> bool:
+        with self._lock:
+            inner = self.inner
+            return super().cancel() if inner is None else inner.cancel()
+
+    def end_as(self, inner: "Future[Any]") -> None:
+        """Take over how it ended."""
+        if inner.cancelled():
+            super().cancel()
+        elif (error := inner.exception()) is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(inner.result())
 
 
 def _call(function: Callable[..., Any], arguments: dict[str, Any], context: Context) -> Any:

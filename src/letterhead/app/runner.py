@@ -5,19 +5,20 @@ while its thread ran is finished when the thread returns. Processes can, and are
 """
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 from letterhead.app.app import Action, Application, encode_result
+from letterhead.app.arguments import Parameters
 from letterhead.app.context import CURRENT, Context
 from letterhead.app.describe import OWN_ACTIONS, describe
 from letterhead.app.processes import Processes
 from letterhead.app.tasks import Tasks
-from letterhead.content.registry import decode_content
 from letterhead.errors import (
     Cancelled,
     Internal,
@@ -30,24 +31,19 @@ from letterhead.errors import (
 from letterhead.exchange.counters import Counters
 from letterhead.exchange.replies import Reply
 from letterhead.exchange.requests import Request
-from letterhead.wire.header import JSON_TYPES
 
 log = logging.getLogger("letterhead.app")
 
-Finish = Callable[[Request, Reply | Refused], None]
+_PING = Parameters(lambda value=None: value, "letterhead.ping")
 
 
-class Job:
-    """One request being answered."""
+class Client(Protocol):
+    """Where requests come from: one connection."""
 
-    __slots__ = ("caller", "finish", "future", "request", "task")
+    caller: str
 
-    def __init__(self, request: Request, caller: str, finish: Finish) -> None:
-        self.request = request
-        self.caller = caller
-        self.finish = finish
-        self.task: asyncio.Task[None] | None = None
-        self.future: Future[Any] | None = None
+    def finish(self, request: Request, outcome: Reply | Refused) -> None:
+        """The answer to a request; called once for each, in the runner's loop."""
 
 
 class Runner:
@@ -64,9 +60,11 @@ class Runner:
         self._counters = counters
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks(self._loop)
-        self._plainly = not app.around_hooks
+        self._limits = app.limits
         self._depth = app.limits.content_depth
-        self._on_loop = {name: action for name, action in app.actions.items() if action.run == "loop"}
+        self._plain: dict[str, Action] = {}
+        if not app.around_hooks:
+            self._plain = {name: action for name, action in app.actions.items() if action.run == "loop"}
         self._threads: ThreadPoolExecutor | None = None
         self._processes: Processes | None = None
         if any(action.run == "process" for action in app.actions.values()):
@@ -74,19 +72,19 @@ class Runner:
 
     # -- from the connections --------------------------------------------------------------------------------------
 
-    def start(self, request: Request, caller: str, finish: Finish) -> None:
-        """Answer a request; ``finish`` is called once, with a reply or a refusal, in this loop."""
-        job = Job(request, caller, finish)
-        request.job = job
-        self._tasks.run(self._run, job)
+    def start(self, request: Request, client: Client) -> None:
+        """Answer a request of this client."""
+        call = request.job = Context(request, client.caller)
+        call.client = client
+        self._tasks.run(self._run, call)
 
     def stop(self, request: Request) -> None:
-        """Nobody waits for it: end it as far as that can be done. A job that has not begun never will."""
-        job: Job = request.job
-        if job.future is not None:
-            job.future.cancel()
-        elif job.task is not None:
-            job.task.cancel()
+        """Nobody waits for it: end it as far as that can be done. One that has not begun never will."""
+        call: Context = request.job
+        if call.future is not None:
+            call.future.cancel()
+        elif call.task is not None:
+            call.task.cancel()
 
     async def close(self) -> None:
         """End what still runs on the loop or in processes; running threads end by themselves."""
@@ -98,118 +96,118 @@ class Runner:
 
     # -- one request -----------------------------------------------------------------------------------------------
 
-    async def _run(self, job: Job, task: asyncio.Task[None]) -> bool:
+    async def _run(self, call: Context, task: asyncio.Task[None]) -> bool:
         """Answer one request; whether the task may serve another."""
-        request = job.request
+        request, finish = call.request, call.client.finish
         if request.stopped is not None:
-            job.finish(request, request.stopped)
+            finish(request, request.stopped)
             return True
-        name = request.action
-        context = Context(name if isinstance(name, str) else None, job.caller, request)
-        CURRENT.set(context)
+        CURRENT.set(call)
         before = contextvars.copy_context()
-        job.task = task
+        call.task = task
         outcome: Reply | Refused
         try:
-            if self._plainly and request.named and name in self._on_loop and not request.streams:
+            action = self._plain.get(request.action) if request.named and request.meaning.more is None else None
+            if action is not None:
                 # By far the most frequent kind of call, with as few steps as can be.
-                arguments = self._on_loop[name].parameters.bind(request, self._depth)
-                if request.meaning.timing:
-                    request.started = context.now()
-                outcome = encode_result(await self._on_loop[name].function(**arguments), self.app.limits)
+                arguments = action.parameters.bind(request, self._depth)
+                if request.timed:
+                    request.started = call.now()
+                outcome = encode_result(await action.function(**arguments), self._limits)
             else:
-                outcome = await self._answer(job, context)
+                outcome = await self._answer(call, request)
         except Refused as refused:
-            outcome = self._failed(job, refused) if refused.relayed else refused
+            outcome = self._failed(call, refused) if refused.relayed else refused
         except asyncio.CancelledError:
             if request.stopped is None and task.cancelling():  # the server is closing, not the caller
-                job.finish(request, Unavailable("the server stopped before the answer was ready"))
+                finish(request, Unavailable("the server stopped before the answer was ready"))
                 raise
             outcome = request.stopped or Cancelled("the handler was cancelled")
         except Exception as error:
-            outcome = self._failed(job, error)
+            outcome = self._failed(call, error)
         except BaseException:
-            job.finish(request, Internal("the handler ended its program"))
+            finish(request, Internal("the handler ended its program"))
             raise
-        job.task = None
-        job.finish(request, outcome)
-        return _same(before, contextvars.copy_context())
+        call.task = None
+        finish(request, outcome)
+        try:
+            return before == contextvars.copy_context()  # did it leave every context variable as it was?
+        except Exception:
+            return False  # values that cannot be compared count as changed
 
-    def _failed(self, job: Job, error: Exception) -> Internal:
-        name = escaped(str(job.request.action)) if job.request.action is not None else "the binary handler"
-        log.error("%s failed for %s", name, job.caller, exc_info=error)
+    def _failed(self, call: Context, error: Exception) -> Internal:
+        name = escaped(str(call.request.action)) if call.request.action is not None else "the binary handler"
+        log.error("%s failed for %s", name, call.caller, exc_info=error)
         return Internal("the handler failed; the server's log says how")
 
     # -- one answer ------------------------------------------------------------------------------------------------
 
-    async def _answer(self, job: Job, context: Context) -> Reply:
-        request = job.request
-        if request.meaning.timing:
-            request.started = context.now()
-        if not self.app.around_hooks:
-            value = await self._value(job, context)
-        else:
-            value = await self._around(job, context, 0)
-        return encode_result(value, self.app.limits)
+    async def _answer(self, call: Context, request: Request) -> Reply:
+        if request.timed:
+            request.started = call.now()
+        return encode_result(await self._around(call, 0), self._limits)
 
-    async def _around(self, job: Job, context: Context, depth: int) -> Any:
+    async def _around(self, call: Context, depth: int) -> Any:
         hooks = self.app.around_hooks
         if depth == len(hooks):
-            return await self._value(job, context)
-        return await hooks[depth](context, lambda: self._around(job, context, depth + 1))
+            return await self._value(call)
+        return await hooks[depth](call, lambda: self._around(call, depth + 1))
 
-    async def _value(self, job: Job, context: Context) -> Any:
-        request = job.request
+    async def _value(self, call: Context) -> Any:
+        request = call.request
         app = self.app
         if request.binary:
-            message = request.message
-            return await self._call_plain(job, context, app.binary_handler, message)
+            return await self._call_plain(call, app.binary_handler, request.message)
         name = request.action
-        if request.id is None and name in app.classic_forms:
-            return await self._call_plain(job, context, app.classic_forms[name], request.value)
-        action = app.actions.get(name) if isinstance(name, str) else None
-        if action is None and name not in OWN_ACTIONS:
+        named = isinstance(name, str)  # in classic form it may be any JSON value
+        if request.id is None and named and name in app.classic_forms:
+            return await self._call_plain(call, app.classic_forms[name], request.value)
+        action = app.actions.get(name) if named else None
+        if action is None and not (named and name in OWN_ACTIONS):
             shown = str(name)[:200]
             raise UnknownAction(f"invalid action '{shown}'.", action=shown)
         if request.streams:
             raise InvalidArgument(f"{name} takes no stream")
         if action is None:
             return self._own(request)
-        arguments = action.parameters.bind(request, app.limits.content_depth)
+        arguments = action.parameters.bind(request, self._depth)
         if action.run == "loop":
             return await action.function(**arguments)
         if action.run == "inline":
             return action.function(**arguments)
-        return await self._elsewhere(job, context, action, arguments)
+        if action.run == "thread":
+            return await self._wait(call, self._in_thread(action.function, **arguments))
+        assert self._processes is not None
+        return await self._wait(call, self._processes.submit(action.function, arguments, call))
 
-    async def _call_plain(self, job: Job, context: Context, function: Callable[..., Any], argument: Any) -> Any:
+    async def _call_plain(self, call: Context, function: Callable[..., Any], argument: Any) -> Any:
         """A handler that takes one value: on the loop if it is async, else in a thread."""
         if inspect.iscoroutinefunction(function):
             return await function(argument)
-        return await self._wait(job, self._in_thread(function, argument))
-
-    async def _elsewhere(self, job: Job, context: Context, action: Action, arguments: dict[str, Any]) -> Any:
-        if action.run == "process":
-            assert self._processes is not None
-            return await self._wait(job, self._processes.submit(action.function, arguments, context))
-        return await self._wait(job, self._in_thread(action.function, **arguments))
+        return await self._wait(call, self._in_thread(function, argument))
 
     def _in_thread(self, function: Callable[..., Any], /, *args: Any, **arguments: Any) -> "Future[Any]":
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self.app.threads, thread_name_prefix="letterhead")
         return self._threads.submit(contextvars.copy_context().run, function, *args, **arguments)
 
-    async def _wait(self, job: Job, future: "Future[Any]") -> Any:
+    async def _wait(self, call: Context, future: "Future[Any]") -> Any:
         """The result of a thread or process. Ended by ``future.cancel()``, never by cancelling this task."""
-        job.future = future
+        call.future = future
         waiter = self._loop.create_future()
 
         def done(_: "Future[Any]") -> None:
-            self._loop.call_soon_threadsafe(_wake_up, waiter)
+            with contextlib.suppress(RuntimeError):  # a thread that outlived the loop
+                self._loop.call_soon_threadsafe(_wake_up, waiter)
 
         future.add_done_callback(done)
-        await waiter
-        job.future = None
+        try:
+            await waiter
+        except asyncio.CancelledError:  # a hook around it waits no longer, or the server ends
+            future.cancel()
+            raise
+        finally:
+            call.future = None
         if future.cancelled():
             raise asyncio.CancelledError
         return future.result()
@@ -218,32 +216,15 @@ class Runner:
         """What every server answers by itself."""
         name = request.action
         if name == "letterhead.ping":
-            return self._argument(request)
+            return _PING.bind(request, self._depth).get("value")
         if name == "letterhead.describe":
             return describe(self.app)
         return {"status": "draining" if self.draining else "ok", **self._counters.as_dict()}
-
-    def _argument(self, request: Request) -> Any:
-        if not request.named:
-            return request.value
-        shape = request.header.shape
-        value = decode_content(
-            request.content, shape.type, shape.encoding, shape.byteorder, self.app.limits.content_depth
-        )
-        return None if value == {} and shape.type in JSON_TYPES else value
 
 
 def _wake_up(waiter: "asyncio.Future[None]") -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-def _same(before: contextvars.Context, after: contextvars.Context) -> bool:
-    """Whether a handler left every context variable as it was; values that cannot be compared count as changed."""
-    try:
-        return before == after
-    except Exception:
-        return False
 
 
 async def run_hooks(hooks: list[Callable[[], Any]]) -> None:

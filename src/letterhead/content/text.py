@@ -25,8 +25,8 @@ def _names() -> dict[str, str]:
     for part in (n for n in range(1, 17) if n != 12):  # there is no part 12
         codec = f"iso8859-{part}"
         names.update({f"iso-8859-{part}": codec, f"iso8859-{part}": codec})
-    names.update({"latin-1": "iso8859-1", "latin1": "iso8859-1", "l1": "iso8859-1"})
-    names.update({"latin-9": "iso8859-15", "latin9": "iso8859-15"})
+    for number, part in enumerate((1, 2, 3, 4, 9, 10, 13, 14, 15, 16), 1):
+        names.update(dict.fromkeys((f"latin-{number}", f"latin{number}", f"l{number}"), f"iso8859-{part}"))
     for page in range(1250, 1259):
         names.update({f"windows-{page}": f"cp{page}", f"cp{page}": f"cp{page}", f"cp-{page}": f"cp{page}"})
     for name, others in {

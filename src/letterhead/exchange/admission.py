@@ -32,7 +32,7 @@ class Admission:
             return Unavailable("the server is going away")
         if open_now >= self._limits.max_open:
             return TooMany(f"more than {self._limits.max_open} requests open", limit=self._limits.max_open)
-        if shape.length and not self._budget.fits(shape.length):
+        if self._budget.used + shape.length > self._budget.limit and shape.length:
             return self.too_much()
         return None
 

@@ -99,7 +99,12 @@ class Call:
                 raise BadContent("the reply has no 'result'")
             return value["result"] if returns is None else _convert(value["result"], returns)
         if returns is None:
-            return decode_json(self.body, shape.encoding, shape.byteorder, depth)
+            if shape.encoding != "utf-8":
+                return decode_json(self.body, shape.encoding, shape.byteorder, depth)
+            try:  # the same, with fewer steps for what nearly every reply is
+                return strict_json.decode(self.body, depth)
+            except strict_json.NotJson as error:
+                raise BadContent(f"not JSON: {error}") from None
         try:
             data = as_utf8(self.body, shape.encoding, shape.byteorder)
             value = _decoder(returns).decode(data)

@@ -147,7 +147,7 @@ class Requester:
                 return
             # The frame as it is, without id: a classic server sees a classic client, and so does any other.
             self.open[0] = call
-            self._write(call, call.prefix, call.content, None)
+            self._write(call.prefix, call.content, None)
             return
         first = call
         if call.action is None:
@@ -157,15 +157,15 @@ class Requester:
         self._id = first.id = 1
         first.wrapped = True
         self.open[1] = first
-        self._write(first, first_prefix(first.deadline), first.first, 1)
+        self._write(first_prefix(first.deadline), first.first, 1)
 
     def _send(self, call: Call) -> None:
         self._id += 1
         call.id = self._id
         self.open[call.id] = call
-        self._write(call, call.prefix, call.content, call.id)
+        self._write(call.prefix, call.content, call.id)
 
-    def _write(self, call: Call, prefix: bytes, content: Buffer, id: int | None) -> None:
+    def _write(self, prefix: bytes, content: Buffer, id: int | None) -> None:
         first = head(prefix, len(content), id)
         if len(content) > JOINED:
             self.out.append(first)
@@ -187,7 +187,7 @@ class Requester:
 
     def buffer(self) -> memoryview | None:
         """Where the next bytes belong, if large content is under way (then call ``filled``), else None."""
-        return None if self.ended else self._reader.buffer()
+        return None if self.ended or self._incoming is None else self._reader.buffer()
 
     def filled(self, count: int) -> None:
         """So many bytes were received into ``buffer()``."""

@@ -30,13 +30,14 @@ class Request:
 
     __slots__ = (
         "action", "binary", "content", "deadline", "ended", "header", "held", "id", "job", "meaning", "named",
-        "received", "started", "stopped", "value",
+        "received", "started", "stopped", "timed", "value",
     )  # fmt: skip
 
     def __init__(self, id: int | None, header: Header, meaning: Meaning, received: float, deadline: float) -> None:
         self.id = id
         self.header = header
         self.meaning = meaning
+        self.timed = meaning.timing
         self.received = received
         self.deadline = deadline
         self.action: Any = meaning.action

@@ -95,7 +95,7 @@ class Responder:
 
     def buffer(self) -> memoryview | None:
         """Where the next bytes belong, if large content is under way (then call ``filled``), else None."""
-        return None if self.ending else self._reader.buffer()
+        return None if self.ending or self._incoming is None else self._reader.buffer()
 
     def filled(self, count: int, now: float) -> None:
         """So many bytes were received into ``buffer()``."""
@@ -161,7 +161,7 @@ class Responder:
         if not request.ended:
             if request.stopped is not None:
                 outcome = request.stopped
-            elif request.meaning.timing and isinstance(outcome, Reply):
+            elif request.timed and isinstance(outcome, Reply):
                 outcome = outcome.with_fields({"timing": request.timing(now)})
             self._finish_on_wire(request, outcome)
         self._done_with(request)
@@ -171,13 +171,15 @@ class Responder:
 
     def _finish_on_wire(self, request: Request, outcome: Reply | Refused) -> None:
         """The exchange's last frame."""
-        self._end_on_wire(request)
+        request.ended = True
+        del self._open[request.id or 0]
+        self._running_on += 1
         wrapped = not request.named
         if isinstance(outcome, Refused):
             self._send_error(outcome, request.id, wrapped)
             return
         try:
-            self.out.extend(replies.result(outcome, request.id, wrapped, self.limits.json_bytes))
+            self.out += replies.result(outcome, request.id, wrapped, self.limits.json_bytes)
         except UsageError as error:
             self._send_error(Internal(f"the answer cannot be sent: {error}"), request.id, wrapped)
         else:
@@ -243,7 +245,8 @@ class Responder:
             progressed = True
             self._incoming = None
             self._complete(request, content)
-        self._settle(now, progressed)
+        if reader.midway or self.patience.wait is not Wait.NEXT or self._ended_by_peer or self._admission.draining:
+            self._settle(now, progressed)
 
     def _settle(self, now: float, progressed: bool = False) -> None:
         """Nothing more can be read at the moment: what do we wait for?"""
@@ -341,8 +344,8 @@ class Responder:
     def _complete(self, request: Request, content: bytes) -> None:
         """The request is whole."""
         request.content = content
-        self._hold(len(content))
-        request.held = self._arrived
+        request.held = len(content)
+        self._budget.used += request.held - self._arrived
         self._arrived = 0
         if self._budget.used > self._budget.limit:
             self._refuse(request, self._admission.too_much())
@@ -366,7 +369,7 @@ class Responder:
         self._release_arrived()
 
     def _drop_incoming(self) -> None:
-        """The end of the stream cut off the request whose content is under way: no reply, and nothing runs."""
+        """The request whose content is under way can never be whole: no reply, and nothing runs."""
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             self._release_arrived()
@@ -394,11 +397,7 @@ class Responder:
 
     def _abandon(self, why: Refused) -> None:
         """Nothing that is open can be answered any more."""
-        incoming, self._incoming = self._incoming, None
-        self._release_arrived()
+        self._drop_incoming()
         for request in list(self._open.values()):
             self._end_on_wire(request)
-            if request is incoming:
-                self._done_with(request)
-            else:
-                self._stop(request, why)
+            self._stop(request, why)

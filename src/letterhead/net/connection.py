@@ -160,28 +160,16 @@ class Pipe(asyncio.BufferedProtocol):
 
 
 class Turn:
-    """Collects the pipes that have something to send and sends it when the turn is over, with one write each.
-
-    A turn is what one read brought about, or else everything until the event loop comes round again.
-    """
+    """Collects the pipes that have something to send until the event loop comes round, and flushes each once."""
 
     def __init__(self) -> None:
         self._dirty: list[Callable[[], None]] = []
-        self._reading = False
 
     def add(self, flush: Callable[[], None]) -> None:
         """Call ``flush`` at the end of this turn."""
-        if not self._dirty and not self._reading:
+        if not self._dirty:
             asyncio.get_running_loop().call_soon(self._over)
         self._dirty.append(flush)
-
-    def __enter__(self) -> None:
-        """A read is worked off; the turn ends with it."""
-        self._reading = True
-
-    def __exit__(self, *_: object) -> None:
-        self._reading = False
-        self._over()
 
     def _over(self) -> None:
         while self._dirty:

@@ -53,12 +53,15 @@ class ServerConnection(Pipe):
         if self._closing_since is not None:
             self._quiet_since = now
             return
-        with self._shared.turn:
-            if self._direct:
-                self._responder.filled(nbytes, now)
-            else:
-                self._responder.receive(bytes(self._scratch[:nbytes]), now)
-            self._turn()
+        # What this read brings about is sent when it is worked off, with one write.
+        queued, self._queued = self._queued, True
+        if self._direct:
+            self._responder.filled(nbytes, now)
+        else:
+            self._responder.receive(bytes(self._scratch[:nbytes]), now)
+        self._turn()
+        self._queued = queued
+        self._flush()
 
     def eof_received(self) -> bool:
         self._peer_ended = True
@@ -95,32 +98,36 @@ class ServerConnection(Pipe):
             self._moving = False
         if (responder.out or responder.ending) and not self._queued:
             self._queued = True
-            self._shared.turn.add(self._flush)
-        if self._reading is not (self._writable and responder.reads):
+            self._shared.turn.add(self._flush_turn)
+        if not self._reading or responder.classic:
             self._update_reading()
         if responder.due < self._due or self._timer is None:
             self.wake_at(responder.due)
 
     def _take_events(self) -> None:
-        responder = self._responder
+        responder, runner = self._responder, self._shared.runner
         while responder.events:
             events, responder.events = responder.events, []
             for event in events:
                 if isinstance(event, Request):
-                    self._shared.runner.start(event, self.caller, self._finish)
+                    runner.start(event, self)
                 elif isinstance(event, Stop):
-                    self._shared.runner.stop(event.request)
+                    runner.stop(event.request)
                 elif isinstance(event, Ended):
                     self._shared.log.misbehaved(self.caller, event.error)
 
-    def _finish(self, request: Request, outcome: Reply | Refused) -> None:
+    def finish(self, request: Request, outcome: Reply | Refused) -> None:
+        """The answer to a request: from the runner."""
         responder = self._responder
         responder.finish(request, outcome, time.monotonic())
         if not self._moving and (not self._queued or responder.events or not self._reading):
             self._turn()
 
-    def _flush(self) -> None:
+    def _flush_turn(self) -> None:
         self._queued = False
+        self._flush()
+
+    def _flush(self) -> None:
         responder = self._responder
         if responder.out:
             pieces, responder.out = responder.out, []

@@ -36,7 +36,8 @@ def decode(data: bytes, max_depth: int) -> Any:
         raise NotJson(str(error)) from None
     except RecursionError:
         raise NotJson(f"nested deeper than {max_depth}") from None
-    check_depth(data, max_depth)
+    if len(data) > max_depth:  # each level takes a byte
+        check_depth(data, max_depth)
     return value
 
 

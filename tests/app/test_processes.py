@@ -1,0 +1,209 @@
+"""`run="process"`: workers that can be killed one by one."""
+
+import asyncio
+import multiprocessing.resource_tracker
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from letterhead import App, Context, DeadlineExceeded, Internal, Message, Refused, decode
+from letterhead.app.app import Proceed
+from letterhead.net.server import Server
+from tests import leaks
+from tests.app import jobs
+from tests.app.calling import client_of, client_to, served
+
+
+@pytest.fixture(autouse=True, scope="module")
+def resource_tracker() -> None:
+    """Python's own helper process for spawned workers stays; it is nobody's leak."""
+    multiprocessing.resource_tracker.ensure_running()
+
+
+@pytest.fixture(autouse=True)
+def no_child_left() -> Iterator[None]:
+    """Every worker has ended."""
+    yield
+    assert multiprocessing.active_children() == []
+
+
+def app_of(*handlers: Any, processes: int = 2) -> App:
+    """An application whose actions run in workers."""
+    app = App(processes=processes)
+    for handler in handlers:
+        app.action(run="process")(handler)
+    return app
+
+
+async def file_made(path: Path) -> None:
+    """Wait for a worker to make a file: it has no other way to tell that it is at work."""
+    async with asyncio.timeout(leaks.PATIENCE):
+        while not path.exists():  # noqa: ASYNC110  # another process makes it
+            await asyncio.sleep(0.005)
+
+
+def is_gone(process: int) -> bool:
+    """Whether a process has ended."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_what_goes_in_and_out_of_workers() -> None:
+    app = app_of(
+        jobs.add, jobs.refuse, jobs.fail, jobs.fail_strangely, jobs.give_unpicklable, jobs.pid, jobs.about_the_call,
+        jobs.large, jobs.size,
+    )  # fmt: skip
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            assert await client.call("add", first=2, second=3) == 5
+            assert await client.call("pid") != os.getpid()
+            for _ in range(2):
+                with pytest.raises(Refused, match="no order 17") as caught:
+                    await client.call("refuse", order=17)
+                assert (caught.value.code, caught.value.facts) == ("not-found", {"order": 17})
+            for action in ("fail", "fail_strangely", "give_unpicklable"):
+                with pytest.raises(Internal) as failed:
+                    await client.call(action)
+                assert "secret" not in str(failed.value)
+            header = {"action": "about_the_call", "content-type": "text/json", "x-note": "🐶"}
+            told = await client.send(Message(b"{}", header), timeout=20.0)
+            assert decode(told) == ["about_the_call", "memory", "🐶", True, False]
+            assert await client.call("large", count=3 << 20) == bytes(3 << 20)
+            assert await client.call("size", bytes(3 << 20)) == 3 << 20
+            assert await asyncio.gather(*(client.call("add", n) for n in range(20))) == list(range(1, 21))
+
+    leaks.run(main())
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancel"])
+def test_a_worker_whose_call_is_given_up_is_killed_and_the_other_goes_on(how: str, tmp_path: Path) -> None:
+    app = app_of(jobs.spin, jobs.wait_for, jobs.add)
+    started, gate = tmp_path / "started", tmp_path / "gate"
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            other = asyncio.ensure_future(client.call("wait_for", path=str(gate)))
+            spinning = asyncio.ensure_future(client.call("spin", started=str(started), timeout=None))
+            await file_made(started)
+            worker = int(started.read_text())
+            if how == "timeout":
+                late = client.call("spin", started=str(tmp_path / "late"), timeout=0.2)
+                spinning.cancel()
+                with pytest.raises(DeadlineExceeded):
+                    await late
+            else:
+                spinning.cancel()
+            await asyncio.wait([spinning])
+            await leaks.until(lambda: is_gone(worker))
+            gate.touch()
+            assert await other != worker, "the other worker was not harmed"
+            assert await client.call("add", 1) == 2, "the pool goes on"
+
+    leaks.run(main())
+
+
+def test_a_worker_that_dies_is_internal_and_the_pool_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    app = app_of(jobs.die, jobs.add, jobs.wait_for)
+    gate = tmp_path / "gate"
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            other = asyncio.ensure_future(client.call("wait_for", path=str(gate)))
+            for _ in range(2):
+                with pytest.raises(Internal):
+                    await client.call("die")
+            gate.touch()
+            assert isinstance(await other, int)
+            assert await client.call("add", 1) == 2
+
+    leaks.run(main())
+    assert [record.getMessage() for record in caplog.records] == ["die failed for memory"] * 2
+
+
+def test_a_worker_that_is_killed_while_it_rests_is_replaced() -> None:
+    app = app_of(jobs.pid, jobs.add, processes=1)
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            worker = await client.call("pid")
+            os.kill(worker, signal.SIGKILL)
+            await leaks.until(lambda: is_gone(worker))
+            # A job may have gone to the dead one; those after it must not.
+            await asyncio.gather(client.call("add", 1), return_exceptions=True)
+            assert await client.call("add", 1) == 2
+            assert await client.call("pid") != worker
+
+    leaks.run(main())
+
+
+def test_a_job_that_waits_for_a_worker_is_cancelled_without_running(tmp_path: Path) -> None:
+    app = app_of(jobs.wait_for, jobs.spin, processes=1)
+    begun, gate, never = tmp_path / "begun", tmp_path / "gate", tmp_path / "never"
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            first = asyncio.ensure_future(client.call("wait_for", path=str(gate), started=str(begun)))
+            await file_made(begun)
+            with pytest.raises(DeadlineExceeded):
+                await client.call("spin", started=str(never), timeout=0.1)
+            gate.touch()
+            assert isinstance(await first, int)
+
+    leaks.run(main())
+    assert not never.exists()
+
+
+def test_a_hook_that_waits_no_longer_ends_the_worker(tmp_path: Path) -> None:
+    app = app_of(jobs.spin, processes=1)
+    started = tmp_path / "started"
+
+    @app.around
+    async def hasty(call: Context, proceed: Proceed) -> Any:
+        proceeding = asyncio.ensure_future(proceed())
+        await file_made(started)
+        proceeding.cancel()
+        await asyncio.wait([proceeding])
+        raise Refused("hasty", "not that long")
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            with pytest.raises(Refused, match="not that long"):
+                await client.call("spin", started=str(started))
+            await leaks.until(lambda: is_gone(int(started.read_text())))
+
+    leaks.run(main())
+
+
+def test_an_error_that_a_worker_got_from_another_server_is_no_answer_of_its_own(short_path: Path) -> None:
+    app = app_of(jobs.call_back, processes=1)
+
+    async def main() -> None:
+        async with Server(App(), [f"unix:{short_path / 's'}"]) as other, client_of(app) as client:
+            with pytest.raises(Internal):
+                await client.call("call_back", address=other.addresses[0])
+
+    leaks.run(main())
+
+
+def test_closing_the_server_kills_what_still_runs(tmp_path: Path) -> None:
+    app = app_of(jobs.spin, processes=1)
+    started = tmp_path / "started"
+
+    async def main() -> None:
+        server = served(app)
+        await server.start()
+        async with client_to(server) as client:
+            call = asyncio.ensure_future(client.call("spin", started=str(started)))
+            await file_made(started)
+            await server.close(timeout=0.0)
+            assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], ConnectionError)
+        assert is_gone(int(started.read_text()))
+
+    leaks.run(main())

@@ -1,0 +1,183 @@
+"""Where handlers run: on the loop, inline, in threads."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from letterhead import App, DeadlineExceeded, Limits, TooMany, current
+from tests import leaks
+from tests.app.calling import client_of, client_to, served
+
+
+def test_each_handler_runs_where_it_was_told_to() -> None:
+    app = App()
+
+    @app.action
+    async def on_loop() -> str:
+        return threading.current_thread().name
+
+    @app.action(run="inline")
+    def inline() -> str:
+        return threading.current_thread().name
+
+    @app.action
+    def by_default() -> str:
+        return threading.current_thread().name
+
+    @app.action(run="thread")
+    def in_thread() -> str:
+        return threading.current_thread().name
+
+    async def main() -> None:
+        here = threading.current_thread().name
+        async with client_of(app) as client:
+            for _ in range(2):
+                assert await client.call("on_loop") == await client.call("inline") == here
+                assert (await client.call("by_default")).startswith("letterhead")
+                assert (await client.call("in_thread")).startswith("letterhead")
+
+    leaks.run(main())
+
+
+def test_threads_run_side_by_side_up_to_their_number() -> None:
+    app = App(threads=4)
+    barrier = threading.Barrier(4)
+
+    @app.action
+    def meet() -> int:
+        return barrier.wait(leaks.PATIENCE)
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            for _ in range(3):
+                assert sorted(await asyncio.gather(*(client.call("meet") for _ in range(4)))) == [0, 1, 2, 3]
+
+    leaks.run(main())
+
+
+def test_a_thread_sees_that_its_call_was_given_up() -> None:
+    app = App()
+    begun, seen = threading.Event(), threading.Event()
+
+    @app.action
+    def work() -> None:
+        begun.set()
+        while not current().cancelled:
+            threading.Event().wait(0.001)
+        seen.set()
+
+    async def main() -> None:
+        async with served(app) as server, client_to(server) as client:
+            call = asyncio.ensure_future(client.call("work"))
+            await leaks.until(begun.is_set)
+            call.cancel()
+            await leaks.until(seen.is_set)
+            with pytest.raises(DeadlineExceeded):
+                await client.call("work", timeout=0.05)
+            await leaks.until(lambda: server.shared.counters.open_now == 0)
+
+    leaks.run(main())
+
+
+def test_a_thread_that_cannot_be_stopped_keeps_its_slot_until_it_returns() -> None:
+    app = App(limits=Limits(max_open=2))
+    gate = threading.Event()
+
+    @app.action
+    def stubborn() -> None:
+        gate.wait(leaks.PATIENCE)
+
+    async def main() -> None:
+        async with served(app) as server, client_to(server) as client:
+            await client.call("letterhead.ping")
+            for _ in range(2):
+                with pytest.raises(DeadlineExceeded):
+                    await client.call("stubborn", timeout=0.05)
+            assert server.shared.counters.open_now == 2
+            with pytest.raises(TooMany):
+                await client.call("letterhead.ping")
+            gate.set()
+            await leaks.until(lambda: server.shared.counters.open_now == 0)
+            assert await client.call("letterhead.ping", 5) == 5
+
+    leaks.run(main())
+
+
+def test_a_call_that_waits_for_a_thread_is_cancelled_without_running() -> None:
+    app = App(threads=1)
+    begun, gate = threading.Event(), threading.Event()
+    ran: list[str] = []
+
+    @app.action
+    def first() -> str:
+        begun.set()
+        gate.wait(leaks.PATIENCE)
+        return "first"
+
+    @app.action
+    def second() -> None:
+        ran.append("second")
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            blocking = asyncio.ensure_future(client.call("first"))
+            await leaks.until(begun.is_set)
+            for _ in range(3):
+                with pytest.raises(DeadlineExceeded):
+                    await client.call("second", timeout=0.02)
+            gate.set()
+            assert await blocking == "first"
+
+    leaks.run(main())
+    assert ran == []
+
+
+def test_a_result_that_comes_too_late_is_dropped_and_harms_nobody() -> None:
+    app = App()
+    gates = [threading.Event() for _ in range(8)]
+
+    @app.action
+    def slow(number: int) -> int:
+        gates[number].wait(leaks.PATIENCE)
+        return number
+
+    async def main() -> None:
+        async with served(app) as server, client_to(server) as client:
+            await client.call("letterhead.ping")
+            late = [client.call("slow", number, timeout=0.05) for number in range(4)]
+            kept = [asyncio.ensure_future(client.call("slow", number)) for number in range(4, 8)]
+            results: list[Any] = await asyncio.gather(*late, return_exceptions=True)
+            assert [type(result) for result in results] == [DeadlineExceeded] * 4
+            for gate in gates:
+                gate.set()
+            assert await asyncio.gather(*kept) == [4, 5, 6, 7]
+            await leaks.until(lambda: server.shared.counters.open_now == 0)
+
+    leaks.run(main())
+
+
+def test_a_thread_that_outlives_its_server_ends_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+    begun, gate = threading.Event(), threading.Event()
+
+    @app.action
+    def stubborn() -> None:
+        begun.set()
+        gate.wait(leaks.PATIENCE)
+
+    async def main() -> None:
+        async with served(app) as server, client_to(server) as client:
+            call = asyncio.ensure_future(client.call("stubborn"))
+            await leaks.until(begun.is_set)
+            await server.close(timeout=0.0)
+            assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], ConnectionError)
+
+    leaks.run(main())
+    workers = [thread for thread in threading.enumerate() if thread.name.startswith("letterhead")]
+    gate.set()
+    for thread in workers:
+        thread.join(leaks.PATIENCE)
+    assert workers
+    assert not caplog.records

@@ -1,0 +1,251 @@
+"""`letterhead call`."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from letterhead.testing.background import running
+from tests.classic import server as classic_server
+from tests.cli import application
+from tests.cli.conftest import Everything
+from tests.cli.shell import COMMAND, Done, failure, letterhead, on_terminal
+from tests.leaks import PATIENCE
+
+
+@pytest.mark.smoke
+def test_text_is_printed_plainly(server: Everything) -> None:
+    assert letterhead("call", server.address, "greet", "name=Ada", "times=2") == (0, "hello Ada, hello Ada\n", "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("3", 3),
+        ("-0.5", -0.5),
+        ("true", True),
+        ("null", None),
+        ("[1, 2]", [1, 2]),
+        ('{"a": "b"}', {"a": "b"}),
+        ('"3"', "3"),
+        ("three", "three"),
+        ("", ""),
+        ("a=b", "a=b"),
+        ("NaN", "NaN"),
+        ("1e999", "1e999"),
+        ("[" * 100 + "]" * 100, "[" * 100 + "]" * 100),
+        ("größer 🐶", "größer 🐶"),
+    ],
+)
+def test_a_value_is_json_where_it_can_be_else_text(server: Everything, typed: str, value: object) -> None:
+    done = letterhead("call", server.address, "echo", f"value={typed}")
+    assert done.out == (f"{value}\n" if isinstance(value, str) else json.dumps(value, indent=2) + "\n")
+
+
+def test_other_results_are_indented_json(server: Everything) -> None:
+    done = letterhead("call", server.address, "echo", 'value={"größe": [1, null]}')
+    assert done.out == '{\n  "größe": [\n    1,\n    null\n  ]\n}\n'
+
+
+def test_without_arguments_there_are_none(server: Everything) -> None:
+    assert letterhead("call", server.address, "echo").out == "null\n"
+
+
+def test_arguments_may_have_the_names_that_python_clients_keep(server: Everything) -> None:
+    done = letterhead("call", server.address, "settings", "timeout=3", "returns=text")
+    assert (done.status, json.loads(done.out)) == (0, [3.0, "text"])
+
+
+def test_bytes_go_to_a_pipe_as_they_are(server: Everything) -> None:
+    done = subprocess.run([*COMMAND, "call", server.address, "octets"], capture_output=True, check=True)
+    assert done.stdout == b"\x00\xff\x1b\n"
+
+
+def test_bytes_on_a_terminal_are_escaped(server: Everything) -> None:
+    assert on_terminal("call", server.address, "octets").out == "\\x00\\xff\\x1b\n\n"
+
+
+def test_a_unix_socket_is_an_address(short_path: Path) -> None:
+    app, _ = application.make()
+    with running(app, f"unix:{short_path}/socket") as served:
+        assert letterhead("call", served.server.addresses[0], "greet", "name=Ada").out == "hello Ada\n"
+
+
+def test_whatever_a_classic_server_says_is_a_result() -> None:
+    with classic_server.running() as (host, port):
+        done = letterhead("call", f"{host}:{port}", "greet")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("Error: invalid action")
+
+
+# What a server sends never reaches a terminal as something that it obeys.
+
+
+@pytest.mark.parametrize("action", ["harm", "nested_harm"])
+@pytest.mark.parametrize("run", [letterhead, on_terminal])
+def test_a_result_cannot_command_the_terminal(server: Everything, action: str, run: Callable[..., Done]) -> None:
+    done = run("call", server.address, action)
+    assert done.status == 0
+    assert "owned" in done.out
+    assert not [character for character in application.OBEYED if character in done.out]
+
+
+def test_a_result_keeps_its_lines_and_tabs(server: Everything) -> None:
+    assert letterhead("call", server.address, "harm").out.startswith("first\tline\nsecond \\x1b]0;owned\\x07")
+
+
+def test_escapes_in_json_are_still_json(server: Everything) -> None:
+    done = letterhead("call", server.address, "nested_harm")
+    assert json.loads(done.out) == {application.HARM: [application.HARM]}
+
+
+def test_an_error_message_cannot_command_the_terminal(server: Everything) -> None:
+    status, line = failure("call", server.address, "refuse")
+    assert status == 1
+    assert line.startswith(f"refuse at {server.address} failed (not-found): no such\\nthing \\x1b]0;owned")
+    assert not [character for character in application.OBEYED if character in line]
+
+
+# Mistakes and misfortunes: one line, and a status.
+
+
+def test_an_unknown_action_is_told_with_where_to_look(server: Everything) -> None:
+    status, line = failure("call", server.address, "gret", "name=Ada")
+    assert status == 1
+    assert line.startswith(f"gret at {server.address} failed (unknown-action): invalid action 'gret'; ")
+    assert f"letterhead call {server.address} letterhead.describe" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["name=Ada", "times=often"], "argument 'times': Expected `int`, got `str`"),
+        (["times=2"], "greet needs the argument 'name'"),
+        (["name=Ada", "time=2"], "greet has no argument 'time'; it takes name, times"),
+    ],
+)
+def test_an_argument_that_does_not_fit_is_named(server: Everything, arguments: list[str], says: str) -> None:
+    status, line = failure("call", server.address, "greet", *arguments)
+    assert status == 1
+    assert f"(invalid-argument): {says}; " in line
+
+
+def test_a_number_for_a_text_is_told_how_to_be_text(server: Everything) -> None:
+    status, line = failure("call", server.address, "greet", "name=3.50")
+    assert status == 1
+    (advice,) = re.findall(r"'(name=.*?)' sends text", line)
+    assert letterhead("call", server.address, "greet", advice).out == "hello 3.50\n"
+
+
+def test_a_failing_handler_is_told_without_its_secrets(server: Everything) -> None:
+    status, line = failure("call", server.address, "crash")
+    assert (status, "secret" in line) == (1, False)
+    assert "(internal)" in line
+
+
+def test_a_call_ends_after_its_timeout(server: Everything) -> None:
+    status, line = failure("call", server.address, "wait", "--timeout", "0.2")
+    assert status == 1
+    assert line.endswith("(deadline-exceeded): no answer within 0.2 s; a longer --timeout waits longer")
+    assert server.slow.cancelled.wait(PATIENCE)
+
+
+def test_a_server_that_is_down_is_told(nobody: str) -> None:
+    status, line = failure("call", nobody, "greet")
+    assert (status, line) == (1, f"nothing listens at {nobody}; is the server running, and is this its address?")
+
+
+def test_a_name_that_does_not_exist_is_told() -> None:
+    status, line = failure("call", "nowhere.invalid:80", "greet")
+    assert status == 1
+    assert line.startswith("the name 'nowhere.invalid' cannot be resolved: ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak Letterhead: an HTTP answer came back"),
+        (b"\x1b[2J\x1b[2J", "does not speak Letterhead"),
+        (b"", "closed the connection without a reply"),
+    ],
+)
+def test_a_server_that_is_none_of_ours_is_told(answer: bytes, says: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer_one() -> None:
+            with listener.accept()[0] as sock:
+                sock.recv(65536)
+                sock.sendall(answer)
+
+        thread = threading.Thread(target=answer_one)
+        thread.start()
+        status, line = failure("call", f"127.0.0.1:{listener.getsockname()[1]}", "greet")
+        thread.join()
+    assert status == 1
+    assert says in line
+    assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["here", "greet"], "an address is HOST:PORT, [::1]:PORT, :PORT or unix:PATH, not 'here'"),
+        (["127.0.0.1:http", "greet"], "a port is a number from 0 to 65535, not 'http'"),
+        (["127.0.0.1:1", "greet", "Ada"], "an argument is written NAME=VALUE, not 'Ada'"),
+        (["127.0.0.1:1", "greet", "=Ada"], "an argument is written NAME=VALUE, not '=Ada'"),
+        (["127.0.0.1:1", "greet", "name=Ada", "name=Eve"], "the argument 'name' stands there twice"),
+        (["127.0.0.1:1"], "Missing argument 'ACTION'; see 'python -m letterhead call --help'"),
+        (["127.0.0.1:1", "greet", "--timeout", "0"], "Invalid value for '--timeout'"),
+        (["127.0.0.1:1", "greet", "--bogus"], "No such option '--bogus'"),
+    ],
+)
+def test_wrong_usage_is_status_2(words: list[str], says: str) -> None:
+    status, line = failure("call", *words)
+    assert status == 2
+    assert says in line
+
+
+def test_ctrl_c_ends_a_call_quietly(server: Everything) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "call", server.address, "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert server.slow.begun.wait(PATIENCE)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out, err.strip()) == (130, b"", b"")
+    assert server.slow.cancelled.wait(PATIENCE)
+
+
+def test_nobody_who_reads_is_no_reason_for_a_traceback(server: Everything) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [*COMMAND, "call", server.address, "greet", "name=Ada"], stdout=writing, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_what_stdout_cannot_express_is_escaped(server: Everything) -> None:
+    done = letterhead("call", server.address, "greet", "name=🐶", PYTHONIOENCODING="latin-1")
+    assert done.out == "hello \\U0001f436\n"
+
+
+@pytest.mark.parametrize("words", [["call", "ADDRESS", "greet", "name=Ada"], ["ping", "ADDRESS"]])
+def test_calls_and_pings_import_nothing_heavy(server: Everything, words: list[str]) -> None:
+    typed = [server.address if word == "ADDRESS" else word for word in words]
+    done = subprocess.run(
+        [COMMAND[0], "-X", "importtime", *COMMAND[1:], *typed], capture_output=True, text=True, check=True
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert {"click", "msgspec", "letterhead"} <= imported
+    assert not imported & {"asyncio", "uvloop", "rich", "sqlite3", "concurrent", "logging", "subprocess"}

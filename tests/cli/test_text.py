@@ -1,0 +1,45 @@
+"""What is done to text on its way to a terminal."""
+
+import json
+import unicodedata
+
+import pytest
+
+from letterhead.cli.text import as_json, harmless, one_line
+from tests.cli.application import HARM
+
+CONTROLS = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cc"]
+TURNS = [
+    chr(code)
+    for code in range(0x110000)
+    if unicodedata.bidirectional(chr(code)) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+]
+
+
+@pytest.mark.parametrize("characters", [CONTROLS, TURNS], ids=["controls", "turns"])
+def test_no_character_that_a_terminal_obeys_is_left(characters: list[str]) -> None:
+    kept = [character for character in characters if harmless(f"a{character}b") == f"a{character}b"]
+    assert kept == [character for character in "\t\n" if character in characters]
+
+
+def test_a_carriage_return_is_kept_only_at_the_end_of_a_line() -> None:
+    assert harmless("one\r\ntwo\rthree") == "one\r\ntwo\\rthree"
+
+
+def test_text_that_is_harmless_is_not_touched() -> None:
+    text = "größer, 猫 and 👩‍👩‍👧: עברית\n\ttabs"
+    assert harmless(text) == text
+
+
+def test_one_line_is_one_line() -> None:
+    assert one_line("a\nb\tc\r\nd\u2028e", 100) == "a\\nb\\tc\\r\\nd\\u2028e"
+
+
+def test_one_line_is_cut_where_it_is_too_long() -> None:
+    assert one_line("abcdef", 3) == "abc…"
+
+
+def test_json_keeps_its_meaning() -> None:
+    value = {HARM: [HARM, 1.5, None, "größer"]}
+    assert json.loads(as_json(value)) == value
+    assert "größer" in as_json(value)
