@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,7 @@ def _lines(source: str) -> Iterator[str]:
     lines = source.splitlines()
     classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     body = classes[0].body
-    for field, doc in zip(body, body[1:], strict=False):
+    for field, doc in pairwise(body):
         if not (isinstance(field, ast.AnnAssign) and isinstance(doc, ast.Expr) and field.value is not None):
             continue
         above = lines[field.lineno - 2].strip()

@@ -8,19 +8,6 @@ import letterhead
 from letterhead.net.serving import loop_factory
 
 
-class Counting:
-    """A task factory that counts."""
-
-    def __init__(self) -> None:
-        self.made = 0
-
-    def __call__(
-        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
-    ) -> "asyncio.Task[Any]":
-        self.made += 1
-        return asyncio.Task(coroutine, loop=loop, **options)
-
-
 def tasks_made(action: str, calls: Callable[[letterhead.AsyncClient, str], Coroutine[Any, Any, None]]) -> int:
     """Tasks made while calls run, after a first one has made what is kept."""
     app = letterhead.App()
@@ -38,11 +25,17 @@ def tasks_made(action: str, calls: Callable[[letterhead.AsyncClient, str], Corou
     async def main() -> int:
         async with app.serve("127.0.0.1:0") as server, letterhead.AsyncClient(server.addresses[0]) as client:
             await client.call(action, value=0)
-            counting = Counting()
-            asyncio.get_running_loop().set_task_factory(counting)
+            made = 0
+
+            def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
+                nonlocal made
+                made += 1
+                return asyncio.Task(coroutine, loop=loop, **options)
+
+            asyncio.get_running_loop().set_task_factory(factory)
             await calls(client, action)
             asyncio.get_running_loop().set_task_factory(None)
-            return counting.made
+            return made
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(main())

@@ -153,6 +153,8 @@ class Conversation:
         frames: what the server sent and nobody took yet.
     """
 
+    caller = "a client"
+
     def __init__(self, cut: Cut) -> None:
         counters = Counters()
         app = sample_application()
@@ -160,7 +162,7 @@ class Conversation:
         self.frames: list[Frame] = []
         self.core = Responder(Limits(), time.monotonic(), counters=counters)
         self.runner = Runner(app, counters)
-        self._running: list[asyncio.Future[None]] = []
+        self._running: dict[Request, asyncio.Future[None]] = {}
 
     def sends(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -183,8 +185,8 @@ class Conversation:
     async def rest(self) -> None:
         """Wait until no handler runs; take what was sent."""
         while self._running:
-            running, self._running = self._running, []
-            await asyncio.gather(*running)
+            await asyncio.gather(*self._running.values())
+            self._running = {request: done for request, done in self._running.items() if not done.done()}
         self.frames += frames_of(b"".join(bytes(piece) for piece in self.core.out))
         self.core.out.clear()
 
@@ -198,15 +200,14 @@ class Conversation:
                     self.runner.stop(event.request)
 
     def _start(self, request: Request) -> None:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._running.append(done)
+        self._running[request] = asyncio.get_running_loop().create_future()
+        self.runner.start(request, self)
 
-        def finish(request: Request, outcome: Reply | Refused) -> None:
-            self.core.finish(request, outcome, time.monotonic())
-            self._take_events()
-            done.set_result(None)
-
-        self.runner.start(request, "a client", finish)
+    def finish(self, request: Request, outcome: Reply | Refused) -> None:
+        """The answer to a request: from the runner."""
+        self.core.finish(request, outcome, time.monotonic())
+        self._take_events()
+        self._running[request].set_result(None)
 
 
 def wrong(step: Case, frame: Frame, multiplexed: bool) -> list[str]:

@@ -192,7 +192,7 @@ class Runner:
         return self._threads.submit(contextvars.copy_context().run, function, *args, **arguments)
 
     async def _wait(self, call: Context, future: "Future[Any]") -> Any:
-        """The result of a thread or process. Ended by ``future.cancel()``, never by cancelling this task."""
+        """The result of a thread or process. Stopping the request cancels ``call.future``, not this task."""
         call.future = future
         waiter = self._loop.create_future()
 

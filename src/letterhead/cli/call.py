@@ -1,6 +1,5 @@
 """``letterhead call``: one call, its result on stdout."""
 
-import json
 import shlex
 import sys
 from typing import Any
@@ -84,8 +83,8 @@ def _about_text(error: InvalidArgument, arguments: tuple[str, ...]) -> InvalidAr
     typed = next((argument for argument in arguments if argument.startswith(wanted)), None)
     if typed is None or "Expected `str`" not in error.message:
         return error
-    text = json.dumps(typed.removeprefix(wanted), ensure_ascii=False)
-    return InvalidArgument(f"{error.message}; {shlex.quote(wanted + text)} sends text")
+    text = shlex.quote(wanted + as_json(typed.removeprefix(wanted)))
+    return InvalidArgument(f"{error.message}; {text} sends text")
 
 
 def _print_bytes(data: bytes) -> None:

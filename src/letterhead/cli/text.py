@@ -4,13 +4,13 @@ What a server sends may hold characters that a terminal obeys: they could rewrit
 or paste into the shell. They are shown as escapes (``\\x1b``), on pipes too, since a pipe often ends in a terminal.
 """
 
-import json
 import os
 import re
 import sys
 from typing import Any
 
 import click
+import msgspec
 
 # Control characters save tab and line end, and those that turn the direction of text around.
 _OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
@@ -31,7 +31,7 @@ def one_line(text: str, limit: int) -> str:
 
 def as_json(value: Any) -> str:
     """A value as indented JSON; what a terminal would obey stands in it as JSON's own escapes."""
-    shown = json.dumps(value, indent=2, ensure_ascii=False)
+    shown = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", shown)
 
 

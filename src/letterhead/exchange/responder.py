@@ -350,15 +350,12 @@ class Responder:
         if self._budget.used > self._budget.limit:
             self._refuse(request, self._admission.too_much())
             return
-        if request.named:
-            self.events.append(request)
-            return
         try:
-            request.read_classic_form(self.limits.content_depth)
+            if not request.named:
+                request.read_classic_form(self.limits.content_depth)
+            self.events.append(request)
         except BadContent as error:
             self._refuse(request, error)
-        else:
-            self.events.append(request)
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
