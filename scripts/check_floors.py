@@ -60,6 +60,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "app.describe",
             "app.processes",
             "app.tasks",
+            "app.threads",
             "app.runner",
         ),
     ),

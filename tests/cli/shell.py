@@ -87,9 +87,11 @@ class Started(NamedTuple):
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> Done:
         """End it by a signal, and see that it ends; what it said in all."""
+        assert self.process.stdout is not None and self.process.stderr is not None
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=PATIENCE)
-        return Done(self.process.returncode, "".join(self.said) + out, err)
+        # Not communicate(): it would pass by what the reading of lines has buffered already.
+        out, err = self.process.stdout.read(), self.process.stderr.read()
+        return Done(self.process.wait(PATIENCE), "".join(self.said) + out, err)
 
 
 @contextmanager

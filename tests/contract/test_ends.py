@@ -18,8 +18,8 @@ from letterhead.net.server_connection import ServerConnection
 from tests import leaks
 from tests.contract.scene import Scene, claim
 
-SOON = Limits(idle_seconds=0.05, linger_quiet_seconds=0.05)
-NO_LINGER = Limits(linger_quiet_seconds=0.05)
+SOON = Limits(idle_seconds=0.02, linger_quiet_seconds=0.02)
+NO_LINGER = Limits(linger_quiet_seconds=0.02)
 
 
 async def in_time(event: asyncio.Event) -> None:
@@ -32,7 +32,7 @@ async def in_time(event: asyncio.Event) -> None:
 async def test_a_timeout_reaches_the_handler(scene: Scene) -> None:
     assert await scene.caller.call("echo", 1) == 1
     with pytest.raises(DeadlineExceeded) as caught:
-        await scene.caller.call("wait", timeout=0.05)
+        await scene.caller.call("wait", timeout=0.02)
     assert isinstance(caught.value, TimeoutError)
     await in_time(scene.app.state.cancelled)
     assert await scene.caller.call("echo", 2) == 2
@@ -42,7 +42,7 @@ async def test_a_timeout_reaches_the_handler(scene: Scene) -> None:
 @claim(NO_LINGER)
 async def test_a_timeout_of_the_first_call_reaches_the_handler_too(scene: Scene) -> None:
     with pytest.raises(DeadlineExceeded):
-        await scene.caller.call("wait", timeout=0.05)
+        await scene.caller.call("wait", timeout=0.02)
     if scene.app.state.started.is_set():
         await in_time(scene.app.state.cancelled)
     assert await scene.caller.call("echo", 2) == 2
@@ -50,7 +50,7 @@ async def test_a_timeout_of_the_first_call_reaches_the_handler_too(scene: Scene)
 
 @claim()
 async def test_the_clients_own_timeout_holds_where_a_call_names_none(scene: Scene) -> None:
-    caller = scene.another(timeout=0.05)
+    caller = scene.another(timeout=0.02)
     with pytest.raises(DeadlineExceeded):
         await caller.call("wait")
     assert 0 < await caller.call("remaining", timeout=7.0) <= 7.0
@@ -64,19 +64,19 @@ async def test_the_server_gets_the_deadline(scene: Scene) -> None:
     assert 20.0 < await scene.caller.call("remaining") <= 30.0, "the server's own, where the client names none"
 
 
-@claim(Limits(deadline_seconds=0.05))
+@claim(Limits(deadline_seconds=0.02))
 async def test_the_servers_own_deadline_is_told_as_such(scene: Scene) -> None:
     for _ in range(2):
         with pytest.raises(DeadlineExceeded) as caught:
             await scene.caller.call("wait")
-        assert caught.value.seconds == 0.05
+        assert caught.value.seconds == 0.02
     assert scene.app.state.cancelled.is_set()
 
 
 @claim()
 async def test_timeouts_of_many_calls_hit_only_those(scene: Scene) -> None:
     assert await scene.caller.call("echo", 0) == 0
-    late = [scene.caller.call("wait", timeout=0.05) for _ in range(20)]
+    late = [scene.caller.call("wait", timeout=0.02) for _ in range(20)]
     fine = [scene.caller.call("echo", n) for n in range(20)]
     results = await asyncio.gather(*late, *fine, return_exceptions=True)
     assert [type(result) for result in results[:20]] == [DeadlineExceeded] * 20
@@ -90,7 +90,7 @@ async def test_a_timeout_while_waiting_for_a_slot_sends_nothing(scene: Scene) ->
     open_calls = [asyncio.ensure_future(caller.call("pass-gate", n)) for n in range(128)]
     await leaks.until(lambda: scene.app.state.inside == 128)
     with pytest.raises(DeadlineExceeded):
-        await caller.call("note", "never", timeout=0.05)
+        await caller.call("note", "never", timeout=0.02)
     scene.app.state.gate.set()
     assert await asyncio.gather(*open_calls) == list(range(128))
     assert await caller.call("note", "after") == "after"
@@ -160,7 +160,7 @@ async def test_a_server_that_ends_cuts_off_what_takes_too_long(scene: Scene) -> 
     call = asyncio.ensure_future(scene.caller.call("wait"))
     await in_time(scene.app.state.started)
     began = time.monotonic()
-    await scene.server.close(timeout=0.05)
+    await scene.server.close(timeout=0.02)
     assert time.monotonic() - began < leaks.PATIENCE
     with pytest.raises((ConnectionFailed, Exception), match=r"clos|stopp|reset"):
         await call

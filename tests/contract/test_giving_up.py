@@ -131,7 +131,8 @@ async def many_cancelled(client: AsyncClient, chance: random.Random) -> None:
             assert await client.call(action, [number, turn]) == [number, turn]
 
     async def given_up(turns: int) -> None:
-        action, arguments = chance.choice([("echo", [b"x" * 100_000]), ("echo", [1]), ("wait", [])])
+        calls: list[tuple[str, list[Any]]] = [("echo", [b"x" * 100_000]), ("echo", [1]), ("wait", [])]
+        action, arguments = chance.choice(calls)
         call: asyncio.Task[Any] = asyncio.ensure_future(client.call(action, *arguments))
         for _ in range(turns):
             await asyncio.sleep(0)

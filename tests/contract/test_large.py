@@ -8,7 +8,7 @@ from letterhead import ConnectionFailed, Limits, Message, TooLarge
 from tests.contract.scene import Scene, claim
 
 MIB = 1024 * 1024
-WIDE = Limits(content_bytes=64 * MIB)
+WIDE = Limits(content_bytes=64 * MIB, json_bytes=64 * MIB)
 
 
 @pytest.mark.smoke
@@ -69,13 +69,13 @@ async def test_a_typed_error_arrives_under_a_running_upload(scene: Scene) -> Non
         assert await caller.call("echo", 2) == 2, "a new connection takes over"
 
 
-@claim(Limits(json_bytes=64 * MIB, content_bytes=64 * MIB))
+@claim(Limits(json_bytes=6 * MIB, content_bytes=6 * MIB))
 async def test_a_first_request_that_is_too_large_for_the_server_is_told_so_too(scene: Scene) -> None:
     # The first request may go in classic form: JSON, refused by the header alone.
-    caller = scene.another(limits=Limits(json_bytes=128 * MIB, content_bytes=128 * MIB))
+    caller = scene.another(limits=WIDE)
     with pytest.raises(TooLarge) as caught:
-        await caller.call("echo", value="x" * (65 * MIB))
-    assert caught.value.limit == 64 * MIB
+        await caller.call("echo", value="x" * (12 * MIB))
+    assert caught.value.limit == 6 * MIB
 
 
 @claim(WIDE)

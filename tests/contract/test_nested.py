@@ -55,7 +55,7 @@ async def test_a_nested_call_ends_with_the_handler_that_waits_for_it(scene: Scen
     scene.nest()
     await scene.caller.call("sum-below-async", 1)
     with pytest.raises(DeadlineExceeded):
-        await scene.caller.call("pass-on-async", action="wait", timeout=0.05)
+        await scene.caller.call("pass-on-async", action="wait", timeout=0.02)
     async with asyncio.timeout(leaks.PATIENCE):
         await scene.app.state.cancelled.wait()
 
@@ -67,7 +67,7 @@ async def test_the_deadline_is_handed_on_reduced(scene: Scene) -> None:
         outer, inner = await scene.caller.call(f"remaining-{where}", timeout=20.0)
         assert 0.0 < inner <= outer <= 20.0
         with pytest.raises(DeadlineExceeded):
-            await scene.caller.call(f"pass-on-{where}", action="wait", timeout=0.05)
+            await scene.caller.call(f"pass-on-{where}", action="wait", timeout=0.02)
         async with asyncio.timeout(leaks.PATIENCE):
             await scene.app.state.cancelled.wait()
         scene.app.state.cancelled.clear()

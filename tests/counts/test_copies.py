@@ -5,34 +5,10 @@ import tracemalloc
 
 import letterhead
 from letterhead.net.serving import loop_factory
-from letterhead.wire.reader import Reader
-from letterhead.wire.writer import encode_frame
 
 SIZE = 8 << 20
 SMALL = 1 << 20
 """All else that happens meanwhile: scratch buffers, parts of frames."""
-
-
-def test_a_reader_holds_large_content_once() -> None:
-    frame = encode_frame({}, bytes(SIZE))
-    head, rest = frame[:1000], memoryview(frame)[1000:]
-    reader = Reader()
-    tracemalloc.start()
-    try:
-        reader.feed(head)
-        assert reader.next_frame() is None
-        view = reader.buffer()
-        assert view is not None
-        view[:] = rest[: len(view)]
-        reader.filled(len(view))
-        del view
-        message = reader.next_frame()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert message is not None
-    assert len(message.content) == SIZE
-    assert peak < SIZE + SMALL
 
 
 def test_an_echo_of_large_content_holds_it_once_at_either_end() -> None:

@@ -10,7 +10,7 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 from letterhead.app.app import Action, Application, encode_result
@@ -19,12 +19,12 @@ from letterhead.app.context import CURRENT, Context
 from letterhead.app.describe import OWN_ACTIONS, describe
 from letterhead.app.processes import Processes
 from letterhead.app.tasks import Tasks
+from letterhead.app.threads import Threads
 from letterhead.errors import (
     Cancelled,
     Internal,
     InvalidArgument,
     Refused,
-    Unavailable,
     UnknownAction,
     escaped,
 )  # fmt: skip
@@ -65,7 +65,7 @@ class Runner:
         self._plain: dict[str, Action] = {}
         if not app.around_hooks:
             self._plain = {name: action for name, action in app.actions.items() if action.run == "loop"}
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = Threads(app.threads)
         self._processes: Processes | None = None
         if any(action.run == "process" for action in app.actions.values()):
             self._processes = Processes(app.processes)
@@ -89,8 +89,7 @@ class Runner:
     async def close(self) -> None:
         """End what still runs on the loop or in processes; running threads end by themselves."""
         await self._tasks.close()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         if self._processes is not None:
             await self._loop.run_in_executor(None, self._processes.close)
 
@@ -119,8 +118,8 @@ class Runner:
         except Refused as refused:
             outcome = self._failed(call, refused) if refused.relayed else refused
         except asyncio.CancelledError:
-            if request.stopped is None and task.cancelling():  # the server is closing, not the caller
-                finish(request, Unavailable("the server stopped before the answer was ready"))
+            if request.stopped is None and task.cancelling():  # the server is closing, or the handler cancelled itself
+                finish(request, Cancelled("the handler was cancelled"))
                 raise
             outcome = request.stopped or Cancelled("the handler was cancelled")
         except Exception as error:
@@ -130,6 +129,7 @@ class Runner:
             raise
         call.task = None
         finish(request, outcome)
+        request.content, request.value = b"", None  # the context of this task keeps the request, until its next one
         try:
             return before == contextvars.copy_context()  # did it leave every context variable as it was?
         except Exception:
@@ -187,8 +187,6 @@ class Runner:
         return await self._wait(call, self._in_thread(function, argument))
 
     def _in_thread(self, function: Callable[..., Any], /, *args: Any, **arguments: Any) -> "Future[Any]":
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self.app.threads, thread_name_prefix="letterhead")
         return self._threads.submit(contextvars.copy_context().run, function, *args, **arguments)
 
     async def _wait(self, call: Context, future: "Future[Any]") -> Any:

@@ -101,6 +101,9 @@ class _Worker:
             else:
                 task.cancel()
             return
+        except asyncio.CancelledError:  # a handler that cancelled itself: as the end of any task, it concerns no other
+            task.cancel()
+            return
         except BaseException:
             task.cancel()
             raise

@@ -99,7 +99,7 @@ def _module_in_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise CannotLoad(f"there is no file {path}")
     name = path.stem
-    if name in sys.modules:
+    if name in sys.modules or name in sys.stdlib_module_names:
         raise CannotLoad(f"there is a module '{name}' already: give {path.name} another name")
     sys.path.insert(0, str(path.parent))
     spec = util.spec_from_file_location(name, path)

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 # Control characters save tab and line end, and those that turn the direction of text around.
-_OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
+_OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
 _LINE_ENDS = re.compile("[\t\n\r\u2028\u2029]")
 _MATCH = re.compile("«([^«»]*)»")
 

@@ -14,16 +14,7 @@ clock.
 Streams are not here yet: a request that announces items (``more: true``) is handed on with ``streams`` set.
 """
 
-from letterhead.errors import (
-    BadContent,
-    BadFrame,
-    BadHeader,
-    Cancelled,
-    Internal,
-    Refused,
-    TooLarge,
-    UsageError,
-)  # fmt: skip
+from letterhead.errors import BadContent, BadFrame, BadHeader, Cancelled, Internal, Refused, TooLarge, UsageError
 from letterhead.exchange import replies
 from letterhead.exchange.admission import Admission
 from letterhead.exchange.budget import Budget
@@ -47,6 +38,7 @@ class Responder:
         out: bytes to send, in order; the shell takes them and empties the list.
         ending: nothing more is read; close once ``out`` is sent.
         classic: whether the connection is classic; None before the first frame.
+        congested: the shell holds more unsent bytes than it should (``write_high``); it says so here.
         due: when ``tick`` is to be called, at the latest.
         patience: how long the peer may take; the shell tells it when it does not read (``pause``, ``resume``).
     """
@@ -64,6 +56,7 @@ class Responder:
         self.out: list[Buffer] = []
         self.ending = False
         self.classic: bool | None = None
+        self.congested = False
         self.counters = counters or Counters()
         self._budget = budget or Budget(limits.buffered_bytes)
         self._admission = Admission(limits, self._budget, now)
@@ -82,8 +75,8 @@ class Responder:
 
     @property
     def reads(self) -> bool:
-        """Whether more bytes are wanted: not while a classic request runs and more are here already."""
-        return not (self.classic and self._classic_busy() and self._reader.midway)
+        """Whether more bytes are wanted: not while a classic request waits and more are here already."""
+        return not (self.classic and self._classic_waits() and self._reader.midway)
 
     def receive(self, data: bytes, now: float) -> None:
         """Bytes arrived."""
@@ -204,22 +197,26 @@ class Responder:
 
     def _send_error(self, refused: Refused, id: int | None, wrapped: bool) -> None:
         self.counters.failure(refused.code)
-        self.out.append(
-            replies.error(
-                refused, id, self.classic is True, wrapped or self.classic is not False, self.limits.json_bytes
-            )
-        )
+        wrapped = wrapped or self.classic is not False
+        self.out.append(replies.error(refused, id, self.classic is True, wrapped, self.limits.json_bytes))
 
     # -- one frame after the other ---------------------------------------------------------------------------------
 
-    def _classic_busy(self) -> bool:
-        """A classic connection's request is whole and not answered yet: the next one waits."""
-        return bool(self._open) and self._incoming is None
+    def proceed(self, now: float) -> None:
+        """``out`` was taken, or ``congested`` has become false: a classic connection may go on to its next request."""
+        if self.classic:
+            self._pump(now)
+
+    def _classic_waits(self) -> bool:
+        """The next classic request waits: the last one is not answered yet, or the peer does not take the answers."""
+        if self._incoming is not None:
+            return False
+        return bool(self._open) or self.congested or sum(map(len, self.out)) > self.limits.write_high
 
     def _pump(self, now: float) -> None:
         reader = self._reader
         progressed = False
-        while not (self.ending or (self.classic and self._classic_busy())):
+        while not (self.ending or (self.classic and self._classic_waits())):
             request = self._incoming
             if request is None:
                 try:
@@ -254,7 +251,8 @@ class Responder:
             return
         if self._ended_by_peer:
             self._drop_incoming()
-        if (self._ended_by_peer or self._admission.draining) and not self._open:
+        left = bool(self._open) or (self.classic and self._classic_waits() and self._reader.midway)
+        if (self._ended_by_peer or self._admission.draining) and not left:
             self.ending = True
             self._abandon(Cancelled("the connection is closing"))
             return
@@ -265,7 +263,7 @@ class Responder:
             wait = Wait.FIRST_BYTE if patience.wait is Wait.FIRST_BYTE and not progressed else Wait.NEXT
         elif reader.header is not None or reader.skipping:
             wait = Wait.CONTENT
-        elif self.classic and self._classic_busy():
+        elif self.classic and self._classic_waits():
             wait = Wait.NEXT
         else:
             wait = Wait.HEADER

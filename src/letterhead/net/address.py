@@ -57,7 +57,7 @@ def parse(text: str) -> Address:
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or (":" in host and not bracketed):
         raise UsageError(f"an address is HOST:PORT, [::1]:PORT, :PORT or unix:PATH, not '{escaped(text)}'")
-    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    if not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
         raise UsageError(f"a port is a number from 0 to 65535, not '{escaped(port)}' (in '{escaped(text)}')")
     return Address(host[1:-1] if bracketed else host, int(port))
 
@@ -99,6 +99,11 @@ def tune(sock: socket.socket, limits: Limits) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+def no_such_name() -> socket.gaierror:
+    """What a name means that cannot even be looked up: a label of 64 characters is a ValueError to Python."""
+    return socket.gaierror(socket.EAI_NONAME, "no host can have such a name")
+
+
 def resolve(address: Address, passive: bool) -> list[tuple[socket.AddressFamily, tuple[object, ...]]]:
     """The socket addresses of a name, in the system's order.
 
@@ -108,7 +113,11 @@ def resolve(address: Address, passive: bool) -> list[tuple[socket.AddressFamily,
     host = address.host or (None if passive else "localhost")
     flags = socket.AI_PASSIVE if passive else 0
     found: list[tuple[socket.AddressFamily, tuple[object, ...]]] = []
-    for family, _, _, _, where in socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=flags):
+    try:
+        places = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=flags)
+    except ValueError:
+        raise no_such_name() from None
+    for family, _, _, _, where in places:
         if family in (socket.AF_INET, socket.AF_INET6) and (family, where) not in found:
             found.append((family, where))
     return found

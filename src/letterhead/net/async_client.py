@@ -243,6 +243,9 @@ class AsyncClient:
         except ConnectionFailed as error:
             self._end(call, error)
             return
+        except asyncio.CancelledError:
+            self._end(call, ConnectionLost("the client was closed", address=str(self._address)))
+            raise
         if call.done or call.abandoned:
             connection.close(ConnectionLost("nobody waited for the connection any longer"))
         else:
@@ -260,7 +263,7 @@ class AsyncClient:
         try:
             async with asyncio.timeout(seconds):
                 await self._connector(factory)
-        except (OSError, TimeoutError) as error:
+        except Exception as error:  # also what a connector of the user's own raises: those who wait must hear of it
             raise addresses.connect_failed(self._address, error, seconds) from None
         return made[-1]
 
@@ -269,7 +272,10 @@ class AsyncClient:
         address = self._address
         if address.path is not None:
             return await loop.create_unix_connection(factory, address.path)
-        return await loop.create_connection(factory, address.host or "localhost", address.port)
+        try:
+            return await loop.create_connection(factory, address.host or "localhost", address.port)
+        except ValueError:
+            raise addresses.no_such_name() from None
 
     # -- what connections report -----------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from letterhead.app.context import CURRENT, time_left
-from letterhead.errors import ConnectionFailed, ConnectionLost, DeadlineExceeded, UsageError
+from letterhead.errors import ConnectionFailed, ConnectionLost, ConnectTimedOut, DeadlineExceeded, UsageError
 from letterhead.exchange.calls import Call, action_call, message_call
 from letterhead.exchange.requester import Elsewhere, Phase, Requester
 from letterhead.limits import Limits
@@ -26,6 +26,7 @@ from letterhead.wire.header import Headers
 
 T = TypeVar("T")
 Connector = Callable[[float | None], Wire]
+_CLOSE_TO = 0.01
 
 
 class Client:
@@ -144,8 +145,8 @@ class Client:
                     link: Link | None = call.home
                     if link is None:
                         self._place(call, until)
-                        continue
-                    link.wait(call, until)
+                    else:
+                        link.wait(call, until)
                     if until is not None and not call.done and time.monotonic() >= until:
                         self._withdraw(call)
                         call.fail(DeadlineExceeded(f"no answer within {timeout:g} s", seconds=timeout))
@@ -196,6 +197,8 @@ class Client:
                 self._dialling = None
                 self._dialled.notify_all()
         if wire is None:
+            if isinstance(failure, ConnectTimedOut) and until is not None and time.monotonic() > until - _CLOSE_TO:
+                return  # it was our own time that was over: the others, who may have more, try by themselves
             for call in calls:
                 if not call.done and failure is not None:
                     call.fail(failure)

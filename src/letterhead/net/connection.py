@@ -8,6 +8,7 @@ Nothing is decided here that a conversation could decide: this knows transports 
 """
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from letterhead.message import Buffer
 
 SCRATCH = 64 * 1024
 _JOIN_BELOW = 64 * 1024
+# CVE-2024-12254: asyncio's ``writelines`` forgot to call ``pause_writing``, so unsent bytes would have had no bound.
+_WRITELINES_NEVER_PAUSES = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
 _local = threading.local()
 
 
@@ -88,7 +91,7 @@ class Pipe(asyncio.BufferedProtocol):
         else:
             total = sum(map(len, pieces))
             self.sent += total
-            if total < _JOIN_BELOW:
+            if total < _JOIN_BELOW or _WRITELINES_NEVER_PAUSES:
                 transport.write(b"".join(pieces))
             else:
                 transport.writelines(pieces)

@@ -27,6 +27,7 @@ _AT_ONCE = 128
 _REST_SECONDS = 0.2
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _SPARE_DESCRIPTORS = 256
+_FEWEST = 16
 _REFUSED_AT_ONCE = 64
 
 
@@ -47,6 +48,8 @@ class Server:
         self._adopting: set[asyncio.Task[None]] = set()
         self._most = 0
         self._resting = False
+        self._rest_ends: asyncio.TimerHandle | None = None
+        self._said_full = False
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -70,11 +73,12 @@ class Server:
             for place in self._where:
                 self._listen(place)
             await run_hooks(self.app.start_hooks)
+            shared = Shared(self.app)
         except BaseException:
             self._close_listeners()
             raise
-        self._shared = Shared(self.app)
-        self._most = max(16, min(limits.connections, _descriptor_limit() - _SPARE_DESCRIPTORS))
+        self._shared = shared
+        self._most = min(limits.connections, max(_FEWEST, _descriptor_limit() - _SPARE_DESCRIPTORS))
         self._accept_again()
 
     def _listen(self, place: Address) -> None:
@@ -116,8 +120,9 @@ class Server:
                     return
                 self._rest(error)
                 return
+            self._said_full = False
             shared.counters.accepted += 1
-            task = asyncio.get_running_loop().create_task(self._adopt(sock, addresses.of_peer(name)))
+            task = asyncio.get_running_loop().create_task(self._adopt(sock, addresses.of_peer(name), self._refusal()))
             self._adopting.add(task)
             task.add_done_callback(self._adopting.discard)
 
@@ -126,26 +131,29 @@ class Server:
         if self._resting:
             return
         self._resting = True
-        log.error("no more connections for the moment: %s; raise the limit on open files", error.strerror)
+        if not self._said_full:
+            self._said_full = True
+            log.error("no more connections for the moment: %s; raise the limit on open files", error.strerror)
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
             loop.remove_reader(listener.fileno())
-        loop.call_later(_REST_SECONDS, self._after_rest)
+        self._rest_ends = loop.call_later(_REST_SECONDS, self._accept_again)
 
-    def _after_rest(self) -> None:
-        if self._resting and self._listeners:
-            self._accept_again()
-
-    async def _adopt(self, sock: socket.socket, caller: str) -> None:
-        """Put a conversation on an accepted socket, or turn it away."""
+    def _refusal(self) -> TooMany | None:
+        """Why the connection that was just accepted is turned away, or None."""
         shared = self.shared
-        refused: TooMany | None = None
-        if len(shared.connections) >= self._most:
-            shared.counters.turned_away += 1
-            if len(shared.connections) >= self._most + _REFUSED_AT_ONCE:
-                sock.close()
-                return
-            refused = TooMany("the server has as many connections as it may; try again", limit=self._most)
+        kept = len(shared.connections) - len(shared.turned_away) + len(self._adopting)
+        if kept < self._most:
+            return None
+        shared.counters.turned_away += 1
+        return TooMany("the server has as many connections as it may; try again", limit=self._most)
+
+    async def _adopt(self, sock: socket.socket, caller: str, refused: TooMany | None) -> None:
+        """Put a conversation on an accepted socket, if only to say why it is turned away."""
+        shared = self.shared
+        if refused is not None and len(shared.turned_away) >= _REFUSED_AT_ONCE:
+            sock.close()
+            return
         try:
             sock.setblocking(False)
             addresses.tune(sock, self.app.limits)
@@ -205,6 +213,8 @@ class Server:
 
     def _close_listeners(self) -> None:
         listeners, self._listeners = self._listeners, []
+        if self._rest_ends is not None:
+            self._rest_ends.cancel()
         for listener in listeners:
             if self._shared is not None and not self._resting:
                 asyncio.get_running_loop().remove_reader(listener.fileno())

@@ -37,7 +37,7 @@ class ServerConnection(Pipe):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._shared.joined(self)
+        self._shared.joined(self, turned_away=self._rejected is not None)
         if self._rejected is not None:
             self._responder.fail(self._rejected)
         self._turn()
@@ -77,6 +77,15 @@ class ServerConnection(Pipe):
         self._responder.lost()
         self._take_events()
         self._shared.left(self)
+
+    def pause_writing(self) -> None:
+        self._responder.congested = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._responder.congested = False
+        super().resume_writing()
+        self._proceed()
 
     def wants_to_read(self) -> bool:
         return self._responder.reads
@@ -134,8 +143,15 @@ class ServerConnection(Pipe):
             before = self.sent
             self.write(pieces)
             self._shared.counters.bytes_sent += self.sent - before
+            self._proceed()
         if responder.ending:
             self._begin_close()
+
+    def _proceed(self) -> None:
+        """A classic connection's next request may have waited for the last answers to be taken."""
+        if self._responder.classic and not self._responder.congested:
+            self._responder.proceed(time.monotonic())
+            self._turn()
 
     def on_time(self, now: float) -> None:
         if self._closing_since is None:

@@ -6,11 +6,14 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from letterhead.app.app import Application
 from letterhead.net.server import Server
 
 log = logging.getLogger("letterhead.server")
+
+_AT_ONCE_SECONDS = 0.5
 
 
 class App(Application):
@@ -38,7 +41,9 @@ class App(Application):
         return Server(self, addresses or ("127.0.0.1:65432",))
 
     def run(self, *addresses: str, on_ready: Callable[[Server], None] | None = None) -> None:
-        """Serve until SIGINT or SIGTERM, then answer what was accepted and return. A second signal ends at once.
+        """Serve until SIGINT or SIGTERM, then answer what was accepted and return.
+
+        A second signal ends the process at once.
 
         Args:
             addresses: as for ``serve``; default ``127.0.0.1:65432``.
@@ -56,13 +61,16 @@ class App(Application):
     async def _run(self, server: Server, on_ready: Callable[[Server], None] | None) -> None:
         loop = asyncio.get_running_loop()
         asked = asyncio.Event()
-        again = asyncio.Event()
+        again: asyncio.Future[int] = loop.create_future()
 
-        def stop() -> None:
-            (again if asked.is_set() else asked).set()
+        def stop(number: int) -> None:
+            if not asked.is_set():
+                asked.set()
+            elif not again.done():
+                again.set_result(number)
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, stop, number)
         try:
             await server.start()
             if on_ready is None:
@@ -71,21 +79,25 @@ class App(Application):
                 on_ready(server)
             await asked.wait()
             closing = loop.create_task(server.close())
-            impatient = loop.create_task(again.wait())
-            await asyncio.wait([closing, impatient], return_when=asyncio.FIRST_COMPLETED)
-            impatient.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await impatient
+            either: list[asyncio.Future[Any]] = [closing, again]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not closing.done():
-                closing.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await closing
-                await server.close(0.0)
-            else:
-                closing.result()
+                await self._end_now(server, closing, again.result())
+            closing.result()
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+    async def _end_now(self, server: Server, closing: asyncio.Task[None], number: int) -> None:
+        """Cut off what is open, then end the process as the signal would have; what does not let go ends with it."""
+        closing.cancel()
+        cutting = asyncio.get_running_loop().create_task(server.close(0.0))
+        await asyncio.wait([closing, cutting], timeout=_AT_ONCE_SECONDS)
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # a stream that is closed or none
+            sys.stdout.flush()
+            sys.stderr.flush()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

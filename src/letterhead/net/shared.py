@@ -61,16 +61,20 @@ class Shared:
         self.log = PeerLog(app.limits.log_lines)
         self.runner = Runner(app, self.counters)
         self.connections: set[Connection] = set()
+        self.turned_away: set[Connection] = set()  # those of them that are only told why
         self.empty: asyncio.Future[None] | None = None
 
-    def joined(self, connection: Connection) -> None:
+    def joined(self, connection: Connection, turned_away: bool = False) -> None:
         """A connection was made."""
         self.connections.add(connection)
+        if turned_away:
+            self.turned_away.add(connection)
         self.counters.connections_now = len(self.connections)
 
     def left(self, connection: Connection) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
+        self.turned_away.discard(connection)
         self.counters.connections_now = len(self.connections)
         if not self.connections and self.empty is not None and not self.empty.done():
             self.empty.set_result(None)

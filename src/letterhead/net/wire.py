@@ -5,6 +5,7 @@ it changes: ``settimeout`` would cost a poll for each call.
 """
 
 import contextlib
+import errno
 import select
 import socket
 import struct
@@ -76,8 +77,11 @@ class SocketWire:
         self._bound = timeout
 
     def wait(self, write: bool, read: bool, timeout: float | None) -> bool:
+        number = self._socket.fileno()
+        if number < 0:  # closed by whoever noticed its end first
+            raise OSError(errno.EBADF, "the connection is closed")
         poller = select.poll()
-        poller.register(self._socket, (select.POLLOUT if write else 0) | (select.POLLIN if read else 0))
+        poller.register(number, (select.POLLOUT if write else 0) | (select.POLLIN if read else 0))
         return bool(poller.poll(None if timeout is None else max(0, timeout * 1000)))
 
     def shutdown(self) -> None:

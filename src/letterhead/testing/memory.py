@@ -198,9 +198,11 @@ class MemoryTransport(asyncio.Transport):
                     self.close()
         except OSError as error:
             self._end(error)
-        except Exception as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # as the loops' own transports do
             self._loop.call_exception_handler({"message": "a protocol failed", "exception": error, "transport": self})
-            self._end(error)
+            self._end(ConnectionAbortedError(errno.ECONNABORTED, f"a protocol failed: {error!r}"))
 
     # -- writing ---------------------------------------------------------------------------------------------------
 

@@ -174,7 +174,11 @@ class Reader:
         return None if content is None else Message(content, header.fields)
 
     def buffer(self) -> memoryview | None:
-        """Where the next bytes of large content belong, or None where ``feed`` takes them."""
+        """Where the next bytes of large content belong, or None where ``feed`` takes them.
+
+        The last byte always goes through ``feed``: event loops hold the view that they fill until their next read, and
+        content must not be handed on while somebody can still write to it.
+        """
         return None if self._view is None or self._filled >= len(self._view) - 1 else self._view[self._filled : -1]
 
     def filled(self, count: int) -> None:

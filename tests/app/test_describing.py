@@ -1,0 +1,137 @@
+"""`letterhead.ping`, `letterhead.describe`, `letterhead.health`."""
+
+import asyncio
+import enum
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+
+from letterhead import App, InvalidArgument, Limits
+from tests import leaks
+from tests.app.calling import client_of, client_to, in_both_forms, served
+
+
+class Kind(enum.Enum):
+    """Kinds."""
+
+    A = "a"
+    B = "b"
+
+
+@dataclass
+class Order:
+    """An order."""
+
+    number: int
+    kind: Kind = Kind.A
+
+
+def shop() -> App:
+    app = App("shop", limits=Limits(max_open=7, content_bytes=5000))
+
+    @app.action
+    async def find(number: Annotated[int, msgspec.Meta(ge=1)], deep: bool = False) -> Order | None:
+        """Find an order.
+
+        It may not be there.
+        """
+        return Order(number)
+
+    @app.action(name="put-away", run="inline")
+    def put_away(orders: list[Order]) -> int:
+        return len(orders)
+
+    @app.action
+    def undescribed(anything, more=1):  # type: ignore[no-untyped-def]
+        return anything
+
+    return app
+
+
+async def described(app: App) -> dict[str, Any]:
+    async with client_of(app) as client:
+        told: dict[str, Any] = await client.call("letterhead.describe")
+        assert await client.call("letterhead.describe") == told
+        return told
+
+
+def test_describe_tells_name_version_and_limits() -> None:
+    told = leaks.run(described(shop()))
+    assert (told["name"], told["protocol"]) == ("shop", 1)
+    assert told["limits"]["max-open"] == 7
+    assert told["limits"]["content-bytes"] == 5000
+
+
+def test_describe_tells_every_action_with_its_schemas() -> None:
+    told = leaks.run(described(shop()))["actions"]
+    assert set(told) == {
+        "find", "put-away", "undescribed", "letterhead.ping", "letterhead.describe", "letterhead.health",
+    }  # fmt: skip
+    find = told["find"]
+    assert find["doc"].startswith("Find an order.")
+    assert find["parameters"]["properties"]["number"] == {"type": "integer", "minimum": 1}
+    assert find["parameters"]["properties"]["deep"]["type"] == "boolean"
+    assert find["parameters"]["required"] == ["number"]
+    assert find["parameters"]["additionalProperties"] is False
+    assert {"$ref": "#/$defs/Order"} in find["result"]["anyOf"]
+    assert find["$defs"]["Order"]["required"] == ["number"]
+    assert find["$defs"]["Kind"]["enum"] == ["a", "b"]
+    put_away = told["put-away"]
+    assert put_away["parameters"]["properties"]["orders"]["items"] == {"$ref": "#/$defs/Order"}
+    assert put_away["result"] == {"type": "integer"}
+    undescribed = told["undescribed"]
+    assert (undescribed["doc"], undescribed["result"]) == ("", {})
+    assert undescribed["parameters"]["required"] == ["anything"]
+    for action in told.values():
+        assert action["stream"] is False
+        assert isinstance(action["content-types"], list)
+
+
+@pytest.mark.smoke
+def test_ping_returns_its_argument() -> None:
+    app = App()
+    for value in (None, 1, "🐶", [1, {"a": None}], 1.5, b"\x00\xff", b""):
+        assert leaks.run(in_both_forms(app, "letterhead.ping", value)) == value
+    assert leaks.run(in_both_forms(app, "letterhead.ping")) is None
+    assert leaks.run(in_both_forms(app, "letterhead.ping", value={"a": 1})) == {"a": 1}
+
+
+def test_the_servers_own_actions_do_not_take_what_they_do_not_know() -> None:
+    async def main() -> None:
+        async with client_of(App()) as client:
+            with pytest.raises(InvalidArgument):
+                await client.call("letterhead.ping", other=1)
+
+    leaks.run(main())
+
+
+def test_health_counts_connections_requests_and_bytes() -> None:
+    app = App()
+    gate = asyncio.Event()
+
+    @app.action
+    async def wait() -> None:
+        await gate.wait()
+
+    async def main() -> None:
+        async with served(app) as server, client_to(server) as client, client_to(server) as other:
+            for _ in range(3):
+                await other.call("letterhead.ping", "x" * 1000)
+            waiting = asyncio.ensure_future(client.call("wait"))
+            await leaks.until(lambda: server.shared.counters.open_now == 1)
+            told = await other.call("letterhead.health")
+            assert told["status"] == "ok"
+            assert told["connections"] == {"now": 2, "accepted": 2, "turned-away": 0}
+            assert told["requests"]["open"] == 2
+            assert told["requests"]["served"] == 3
+            assert told["bytes"]["received"] > 3000 < told["bytes"]["sent"]
+            gate.set()
+            await waiting
+            await client.close()
+            await leaks.until(lambda: len(server.shared.connections) == 1)
+            told = await other.call("letterhead.health")
+            assert (told["connections"]["now"], told["requests"]["open"], told["requests"]["served"]) == (1, 1, 5)
+
+    leaks.run(main())

@@ -1,0 +1,92 @@
+"""Programs that serve, for the tests that look at a whole process: `python programs.py NAME ADDRESS [STOP_LIMIT]`.
+
+Each prints its address when it listens. What they log goes to the standard error.
+"""
+
+import asyncio
+import os
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+from letterhead import App, Limits
+from letterhead.net.server import Server
+
+OPEN_FILES = 400
+
+
+def ready(server: Server) -> None:
+    """Tell where it listens."""
+    print(*server.addresses, flush=True)
+
+
+def slow_app(drain_seconds: float) -> App:
+    """`wait` answers when its file is there; `wait-thread` never does."""
+    app = App(limits=Limits(drain_seconds=drain_seconds, linger_quiet_seconds=0.1))
+
+    @app.on_stop
+    def stopped() -> None:
+        print("stopped", flush=True)
+
+    @app.action
+    async def wait(begun: str, gate: str) -> str:
+        Path(begun).touch()
+        while not Path(gate).exists():  # noqa: ASYNC110  # another process makes it
+            await asyncio.sleep(0.005)
+        return "answered"
+
+    @app.action(name="wait-thread")
+    def wait_in_thread(begun: str) -> None:
+        Path(begun).touch()
+        threading.Event().wait(600)
+
+    @app.action
+    async def stubborn(begun: str) -> None:
+        Path(begun).touch()
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                continue
+
+    return app
+
+
+def crowded_app() -> App:
+    """`fill` leaves the process without a free descriptor, `empty` gives them back."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    app = App(limits=Limits(linger_quiet_seconds=0.1))
+    held: list[int] = []
+
+    @app.action(run="inline")
+    def fill() -> int:
+        while True:
+            try:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+            except OSError:
+                return len(held)
+
+    @app.action(run="inline")
+    def empty() -> None:
+        while held:
+            os.close(held.pop())
+
+    @app.action(name="processor-seconds", run="inline")
+    def processor_seconds() -> float:
+        return time.process_time()
+
+    return app
+
+
+def main() -> None:
+    """Run the one that the command line names."""
+    name, address = sys.argv[1:3]
+    app = crowded_app() if name == "crowded" else slow_app(float(sys.argv[3]) if len(sys.argv) > 3 else 30.0)
+    app.run(address, on_ready=ready)
+    print("left", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Peers that do not read: they cost the server a bounded buffer and no other connection, and in the end their own."""
+
+import asyncio
+import socket
+import time
+
+import pytest
+
+from letterhead import App, Client, Limits
+from letterhead.net.server import Server
+from letterhead.net.server_connection import ServerConnection
+from tests import leaks
+from tests.net.conftest import Serve
+from tests.net.raw import all_received, connect, echo_app, opening, received
+
+MIB = 1024 * 1024
+
+
+def counted_app(limits: Limits) -> App:
+    """`data` gives a mebibyte and counts."""
+    app = echo_app(limits)
+    app.state.count = 0
+
+    @app.action
+    async def data() -> bytes:
+        app.state.count += 1
+        return bytes(MIB)
+
+    return app
+
+
+async def stopped_reading(server: Server) -> ServerConnection:
+    """Wait until one of the connections is not read any longer."""
+
+    def paused() -> list[ServerConnection]:
+        connections = [each for each in server.shared.connections if isinstance(each, ServerConnection)]
+        return [each for each in connections if not each._reading]
+
+    await leaks.until(paused)
+    return paused()[0]
+
+
+@pytest.mark.smoke
+def test_a_reader_that_stops_is_not_read_and_harms_no_other(serve: Serve) -> None:
+    app = counted_app(Limits(linger_quiet_seconds=0.05))
+    with serve(app, "127.0.0.1:0") as served, connect(served.server.addresses[0]) as sock:
+        requests = b"".join(opening(number, "data") for number in range(1, 121))
+        sock.sendall(requests)
+        served.run(stopped_reading(served.server))
+        began = app.state.count
+        # Requests that come now are not even read: what is not taken stays with the peer.
+        sock.sendall(b"".join(opening(number, "data") for number in range(121, 200)))
+        with Client(served.server.addresses[0]) as other:
+            for number in range(50):
+                assert other.call("echo", number) == number
+        assert app.state.count == began
+        frames = [received(sock) for _ in range(200)]
+        assert [frame.header["id"] for frame in frames] == [1, *range(1, 200)]
+        assert sum(len(frame.content) for frame in frames) == 199 * MIB
+
+
+def test_a_classic_peer_that_does_not_read_gets_no_further_request_run(serve: Serve) -> None:
+    app = counted_app(Limits(linger_quiet_seconds=0.05))
+    with serve(app, "127.0.0.1:0") as served, connect(served.server.addresses[0]) as sock:
+        sock.sendall(b"".join(opening(None, "data") for _ in range(60)))
+        served.run(stopped_reading(served.server))
+        assert app.state.count < 60
+        sock.shutdown(socket.SHUT_WR)
+        assert [len(received(sock).content) for _ in range(60)] == [MIB] * 60
+
+
+def test_a_peer_that_takes_nothing_for_too_long_is_closed(serve: Serve) -> None:
+    app = counted_app(Limits(write_seconds=0.2))
+    with serve(app, "127.0.0.1:0") as served, connect(served.server.addresses[0]) as sock:
+        sock.sendall(b"".join(opening(number, "data") for number in range(1, 121)))
+        served.run(stopped_reading(served.server))
+        served.run(_all_gone(served.server))
+        assert served.server.shared.counters.open_now == 0
+        with pytest.raises((ConnectionError, Exception), match=r"reset|inside a frame"):
+            all_received(sock)
+
+
+async def _all_gone(server: Server) -> None:
+    await leaks.until(lambda: not server.shared.connections)
+
+
+def test_a_peer_that_takes_a_little_now_and_then_is_not_closed(serve: Serve) -> None:
+    """Each pause is shorter than the time without progress, all of them together are much longer."""
+    app = counted_app(Limits(write_seconds=1.0, linger_quiet_seconds=0.05))
+    with serve(app, "127.0.0.1:0") as served, connect(served.server.addresses[0]) as sock:
+        sock.sendall(b"".join(opening(number, "data") for number in range(1, 61)))
+        served.run(stopped_reading(served.server))
+        taken = bytearray()
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            taken += sock.recv(256 * 1024)
+            served.run(asyncio.sleep(0.02))
+        assert served.server.shared.connections
+        sock.settimeout(leaks.PATIENCE)
+        while len(taken) < 60 * MIB:
+            more = sock.recv(MIB)
+            assert more
+            taken += more
+
+
+def test_a_slow_peer_on_a_unix_socket_is_no_different(serve: Serve, short_path: object) -> None:
+    app = counted_app(Limits(write_seconds=0.2))
+    with serve(app, f"unix:{short_path}/s") as served, connect(served.server.addresses[0]) as sock:
+        sock.sendall(b"".join(opening(number, "data") for number in range(1, 61)))
+        served.run(stopped_reading(served.server))
+        served.run(_all_gone(served.server))
+        assert sock.family == socket.AF_UNIX
