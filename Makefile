@@ -80,6 +80,10 @@ dev: $(DEV) ## make the environment with all that tests and checks need
 bench-quick: $(PACKAGE) ## requests per second beside plain sockets, in under a minute
 	@$(PY) benchmarks/quick.py
 
+.PHONY: bench-search
+bench-search: $(PACKAGE) ## how fast the standard library is indexed, and what a query takes
+	@$(PY) benchmarks/search.py
+
 .PHONY: lock
 lock: .venv-lock/lock.stamp ## renew the locks in requirements/ from pyproject.toml
 	@compile() { .venv-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
@@ -91,7 +95,7 @@ lock: .venv-lock/lock.stamp ## renew the locks in requirements/ from pyproject.t
 
 .PHONY: clean
 clean: ## remove the environments and everything else that was made
-	@rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	@rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find $(code) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): requirements/runtime.txt scripts/environment.py
