@@ -99,10 +99,6 @@ class Limits:
     """A query, in UTF-8."""
     search_terms: int = 16
     """Words in a query."""
-    search_prefixes: int = 2
-    """Prefix words in a query."""
-    search_prefix_letters: int = 3
-    """Letters that a prefix word has at least."""
     search_seconds: float = 0.25
     """One query (an unbounded one of 5,000 terms was measured to hold SQLite for 57 s)."""
     search_rows: int = 100

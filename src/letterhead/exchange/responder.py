@@ -164,9 +164,7 @@ class Responder:
 
     def _finish_on_wire(self, request: Request, outcome: Reply | Refused) -> None:
         """The exchange's last frame."""
-        request.ended = True
-        del self._open[request.id or 0]
-        self._running_on += 1
+        self._end_on_wire(request)
         wrapped = not request.named
         if isinstance(outcome, Refused):
             self._send_error(outcome, request.id, wrapped)
