@@ -68,6 +68,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "net",
         (
             "net.address",
+            "net.caller",
             "net.tls",
             "net.connection",
             "net.wire",

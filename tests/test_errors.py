@@ -173,6 +173,26 @@ def test_whatever_the_wire_says_a_refusal_comes_of_it(code: str, message: str, f
     assert error.facts == {name: value for name, value in facts.items() if name not in ("code", "message")}
 
 
+def test_a_subclass_of_one_s_own_does_not_stand_for_the_code() -> None:
+    class NotHere(Forbidden):
+        def __init__(self, number: int) -> None:
+            super().__init__(f"not here: {number}", number=number)
+
+    assert type(refusal("forbidden", "no", {})) is Forbidden
+    assert NotHere(3).code == "forbidden"
+    assert NotHere(3).facts == {"number": 3}
+
+
+def test_mistakes_in_making_a_refusal_are_told() -> None:
+    kind: Any = TooLarge
+    for words in ((), ("not-found", "no"), ("a", "b", "c")):
+        with pytest.raises(TypeError, match="takes its message"):
+            kind(*words)
+    with pytest.raises(TypeError):
+        kind(message="no")
+    assert kind("too-large", "no").message == "no"
+
+
 # Quoting a peer
 
 

@@ -4,7 +4,7 @@
     ├── UsageError                  you:      the call cannot be right, whatever the other side does
     ├── Refused                     the request: one side refused it, and says why with a code
     │   ├── BadFrame                  bad-frame          the peer's bytes are no frame
-    │   ├── BadHeader                 bad-header         a header field is missing or wrong
+    │   ├── BadHeader                 bad-header         a header field is missing or wrong (field)
     │   ├── TooLarge                  too-large          content above the limit (size, limit)
     │   ├── BadContent                bad-content        content is not what its type and encoding say
     │   ├── UnknownAction             unknown-action     (action)
@@ -12,7 +12,7 @@
     │   ├── Unauthenticated           unauthenticated
     │   ├── Forbidden                 forbidden
     │   ├── TooMany                   too-many           (limit)
-    │   ├── DeadlineExceeded          deadline-exceeded  also a TimeoutError
+    │   ├── DeadlineExceeded          deadline-exceeded  also a TimeoutError (seconds)
     │   ├── Cancelled                 cancelled
     │   ├── Unavailable               unavailable        safe to try elsewhere
     │   ├── Internal                  internal           the handler failed
@@ -23,8 +23,8 @@
         ├── ConnectTimedOut           no connection in time; also a TimeoutError
         ├── ConnectionLost            it ended while a call was open
         ├── NoReply                   it ended before the first frame came back
-        ├── ForeignProtocol           what came back is no frame
-        └── Rejected                  a Letterhead server refused this connection (code, facts)
+        ├── ForeignProtocol           what came back is no frame (received)
+        └── Rejected                  a Letterhead server refused this connection (status)
 
 The codes are those of section 5 of the protocol. A handler raises ``Refused`` (or a subclass) and the caller at the
 other end catches the same class with the same facts. An application may use codes of its own, such as ``not-found``:
@@ -34,7 +34,7 @@ Facts are keyword arguments: they stand in ``error.facts`` and are readable as a
 """
 
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, overload
 
 _CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z")
 _RESERVED = frozenset({"code", "message"})
@@ -90,14 +90,14 @@ class Refused(LetterheadError):
     code = "refused"
     _by_code: ClassVar[dict[str, type["Refused"]]] = {}
 
-    def __new__(cls, /, *args: Any, **facts: Any) -> "Refused":
+    def __new__(cls, /, *words: Any, **facts: Any) -> Self:
         # ``Refused("forbidden", …)`` and ``Forbidden(…)`` are one thing, so that ``except Forbidden`` finds both.
-        if cls is Refused and args:
-            cls = Refused._by_code.get(args[0], Refused)
-        return super().__new__(cls)
+        kind: type[Any] = Refused._by_code.get(words[0], cls) if cls is Refused and words else cls
+        made: Self = super(Refused, kind).__new__(kind)
+        return made
 
-    def __init__(self, /, code: str, message: str, **facts: Any) -> None:
-        if not _CODE.match(code) or code == "ok" or len(code) > 64:
+    def __init__(self, code: str, message: str, /, **facts: Any) -> None:
+        if not _may_be_code(code):
             raise ValueError(f"an error code is lower-case words joined by hyphens, not {code!r}")
         if not _RESERVED.isdisjoint(facts):
             raise ValueError("a fact cannot be named 'code' or 'message'")
@@ -108,12 +108,16 @@ class Refused(LetterheadError):
 class _OfSection5(Refused):
     """A refusal whose class says its code; constructed as ``Class(message, **facts)``."""
 
-    def __init_subclass__(cls) -> None:
-        Refused._by_code[cls.code] = cls
-
+    @overload
+    def __init__(self, message: str, /, **facts: Any) -> None: ...
+    @overload
+    def __init__(self, code: str, message: str, /, **facts: Any) -> None: ...
     def __init__(self, /, *words: str, **facts: Any) -> None:
-        # Also called with the code in front, when built through ``Refused(code, message)``.
-        super().__init__(self.code, words[-1], **facts)
+        if len(words) == 2 and words[0] == self.code:  # built through ``Refused(code, message)``
+            words = words[1:]
+        if len(words) != 1:
+            raise TypeError(f"{type(self).__name__} takes its message, and facts by name")
+        super().__init__(self.code, words[0], **facts)
 
 
 class BadFrame(_OfSection5):
@@ -200,6 +204,9 @@ class FrameTimeout(_OfSection5):
     code = "timeout"
 
 
+Refused._by_code.update({kind.code: kind for kind in _OfSection5.__subclasses__()})
+
+
 class ListenFailed(LetterheadError, OSError):
     """A server could not listen at an address; the sentence says what to do."""
 
@@ -258,9 +265,11 @@ def refusal(code: str, message: str, facts: dict[str, Any]) -> Refused:
     A code that no one may use becomes ``internal``; facts whose names collide are dropped.
     """
     known = {name: value for name, value in facts.items() if name not in _RESERVED}
-    if not _CODE.match(code) or code == "ok" or len(code) > 64:
-        return Internal(message, **known)
-    return Refused(code, message, **known)
+    return Refused(code, message, **known) if _may_be_code(code) else Internal(message, **known)
+
+
+def _may_be_code(code: str) -> bool:
+    return _CODE.match(code) is not None and code != "ok" and len(code) <= 64
 
 
 def escaped(data: bytes | str, limit: int = 60) -> str:

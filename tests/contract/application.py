@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from letterhead import App, Client, Limits, Message, Refused, UsageError, current
@@ -50,6 +51,14 @@ def application(limits: Limits) -> App:
     @app.action(name="echo-thread")
     def echo_thread(value: Any) -> Any:
         return value
+
+    @app.action
+    async def halve(amount: Decimal) -> str:
+        return str(amount / 2)
+
+    @app.action
+    async def points() -> dict[int, Point]:
+        return {1: Point(1, 2)}
 
     @app.action
     async def size(data: bytes) -> int:

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from letterhead import (
     BadContent,
@@ -91,6 +93,36 @@ async def test_returns_converts_the_result(scene: Scene) -> None:
     assert moved == Point(4, 5)
     assert await scene.caller.call("echo", [1, 2], returns=list[int]) == [1, 2]
     assert await scene.caller.call("echo", [1, 2], returns=tuple[int, int]) == (1, 2)
+
+
+@claim()
+async def test_first_and_later_calls_convert_alike(scene: Scene) -> None:
+    """The first request goes in classic form, where arguments and result stand inside of other JSON."""
+    for _ in range(3):
+        assert await scene.caller.call("echo", [1.5], returns=list[Decimal]) == [Decimal("1.5")]
+        assert await scene.another().call("halve", amount=Raw(b"1.10")) == "0.55"
+        assert await scene.another().call("halve", Raw(b"1.10")) == "0.55"
+        assert await scene.caller.call("halve", amount=Raw(b"1.10")) == "0.55"
+        assert await scene.caller.call("halve", Raw(b"1.10")) == "0.55"
+        fresh = scene.another()
+        for _ in range(2):
+            assert await fresh.call("points", returns=dict[int, Point]) == {1: Point(1, 2)}
+
+
+@claim()
+async def test_what_no_result_can_be_is_told_before_the_call_is_made(scene: Scene) -> None:
+    nonsense: Any = "int"
+    with pytest.raises(UsageError, match="returns"):
+        await scene.caller.call("note", "made", returns=nonsense)
+    assert await scene.caller.call("nothing") is None
+    assert scene.app.state.order == []
+
+
+@claim()
+async def test_a_timeout_may_be_as_long_as_one_likes(scene: Scene) -> None:
+    for seconds in (1e300, float("inf")):
+        assert await scene.another(timeout=seconds).call("echo", 1) == 1
+        assert await scene.caller.call("echo", 1, timeout=seconds) == 1
 
 
 @claim()

@@ -175,7 +175,7 @@ class Asking:
     def __init__(self, limits: Limits = LIMITS, cut: Cut = WHOLE, known_classic: bool = False) -> None:
         self.limits = limits
         self.cut = cut
-        self.core = Requester(limits, "server:1", Headers(limits), known_classic)
+        self.core = Requester(limits, "server:1", Headers(limits), known_classic=known_classic)
         self.sent: list[Frame] = []
         self.ended: list[Call] = []
         self.back: list[Elsewhere] = []

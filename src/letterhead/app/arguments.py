@@ -1,8 +1,8 @@
 """A handler's parameters: from the content of a request to keyword arguments, checked against the type hints.
 
-The fast way decodes JSON straight into a Struct that mirrors the signature. Where that fails the slow way decides: it
-decodes the JSON by itself and converts argument by argument, so that an error can name the one that does not fit, and
-so that a difference between the two could only ever be one of speed.
+JSON is decoded straight into a Struct that mirrors the signature, or into the type of the one parameter that an unnamed
+argument is for; wherever the arguments stand (protocol section 4), so that they come out the same. Where that fails the
+JSON is decoded by itself and converted argument by argument, so that the error can name the one that does not fit.
 """
 
 import inspect
@@ -56,6 +56,7 @@ class Parameters:
         try:
             struct = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
             self._decoder = msgspec.json.Decoder(struct)
+            self._single = msgspec.json.Decoder(self.types[self._names[0]] if self._names else Any)
         except TypeError as error:
             raise UsageError(f"action {action!r}: its type hints cannot be checked: {error}") from None
 
@@ -66,30 +67,27 @@ class Parameters:
             BadContent: the content is not what its header says.
             InvalidArgument: an argument is missing, unknown, or does not fit its type; the message names it.
         """
-        if not request.named:
-            value = request.value
-            return self._convert({} if value is None else value)
         shape = request.header.shape
         if shape.type not in JSON_TYPES:
             content = decode_content(request.content, shape.type, shape.encoding, shape.byteorder, max_depth)
-            return self._convert_single(content)
+            return {self._only(): self._fit(self._only(), content)}
+        data = as_utf8(request.content, shape.encoding, shape.byteorder)
+        if not request.named:
+            data = request.classic_value(data)
         try:
-            data = as_utf8(request.content, shape.encoding, shape.byteorder)
             arguments = msgspec.structs.asdict(self._decoder.decode(data))
             if len(data) > max_depth:  # each level takes a byte
                 strict_json.check_depth(data, max_depth)
             if not data.isascii():
                 data.decode()  # fields that a type does not know are read past without a look at their text
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson):
-            value = decode_json(request.content, shape.encoding, shape.byteorder, max_depth)
-            return self._convert(value)
+            value = decode_json(data, "utf-8", shape.byteorder, max_depth)
+            return self._convert(value) if isinstance(value, dict) else self._convert_single(value, data)
         if self._optional:
             return {name: value for name, value in arguments.items() if value is not UNSET}
         return arguments
 
-    def _convert(self, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            return self._convert_single(value)
+    def _convert(self, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             if name not in self.types:
                 takes = ", ".join(self.types) or "no arguments"
@@ -101,14 +99,22 @@ class Parameters:
                 raise InvalidArgument(f"{self.action} needs the argument '{name}'", argument=name)
         return {name: self._fit(name, item) for name, item in value.items()}
 
-    def _convert_single(self, value: Any) -> dict[str, Any]:
+    def _convert_single(self, value: Any, data: bytes) -> dict[str, Any]:
+        name = self._only()
+        try:
+            return {name: self._single.decode(data)}
+        except (msgspec.MsgspecError, RecursionError):
+            return {name: self._fit(name, value)}
+
+    def _only(self) -> str:
+        """The parameter that an unnamed argument is for."""
         if not self._names:
             raise InvalidArgument(f"{self.action} takes no arguments")
         first = self._names[0]
         missing = [name for name in self.required if name != first]
         if missing:
             raise InvalidArgument(f"{self.action} needs the argument '{missing[0]}', too", argument=missing[0])
-        return {first: self._fit(first, value)}
+        return first
 
     def _fit(self, name: str, value: Any) -> Any:
         try:

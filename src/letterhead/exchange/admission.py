@@ -1,5 +1,7 @@
 """What one connection may cost a server: whether a request is let in, and when a peer has gone too far."""
 
+from copy import copy
+
 from letterhead.errors import BadHeader, Refused, TooMany, Unavailable
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.fields import Meaning
@@ -25,7 +27,7 @@ class Admission:
         shape = header.shape
         fault = shape.fault or meaning.fault
         if fault is not None:
-            return type(fault)(fault.message, **fault.facts)
+            return copy(fault)  # faults are remembered with the header; each raise has an error of its own
         if meaning.more is False:
             return BadHeader("'more' is false in an opening", field="more")
         if self.draining and not classic:

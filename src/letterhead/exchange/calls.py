@@ -3,6 +3,8 @@
 Everything here is decided before a connection is chosen and after its reply came, so it knows neither sockets nor time.
 """
 
+from collections.abc import Mapping
+from copy import copy
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +13,7 @@ import msgspec
 from letterhead.content.json import as_utf8, decode_json
 from letterhead.content.registry import JSON, OCTETS, decode_content, encode_content
 from letterhead.errors import BadContent, ConnectionFailed, LetterheadError, Refused, TooLarge, UsageError, refusal
-from letterhead.exchange.fields import BIG, HOP, Meaning
+from letterhead.exchange.fields import BIG, FROM_CLIENT, HOP, Meaning
 from letterhead.limits import Limits
 from letterhead.message import Buffer, Message, as_octets
 from letterhead.wire import strict_json
@@ -21,6 +23,7 @@ from letterhead.wire.writer import NATIVE, head_prefix
 PING = "letterhead.ping"
 _CLASSIC_BYTES = len(b'{"action":,"value":}')
 _NOT_IN_MESSAGES = HOP | {"more", "status"}
+_NOT_IN_SENT = _NOT_IN_MESSAGES | FROM_CLIENT
 
 
 class Call:
@@ -30,6 +33,7 @@ class Call:
         prefix, content: the head's constant part and the content, for a multiplexed connection.
         action: the action's name as JSON, where the call has a classic form; else None.
         deadline: milliseconds that the server is given, or None.
+        seconds: how long the caller waits, or None.
         inherited: its time is that of the request whose handler makes it: passing it is no failure of that handler.
         raw: made by ``send``: header and content are the caller's own, and so is the reading of the reply.
         id: the exchange's id, once written.
@@ -41,6 +45,7 @@ class Call:
     """
 
     # Defaults stand on the class: most calls change few of them, and a call is made for every request.
+    seconds: float | None = None
     inherited = False
     raw = False
     id = 0
@@ -71,7 +76,7 @@ class Call:
 
     def fail(self, error: LetterheadError) -> None:
         """It ended with this error. Each call gets its own copy: a raised exception belongs to one raise."""
-        self.error = refusal(error.code, error.message, error.facts) if isinstance(error, Refused) else _copy(error)
+        self.error = copy(error)
 
     def result(self, returns: Any = None, limits: Limits | None = None) -> Any:
         """What the caller gets: the value, converted to the type ``returns`` if given; a ``Message`` for ``send``.
@@ -88,56 +93,77 @@ class Call:
             raise UsageError("the call has not ended")
         shape = header.shape
         if self.raw:
-            return Message(self.body, header.fields)
+            return Message(
+                self.body, {name: field for name, field in header.fields.items() if name not in _NOT_IN_SENT}
+            )
         depth = (limits or _LIMITS).content_depth
         if shape.type not in JSON_TYPES:
             value = decode_content(self.body, shape.type, shape.encoding, shape.byteorder, depth)
-            return value if returns is None else _convert(value, returns)
-        if self.wrapped:
-            value = decode_json(self.body, shape.encoding, shape.byteorder, depth)
-            if not isinstance(value, dict) or "result" not in value:
-                raise BadContent("the reply has no 'result'")
-            return value["result"] if returns is None else _convert(value["result"], returns)
-        if returns is None:
-            if shape.encoding != "utf-8":
-                return decode_json(self.body, shape.encoding, shape.byteorder, depth)
-            try:  # the same, with fewer steps for what nearly every reply is
-                return strict_json.decode(self.body, depth)
-            except strict_json.NotJson as error:
-                raise BadContent(f"not JSON: {error}") from None
+            return value if returns is None else _converted(value, returns)
+        data = self._json(header)
         try:
-            data = as_utf8(self.body, shape.encoding, shape.byteorder)
-            value = _decoder(returns).decode(data)
+            if returns is None:
+                return strict_json.decode(data, depth)
+            value = decoder_of(returns).decode(data)
             strict_json.check_depth(data, depth)
             return value
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson) as error:
+        except strict_json.NotJson as error:
+            raise BadContent(f"not JSON: {error}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise BadContent(f"the result does not fit 'returns': {error}") from None
+
+    def _json(self, header: Header) -> bytes:
+        """The result as JSON in UTF-8."""
+        shape = header.shape
+        data = as_utf8(self.body, shape.encoding, shape.byteorder)
+        if not self.wrapped:
+            return data
+        try:
+            return bytes(_wrapped.decode(data).result)
+        except msgspec.ValidationError:
+            raise BadContent("the reply has no 'result'") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadContent(f"not JSON: {error}") from None
+
+
+class _Wrapped(msgspec.Struct):
+    """A reply in classic form. The result stays bytes, so that it is read as a later call's result will be."""
+
+    result: msgspec.Raw
 
 
 _LIMITS = Limits()
+_wrapped = msgspec.json.Decoder(_Wrapped)
 
 
-def _copy(error: LetterheadError) -> LetterheadError:
-    return type(error)(error.message, **error.facts)
-
-
-def _convert(value: Any, returns: Any) -> Any:
+def _converted(value: Any, returns: Any) -> Any:
     try:
         return msgspec.convert(value, returns)
     except msgspec.ValidationError as error:
         raise BadContent(f"the result does not fit 'returns': {error}") from None
 
 
-def _decoder(returns: Any) -> msgspec.json.Decoder[Any]:
+def decoder_of(returns: Any) -> msgspec.json.Decoder[Any]:
+    """Reads JSON as the type that a caller wants back.
+
+    Raises:
+        UsageError: it is no type that JSON could become.
+    """
     try:
-        return _cached_decoder(returns)
+        hash(returns)
     except TypeError:  # some types cannot be hashed, hence not be remembered
+        return _new_decoder(returns)
+    return _cached_decoder(returns)
+
+
+def _new_decoder(returns: Any) -> msgspec.json.Decoder[Any]:
+    try:
         return msgspec.json.Decoder(returns)
+    except TypeError as error:
+        raise UsageError(f"'returns' takes a type that a result can be converted to: {error}") from None
 
 
-@lru_cache(maxsize=256)
-def _cached_decoder(returns: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(returns)
+_cached_decoder = lru_cache(maxsize=256)(_new_decoder)
 
 
 @lru_cache(maxsize=512)
@@ -166,7 +192,9 @@ def milliseconds(timeout: float | None) -> int | None:
     return max(1, int(min(timeout * 1000, BIG)))
 
 
-def action_call(action: str, arg: tuple[Any, ...], args: dict[str, Any], timeout: float | None, limits: Limits) -> Call:
+def action_call(
+    action: str, arg: tuple[Any, ...], args: Mapping[str, Any], timeout: float | None, limits: Limits
+) -> Call:
     """The call of an action with one unnamed argument, named ones, or none.
 
     Raises:

@@ -27,6 +27,8 @@ HOP = frozenset(
     }
 )
 """Fields that belong to one hop and are never handed to an application."""
+FROM_CLIENT = frozenset({"action", "deadline", "accept"})
+"""Fields that only clients send: a server's are not handed to the application."""
 
 
 class Kind(Enum):

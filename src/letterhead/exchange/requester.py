@@ -78,7 +78,7 @@ class Requester:
     """
 
     def __init__(
-        self, limits: Limits, address: str, headers: Headers | None = None, known_classic: bool = False
+        self, limits: Limits, address: str, headers: Headers | None = None, *, known_classic: bool = False
     ) -> None:
         self.limits = limits
         self.address = address

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from letterhead.content.json import decode_json
 from letterhead.errors import DeadlineExceeded, Refused
 from letterhead.exchange.fields import HOP, Meaning
@@ -72,6 +74,15 @@ class Request:
             self.action = value.get("action")
             self.value = value.get("value")
 
+    @staticmethod
+    def classic_value(content: bytes) -> bytes:
+        """The arguments in classic form, as JSON: ``content`` is JSON in UTF-8 that ``read_classic_form`` has read."""
+        try:
+            value = bytes(_classic_form.decode(content).value)
+        except msgspec.ValidationError:  # no object
+            return b"{}"
+        return b"{}" if value == b"null" else value
+
     def out_of_time(self) -> DeadlineExceeded:
         """The refusal once its deadline has passed."""
         seconds = round(self.deadline - self.received, 3)
@@ -86,6 +97,15 @@ class Request:
     def streams(self) -> bool:
         """Whether the client announced items that follow."""
         return self.meaning.more is True
+
+
+class _ClassicForm(msgspec.Struct):
+    """Content in classic form. The value stays bytes, so that it is read as other arguments are."""
+
+    value: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_classic_form = msgspec.json.Decoder(_ClassicForm)
 
 
 class Stop:

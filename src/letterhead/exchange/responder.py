@@ -14,6 +14,8 @@ clock.
 Streams are not here yet: a request that announces items (``more: true``) is handed on with ``streams`` set.
 """
 
+from copy import copy
+
 from letterhead.errors import BadContent, BadFrame, BadHeader, Cancelled, Internal, Refused, TooLarge, UsageError
 from letterhead.exchange import replies
 from letterhead.exchange.admission import Admission
@@ -295,7 +297,7 @@ class Responder:
                 raise meaning.fault
             todo = move(AT_SERVER, standing, meaning.kind)
         except BadHeader as error:
-            self.fail(BadHeader(error.message, **error.facts))
+            self.fail(copy(error))
             return None
         if todo is Move.OPEN:
             first, self._highest = self._highest == 0, id

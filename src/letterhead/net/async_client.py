@@ -11,16 +11,15 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from letterhead.app.context import time_left
-from letterhead.errors import ConnectionFailed, ConnectionLost, DeadlineExceeded, LetterheadError, UsageError
-from letterhead.exchange.calls import Call, action_call, message_call
-from letterhead.exchange.requester import Elsewhere, Phase, Requester
+from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError, UsageError
+from letterhead.exchange.calls import Call
+from letterhead.exchange.requester import Elsewhere, Phase
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.net import address as addresses
+from letterhead.net.caller import Caller, out_of_time
 from letterhead.net.client_connection import ClientConnection
 from letterhead.net.connection import Turn
-from letterhead.wire.header import Headers
 
 T = TypeVar("T")
 Connector = Callable[[Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]
@@ -28,7 +27,7 @@ CLASSIC_AT_ONCE = 16
 """Connections at once to a classic server, which answers one request on each."""
 
 
-class AsyncClient:
+class AsyncClient(Caller):
     """Calls actions of a Letterhead server, or of a classic one. Connects at the first call.
 
     One client serves any number of tasks of one event loop.
@@ -51,11 +50,8 @@ class AsyncClient:
         limits: Limits | None = None,
         connector: Connector | None = None,
     ) -> None:
-        self._address = addresses.parse(address)
+        super().__init__(address, timeout, limits)
         self._connector = connector or self._connect
-        self._timeout = timeout
-        self._limits = limits or Limits()
-        self._headers = Headers(self._limits)
         self._turn = Turn()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._current: ClientConnection | None = None
@@ -93,11 +89,8 @@ class AsyncClient:
             BadContent: the result does not fit ``returns``.
             UsageError: arguments that cannot be sent, or the client is closed.
         """
-        own = self._timeout if timeout is None else timeout
-        timeout = time_left(own)
-        call = action_call(action, arg, args, timeout, self._limits)
-        call.inherited = timeout is not own
-        await self._perform(call, timeout)
+        call = self._action_call(action, arg, args, timeout, returns)
+        await self._perform(call)
         return call.result(returns, self._limits)
 
     async def send(self, message: Message, *, timeout: float | None = None) -> Message:
@@ -108,18 +101,15 @@ class AsyncClient:
         Raises:
             As ``call``.
         """
-        own = self._timeout if timeout is None else timeout
-        timeout = time_left(own)
-        call = message_call(message, timeout, self._limits)
-        call.inherited = timeout is not own
-        await self._perform(call, timeout)
+        call = self._message_call(message, timeout)
+        await self._perform(call)
         reply: Message = call.result(None, self._limits)
         return reply
 
     async def close(self) -> None:
         """Close the connection. Calls that are open fail with ``ConnectionLost``."""
         self._closed = True
-        gone = ConnectionLost("the client was closed", address=str(self._address))
+        gone = self._gone()
         for call in [*self._waiting, *self._for_classic]:
             self._end(call, gone)
         self._waiting.clear()
@@ -143,7 +133,7 @@ class AsyncClient:
 
     # -- one call --------------------------------------------------------------------------------------------------
 
-    async def _perform(self, call: Call, timeout: float | None) -> None:
+    async def _perform(self, call: Call) -> None:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._enter(loop)
@@ -155,7 +145,7 @@ class AsyncClient:
             current.submit(call)
         else:
             self._place(call)
-        timer = None if timeout is None else loop.call_later(timeout, self._expire, call, timeout)
+        timer = None if call.seconds is None else loop.call_later(call.seconds, self._expire, call)
         try:
             await waiter
         except asyncio.CancelledError:
@@ -170,10 +160,10 @@ class AsyncClient:
             raise UsageError("this client is in use on another event loop: make one for each loop")
         self._loop = loop
 
-    def _expire(self, call: Call, timeout: float) -> None:
+    def _expire(self, call: Call) -> None:
         if not call.done:
             self._withdraw(call)
-            self._end(call, DeadlineExceeded(f"no answer within {timeout:g} s", seconds=timeout))
+            self._end(call, out_of_time(call))
 
     def _withdraw(self, call: Call) -> None:
         """The caller does not wait any longer."""
@@ -218,7 +208,7 @@ class AsyncClient:
     async def _dial_shared(self) -> None:
         """Make the connection that all waiting calls share."""
         try:
-            connection = await self._connected(False)
+            connection = await self._connected(known_classic=False)
         except ConnectionFailed as error:
             waiting, self._waiting = self._waiting, []
             for call in waiting:
@@ -239,24 +229,23 @@ class AsyncClient:
     async def _dial_one(self, call: Call) -> None:
         """A connection for one call to a classic server."""
         try:
-            connection = await self._connected(True)
+            connection = await self._connected(known_classic=True)
         except ConnectionFailed as error:
             self._end(call, error)
             return
         except asyncio.CancelledError:
-            self._end(call, ConnectionLost("the client was closed", address=str(self._address)))
+            self._end(call, self._gone())
             raise
         if call.done or call.abandoned:
             connection.close(ConnectionLost("nobody waited for the connection any longer"))
         else:
             connection.submit(call)
 
-    async def _connected(self, known_classic: bool) -> ClientConnection:
+    async def _connected(self, *, known_classic: bool) -> ClientConnection:
         made: list[ClientConnection] = []
 
         def factory() -> ClientConnection:
-            requester = Requester(self._limits, str(self._address), self._headers, known_classic)
-            made.append(ClientConnection(self, requester, self._turn))
+            made.append(ClientConnection(self, self._requester(known_classic=known_classic), self._turn))
             return made[-1]
 
         seconds = self._limits.connect_seconds
@@ -301,7 +290,7 @@ class AsyncClient:
         for call in back.calls:
             call.home = None
             if self._closed:
-                self._end(call, ConnectionLost("the client was closed", address=str(self._address)))
+                self._end(call, self._gone())
             else:
                 self._place(call)
 

@@ -13,23 +13,23 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from letterhead.app.context import CURRENT, time_left
-from letterhead.errors import ConnectionFailed, ConnectionLost, ConnectTimedOut, DeadlineExceeded, UsageError
-from letterhead.exchange.calls import Call, action_call, message_call
-from letterhead.exchange.requester import Elsewhere, Phase, Requester
+from letterhead.app.context import CURRENT
+from letterhead.errors import ConnectionFailed, ConnectTimedOut, UsageError
+from letterhead.exchange.calls import Call
+from letterhead.exchange.requester import Elsewhere, Phase
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.net import address as addresses
+from letterhead.net.caller import Caller, out_of_time
 from letterhead.net.link import Link
 from letterhead.net.wire import Wire, connect
-from letterhead.wire.header import Headers
 
 T = TypeVar("T")
 Connector = Callable[[float | None], Wire]
 _CLOSE_TO = 0.01
 
 
-class Client:
+class Client(Caller):
     """Calls actions of a Letterhead server, or of a classic one. Connects at the first call; any thread may call.
 
     Args:
@@ -50,11 +50,8 @@ class Client:
         limits: Limits | None = None,
         connector: Connector | None = None,
     ) -> None:
-        self._address = addresses.parse(address)
-        self._timeout = timeout
-        self._limits = limits or Limits()
+        super().__init__(address, timeout, limits)
         self._connector = connector or (lambda seconds: connect(self._address, seconds, self._limits))
-        self._headers = Headers(self._limits)
         self._lock = threading.Lock()
         self._dialled = threading.Condition(self._lock)
         self._dialling: list[Call] | None = None  # calls that wait for the connection being made
@@ -87,11 +84,8 @@ class Client:
             UsageError: arguments that cannot be sent, the client is closed, or the call would block the event loop of
                 the very server that runs this handler.
         """
-        own = self._timeout if timeout is None else timeout
-        timeout = time_left(own)
-        call = action_call(action, arg, args, timeout, self._limits)
-        call.inherited = timeout is not own
-        self._perform(call, timeout)
+        call = self._action_call(action, arg, args, timeout, returns)
+        self._perform(call)
         return call.result(returns, self._limits)
 
     def send(self, message: Message, *, timeout: float | None = None) -> Message:
@@ -102,11 +96,8 @@ class Client:
         Raises:
             As ``call``.
         """
-        own = self._timeout if timeout is None else timeout
-        timeout = time_left(own)
-        call = message_call(message, timeout, self._limits)
-        call.inherited = timeout is not own
-        self._perform(call, timeout)
+        call = self._message_call(message, timeout)
+        self._perform(call)
         reply: Message = call.result(None, self._limits)
         return reply
 
@@ -132,13 +123,13 @@ class Client:
 
     # -- one call --------------------------------------------------------------------------------------------------
 
-    def _perform(self, call: Call, timeout: float | None) -> None:
+    def _perform(self, call: Call) -> None:
         if CURRENT.get() is not None and _on_an_event_loop():
             raise UsageError(
                 "a blocking call in a handler on the event loop would wait for itself: use AsyncClient there, "
                 "or make the handler a plain function, which runs in a thread"
             )
-        until = None if timeout is None else time.monotonic() + timeout
+        until = None if call.seconds is None else time.monotonic() + call.seconds
         with self._lock:
             try:
                 while call.header is None and call.error is None:
@@ -149,7 +140,7 @@ class Client:
                         link.wait(call, until)
                     if until is not None and not call.done and time.monotonic() >= until:
                         self._withdraw(call)
-                        call.fail(DeadlineExceeded(f"no answer within {timeout:g} s", seconds=timeout))
+                        call.fail(out_of_time(call))
             except BaseException:  # Ctrl-C, or an exception thrown into this thread: nobody waits for the reply
                 self._withdraw(call)
                 raise
@@ -206,15 +197,11 @@ class Client:
         if self._closed:
             wire.close()
             return
-        requester = Requester(self._limits, str(self._address), self._headers, self._classic)
-        link = Link(self._lock, wire, requester, self)
+        link = Link(self._lock, wire, self._requester(known_classic=self._classic), self)
         self._links.add(link)
         if not self._classic:
             self._link = link
         link.submit(calls[0])
-
-    def _gone(self) -> ConnectionLost:
-        return ConnectionLost("the client was closed", address=str(self._address))
 
     # -- what links report (the lock is held) ------------------------------------------------------------------------
 

@@ -21,8 +21,9 @@ bytearray whose front is cut off as frames complete, and nothing is scanned twic
 """
 
 import io
+from copy import copy
 
-from letterhead.errors import BadFrame, Refused, escaped
+from letterhead.errors import BadFrame, escaped
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.wire.foreign import protocol_named
@@ -169,16 +170,12 @@ class Reader:
             return None
         if header.shape.fault is not None:
             self.skip_content()
-            raise _copy(header.shape.fault)
+            raise copy(header.shape.fault)  # remembered with the header; a raise gives it a traceback
         content = self.read_content()
         return None if content is None else Message(content, header.fields)
 
     def buffer(self) -> memoryview | None:
-        """Where the next bytes of large content belong, or None where ``feed`` takes them.
-
-        The last byte always goes through ``feed``: event loops hold the view that they fill until their next read, and
-        content must not be handed on while somebody can still write to it.
-        """
+        """Where the next bytes of large content belong, or None where ``feed`` takes them."""
         return None if self._view is None or self._filled >= len(self._view) - 1 else self._view[self._filled : -1]
 
     def filled(self, count: int) -> None:
@@ -219,8 +216,3 @@ class Reader:
     def _fail(self, error: BadFrame) -> BadFrame:
         self._failed = error
         return error
-
-
-def _copy(error: Refused) -> Refused:
-    # Faults are remembered with the header; a raised exception grows a traceback and belongs to one raise.
-    return type(error)(error.message, **error.facts)
