@@ -224,6 +224,8 @@ def _lazy(node: ast.stmt) -> bool:
             return level == 0 and not _ours(source or "")
         case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"), body=body, orelse=[]):
             return all(isinstance(inner, ast.Import | ast.ImportFrom) for inner in body)
+        case ast.If(test=ast.UnaryOp(op=ast.Not(), operand=ast.Name(id="TYPE_CHECKING")), body=body, orelse=[]):
+            return all(_lazy(inner) for inner in body)
         case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
             return not any(isinstance(inner, ast.Lambda) for inner in ast.walk(value))
         case ast.FunctionDef(name=name):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from letterhead.message import Message as Message
     from letterhead.net.async_client import AsyncClient as AsyncClient
     from letterhead.net.client import Client as Client
+    from letterhead.net.server import Server as Server
     from letterhead.net.serving import App as App
 
 _ERRORS = (
@@ -52,20 +53,22 @@ _HOMES = {
     "Context": "letterhead.app.context",
     "Limits": "letterhead.limits",
     "Message": "letterhead.message",
+    "Server": "letterhead.net.server",
     "current": "letterhead.app.context",
     "decode": "letterhead.content.registry",
     "encode": "letterhead.content.registry",
 }
-__all__ = sorted(_HOMES)  # one list of names, here and for type checkers above
+__all__ = sorted(_HOMES)  # the names that stand for type checkers above; a test compares the two
 
+if not TYPE_CHECKING:  # else a type checker would take any name, misspelt ones too
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(home), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

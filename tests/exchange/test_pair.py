@@ -250,11 +250,13 @@ def test_whatever_the_order_every_exchange_ends_once_on_both_sides(
     pair.server.core.finish(pair.open.pop(), result(None), pair.server.now)
     pair.turn()
     calls: list[Call] = []
+    given_up: list[Call] = []
     for step, number in steps:
         if step == "call":
             calls.append(pair.calls("a", number))
         elif step == "cancel" and calls:
             pair.client.core.cancel(calls[number % len(calls)])
+            given_up.append(calls[number % len(calls)])
         elif step == "finish" and pair.open:
             request = pair.open.pop(number % len(pair.open))
             pair.server.core.finish(request, echo(request), pair.server.now)
@@ -276,4 +278,4 @@ def test_whatever_the_order_every_exchange_ends_once_on_both_sides(
         written = call.id > 0
         assert pair.client.ended.count(call) == (1 if written else 0)
         assert call.done is written
-        assert written or call.abandoned
+        assert written or call in given_up

@@ -116,7 +116,7 @@ def test_a_server_that_hangs_up_without_a_reply(ask: Ask, how: str) -> None:
 
 
 def test_a_server_that_resets(ask: Ask) -> None:
-    with peers.peer(peers.resets) as address, pytest.raises(ConnectionLost, match="reset"):
+    with peers.peer(peers.resets) as address, pytest.raises(NoReply, match="reset"):
         ask(address)
 
 

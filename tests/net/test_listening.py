@@ -249,15 +249,17 @@ def test_a_socket_file_that_somebody_else_made_meanwhile_is_not_removed(run: Run
     assert path.read_text() == "mine"
 
 
-def test_a_server_starts_once(run: Run) -> None:
+def test_a_server_runs_once_at_a_time(run: Run) -> None:
     async def main() -> None:
         server = Server(App(), ["127.0.0.1:0"])
         with pytest.raises(UsageError, match="not running"):
             _ = server.shared
         async with server:
-            with pytest.raises(UsageError, match="started before"):
+            with pytest.raises(UsageError, match="running already"):
                 await server.start()
         await server.close()
+        async with server:
+            assert len(server.addresses) == 1
 
     run(main())
 

@@ -177,11 +177,11 @@ def test_a_client_that_does_not_read_stops_the_server_from_reading_and_writing()
             await leaks.until(lambda: not transport.is_reading())
             filler = bytes(10_000)
             await leaks.until(lambda: not wire.send([filler]))
-            assert not wire.wait(True, False, 0.0), "nothing more can be sent"
+            assert not wire.wait(write=True, read=False, timeout=0.0), "nothing more can be sent"
             view = memoryview(bytearray(100_000))
             count = 0
             while count < 4_000_000:
-                assert wire.wait(False, True, leaks.PATIENCE)
+                assert wire.wait(write=False, read=True, timeout=leaks.PATIENCE)
                 got = wire.receive_into(view, 0.0)
                 assert got
                 count += got

@@ -26,6 +26,7 @@ Run = Literal["loop", "inline", "thread", "process"]
 Proceed = Callable[[], Awaitable[Any]]
 Around = Callable[[Context, Proceed], Awaitable[Any]]
 F = TypeVar("F", bound=Callable[..., Any])
+A = TypeVar("A", bound=Around)
 
 BINARY_TYPE = "binary/custom-server-binary-type"
 """What a server without a binary handler of its own answers (protocol section 2)."""
@@ -100,6 +101,8 @@ class Application:
         """
 
         def enter(handler: F) -> F:
+            if not inspect.isroutine(handler):
+                raise UsageError(f"an action is a function or a method, not {handler!r}")
             self._enter(handler, name or handler.__name__, run)
             return handler
 
@@ -151,7 +154,7 @@ class Application:
         self.stop_hooks.insert(0, function)
         return function
 
-    def around(self, function: Around) -> Around:
+    def around(self, function: A) -> A:
         """Wrap every call: ``async def hook(call, proceed): …; return await proceed()``.
 
         ``call`` is what ``letterhead.current()`` gives. A hook may raise ``Refused`` instead of proceeding, look at the

@@ -38,7 +38,7 @@ class Parameters:
         self.required: list[str] = []
         try:
             hints = typing.get_type_hints(function, include_extras=True)
-        except NameError as error:
+        except (NameError, SyntaxError, TypeError) as error:
             raise UsageError(f"action {action!r}: a type hint cannot be resolved: {error}") from None
         self.returns: Any = hints.get("return", Any)
         for name, parameter in inspect.signature(function).parameters.items():

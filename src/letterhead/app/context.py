@@ -69,11 +69,6 @@ class Context:
         """Whether nobody waits for the answer any longer. A handler in a thread should look now and then."""
         return self._request is not None and self._request.stopped is not None
 
-    @staticmethod
-    def now() -> float:
-        """The clock that deadlines are on, in seconds."""
-        return time.monotonic()
-
     def __reduce__(self) -> tuple[Any, ...]:
         # For ``run="process"``: the worker is killed when the call is cancelled, so it need not see that.
         return _elsewhere, (self.action, self.caller, self.deadline, dict(self.headers))

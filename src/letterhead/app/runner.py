@@ -9,6 +9,7 @@ import contextlib
 import contextvars
 import inspect
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
@@ -27,7 +28,7 @@ from letterhead.errors import (
     Refused,
     UnknownAction,
     escaped,
-)  # fmt: skip
+)
 from letterhead.exchange.counters import Counters
 from letterhead.exchange.replies import Reply
 from letterhead.exchange.requests import Request
@@ -111,7 +112,7 @@ class Runner:
                 # By far the most frequent kind of call, with as few steps as can be.
                 arguments = action.parameters.bind(request, self._depth)
                 if request.timed:
-                    request.started = call.now()
+                    request.started = time.monotonic()
                 outcome = encode_result(await action.function(**arguments), self._limits)
             else:
                 outcome = await self._answer(call, request)
@@ -144,7 +145,7 @@ class Runner:
 
     async def _answer(self, call: Context, request: Request) -> Reply:
         if request.timed:
-            request.started = call.now()
+            request.started = time.monotonic()
         return encode_result(await self._around(call, 0), self._limits)
 
     async def _around(self, call: Context, depth: int) -> Any:

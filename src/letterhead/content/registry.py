@@ -1,7 +1,7 @@
 """Which content type stands for which Python value: the one place that decides it.
 
 A family of types registers a ``Codec`` for a type (``text/json``) or a main type (``text/``). What nobody registered is
-``bytes``. Values choose their type by the first codec whose ``fits`` says so; everything else is JSON.
+``bytes``. Of values for which no type is named, bytes stay bytes and everything else is JSON.
 """
 
 from collections.abc import Callable
@@ -107,7 +107,9 @@ def encode(value: Any, content_type: str | None = None, encoding: str | None = N
         BadContent: the value does not fit the type or the encoding.
     """
     if content_type is None:
-        content_type = OCTETS if isinstance(value, (bytes, bytearray, memoryview)) else JSON
+        content_type, chosen, content = encode_content(value)
+        if encoding in (None, chosen):
+            return Message(content, {"byteorder": NATIVE, "content-type": content_type, "content-encoding": chosen})
     codec = codec_of(media_type(content_type))
     if encoding is None:
         encoding = "binary" if codec is _OCTETS else "utf-8"

@@ -12,7 +12,3 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
-
-    def fits(self, count: int) -> bool:
-        """Whether so many more bytes stay within the limit."""
-        return self.used + count <= self.limit

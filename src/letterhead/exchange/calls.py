@@ -38,7 +38,6 @@ class Call:
         raw: made by ``send``: header and content are the caller's own, and so is the reading of the reply.
         id: the exchange's id, once written.
         wrapped: it was written in classic form, so a JSON reply is ``{"result": R}``.
-        abandoned: nobody waits for it any more.
         header, body: the reply. ``error``: why there is none.
         waiter: the client's own; what wakes the caller.
         home: the client's own; the connection that has it.
@@ -50,7 +49,6 @@ class Call:
     raw = False
     id = 0
     wrapped = False
-    abandoned = False
     header: Header | None = None
     body = b""
     error: LetterheadError | None = None
@@ -259,9 +257,7 @@ def message_call(message: Message, timeout: float | None, limits: Limits) -> Cal
 
 def ping_call() -> Call:
     """The call that finds out what an unknown server is, where the caller's own cannot."""
-    call = action_call(PING, (), {}, None, _LIMITS)
-    call.abandoned = True
-    return call
+    return action_call(PING, (), {}, None, _LIMITS)
 
 
 @lru_cache(maxsize=512)

@@ -53,7 +53,7 @@ class Meaning:
     """One header shape, understood.
 
     Attributes:
-        kind: which kind of frame; None where ``fault`` says that it is none.
+        kind: which kind of frame; without meaning where there is a ``fault``.
         fault: a ``BadHeader`` for the frame, or None.
         fatal: whether that fault also ends the connection (a control frame mixed with anything else).
     """
@@ -114,7 +114,7 @@ def _more(fields: dict[str, Any]) -> bool | None:
     return value
 
 
-def _is_control(shape: Shape, meaning: Meaning, names: tuple[str, ...]) -> bool:
+def _is_control(shape: Shape, names: tuple[str, ...]) -> bool:
     """Whether the frame carries one of the control fields ``names``; refuses it where it is not one alone."""
     carried = [name for name in names if _present(shape.fields, name)]
     if not carried:
@@ -138,7 +138,7 @@ def from_client(shape: Shape) -> Meaning:
     fields = shape.fields
     try:
         meaning.fatal = True  # whatever is wrong with a control frame closes
-        if _is_control(shape, meaning, ("cancel", "credit")):
+        if _is_control(shape, ("cancel", "credit")):
             if "cancel" in fields and fields["cancel"] is not False:
                 _true(fields, "cancel")
                 meaning.kind = Kind.CANCEL
@@ -193,7 +193,7 @@ def from_server(shape: Shape) -> Meaning:
     fields = shape.fields
     meaning.kind = Kind.REPLY
     try:
-        if _is_control(shape, meaning, ("max-open", "closing")):
+        if _is_control(shape, ("max-open", "closing")):
             if _present(fields, "max-open"):
                 meaning.max_open = _number(fields, "max-open", 1, BIG)
                 meaning.kind = Kind.HELLO

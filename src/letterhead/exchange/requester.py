@@ -1,7 +1,7 @@
 """The client's side of one connection, without I/O.
 
 ``submit`` a ``Call``, take ``out`` and send it, give what arrives to ``receive``, and take the ``events``: calls that
-have ended (``call.reply`` or ``call.error`` says how) and calls that must go to another connection (``Elsewhere``).
+have ended (``call.header`` and ``body``, or ``call.error``) and those that must go elsewhere (``Elsewhere``).
 
 What the server is, is unknown until its first frame is back (protocol section 2): the first request is sent in the one
 form that classic and Letterhead servers both understand, and every other call waits. Then either the server multiplexes
@@ -25,7 +25,7 @@ from letterhead.errors import (
     Rejected,
     TooLarge,
     UsageError,
-)  # fmt: skip
+)
 from letterhead.exchange.calls import Call, classic_cannot, first_prefix, ping_call, reply_error
 from letterhead.exchange.fields import Kind, Meaning, from_server
 from letterhead.exchange.replies import JOINED
@@ -72,6 +72,7 @@ class Requester:
     Attributes:
         phase: what is known about the server.
         ended: nothing can be submitted any more, and nothing that arrives is read.
+        why: how the connection ended; None while it has not, and where one classic reply was all that it was for.
         events: what happened; the shell takes them after each call and empties the list.
         out: bytes to send; the shell takes them and empties the list.
         open: calls that were written and whose last frame has not come.
@@ -84,6 +85,7 @@ class Requester:
         self.address = address
         self.phase = Phase.FRESH
         self.ended = False
+        self.why: ConnectionFailed | None = None
         self.events: list[Event] = []
         self.out: list[Buffer] = []
         self.open: dict[int, Call] = {}
@@ -128,7 +130,6 @@ class Requester:
 
     def cancel(self, call: Call) -> None:
         """The caller does not wait any longer. Its slot stays taken until the server's last frame has come."""
-        call.abandoned = True
         if call in self._waiting:
             self._waiting.remove(call)
         elif self.open.get(call.id) is call:
@@ -196,10 +197,11 @@ class Requester:
 
     def lost(self, error: ConnectionFailed) -> None:
         """The connection has ended: what was written fails with ``error``, the rest is handed back."""
-        if self.phase is Phase.ENDED:
+        if self.ended:
             return
         probing = self.phase is Phase.PROBING
         self._end_here(Phase.ENDED)
+        self.why = error
         self.out.clear()
         self._fail_open(error)
         asked_for = self._asked_for
@@ -209,13 +211,13 @@ class Requester:
             self._fail(asked_for, error)
         self._hand_back(classic=False)
 
-    def end_of_stream(self) -> None:
-        """The server sends no more."""
+    def end_of_stream(self, how: str = "closed the connection") -> None:
+        """The server sends no more; ``how`` says in words what it did."""
+        sentence = f"the server at {self.address} {how}"
         if self._answered or self.phase is Phase.MULTIPLEXED:
-            self.lost(ConnectionLost(f"the server at {self.address} closed the connection", address=self.address))
+            self.lost(ConnectionLost(sentence, address=self.address))
         else:
-            sentence = f"the server at {self.address} closed the connection without a reply"
-            self.lost(NoReply(sentence, address=self.address))
+            self.lost(NoReply(f"{sentence} without a reply", address=self.address))
 
     def _end_here(self, phase: Phase) -> None:
         self.phase = phase
@@ -264,7 +266,7 @@ class Requester:
     def _take(self, header: Header, content: bytes) -> None:
         """A whole frame came."""
         meaning: Meaning = header.shape.meaning or from_server(header.shape)
-        if self.phase is Phase.PROBING:
+        if self.phase is not Phase.MULTIPLEXED:
             self._take_first(header, meaning, content)
             return
         call = self.open.get(header.id) if header.id else None
@@ -303,7 +305,7 @@ class Requester:
             self.lost(Rejected(sentence, status=refused.code, address=self.address, **facts))
             return
         fields = header.shape.fields
-        if header.id is not None or fields.get("status", False) is not False:
+        if header.id is not None or fields.get("status", False) is not False or self.phase is Phase.FRESH:
             self._broken(BadHeader("the first frame is neither a hello nor a classic reply"))
             return
         self._answered = True

@@ -13,14 +13,15 @@ from pathlib import Path
 
 from letterhead.errors import (
     ConnectionFailed,
-    ConnectionLost,
     ConnectRefused,
     ConnectTimedOut,
     ListenFailed,
     UsageError,
     escaped,
-)  # fmt: skip
+)
 from letterhead.limits import Limits
+
+TO_ITSELF = (errno.ECONNREFUSED, "the kernel chose the very port to send from: nobody listens there")
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,13 +270,15 @@ def connect_failed(address: Address, error: Exception, seconds: float) -> Connec
         return ConnectionFailed(
             f"the name '{escaped(address.host)}' cannot be resolved: {error.strerror}", address=where
         )
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return ConnectionFailed(f"no connection to {where}: {reason}", address=where)
+    return ConnectionFailed(f"no connection to {where}: {_reason(error)}", address=where)
 
 
-def lost(where: str, error: Exception) -> ConnectionLost:
-    """How a connection ended, as the exception that the callers on it get."""
+def how_it_broke(error: Exception) -> str:
+    """What a server did whose connection broke with this error, in words."""
     if isinstance(error, ConnectionResetError):
-        return ConnectionLost(f"the server at {where} reset the connection", address=where)
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return ConnectionLost(f"the connection to {where} broke: {reason}", address=where)
+        return "reset the connection"
+    return f"cannot be reached any more ({_reason(error)})"
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -7,7 +7,8 @@ for each call, a bounded number at a time.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -167,7 +168,6 @@ class AsyncClient(Caller):
 
     def _withdraw(self, call: Call) -> None:
         """The caller does not wait any longer."""
-        call.abandoned = True
         if call.home is not None:
             call.home.cancel(call)
         elif call in self._waiting:
@@ -200,10 +200,11 @@ class AsyncClient(Caller):
             if len(self._waiting) == 1:
                 self._dial(self._dial_shared())
 
-    def _dial(self, dialling: Any) -> None:
+    def _dial(self, dialling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(dialling)
         self._dialling.add(task)
         task.add_done_callback(self._dialling.discard)
+        return task
 
     async def _dial_shared(self) -> None:
         """Make the connection that all waiting calls share."""
@@ -214,17 +215,26 @@ class AsyncClient(Caller):
             for call in waiting:
                 self._end(call, error)
             return
-        self._current = connection
         waiting, self._waiting = self._waiting, []
-        if not waiting:
-            self._current = None
+        why = connection.requester.why
+        if why is not None:  # it ended before anything was sent: to try again could go on without end
+            for call in waiting:
+                self._end(call, why)
+        elif not waiting:
             connection.close(ConnectionLost("nobody waited for the connection any longer"))
-        for call in waiting:
-            self._place(call)
+        else:
+            self._current = connection
+            for call in waiting:
+                self._place(call)
 
     def _dial_classic(self) -> None:
         while self._for_classic and len(self._connections) + len(self._dialling) < CLASSIC_AT_ONCE:
-            self._dial(self._dial_one(self._for_classic.popleft()))
+            call = self._for_classic.popleft()
+            self._dial(self._dial_one(call)).add_done_callback(partial(self._dialled_one, call))
+
+    def _dialled_one(self, call: Call, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # by ``close``, perhaps before it had begun
+            self._end(call, self._gone())
 
     async def _dial_one(self, call: Call) -> None:
         """A connection for one call to a classic server."""
@@ -233,11 +243,11 @@ class AsyncClient(Caller):
         except ConnectionFailed as error:
             self._end(call, error)
             return
-        except asyncio.CancelledError:
-            self._end(call, self._gone())
-            raise
-        if call.done or call.abandoned:
+        why = connection.requester.why
+        if call.done or call.waiter.done():
             connection.close(ConnectionLost("nobody waited for the connection any longer"))
+        elif why is not None:
+            self._end(call, why)
         else:
             connection.submit(call)
 
@@ -262,9 +272,13 @@ class AsyncClient(Caller):
         if address.path is not None:
             return await loop.create_unix_connection(factory, address.path)
         try:
-            return await loop.create_connection(factory, address.host or "localhost", address.port)
+            transport, protocol = await loop.create_connection(factory, address.host or "localhost", address.port)
         except ValueError:
             raise addresses.no_such_name() from None
+        if transport.get_extra_info("sockname") == transport.get_extra_info("peername"):
+            transport.abort()
+            raise ConnectionRefusedError(*addresses.TO_ITSELF)
+        return protocol
 
     # -- what connections report -----------------------------------------------------------------------------------
 

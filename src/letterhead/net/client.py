@@ -27,6 +27,7 @@ from letterhead.net.wire import Wire, connect
 T = TypeVar("T")
 Connector = Callable[[float | None], Wire]
 _CLOSE_TO = 0.01
+"""Seconds: a connection that timed out this close to the end of a call's time did so because of that call."""
 
 
 class Client(Caller):
@@ -146,7 +147,6 @@ class Client(Caller):
                 raise
 
     def _withdraw(self, call: Call) -> None:
-        call.abandoned = True
         link: Link | None = call.home
         if link is not None:
             link.withdraw(call)

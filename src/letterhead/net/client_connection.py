@@ -94,14 +94,16 @@ class ClientConnection(Pipe):
         if exc is None:
             self.requester.end_of_stream()
         else:
-            self.requester.lost(addresses.lost(self.requester.address, exc))
+            self.requester.end_of_stream(addresses.how_it_broke(exc))
         self._moved()
         self._owner.left(self)
         if not self.closed.done():
             self.closed.set_result(None)
 
-    def on_time(self, now: float) -> None:
-        """Nothing here waits for the server: each call has its own timer."""
+    def stalled(self) -> None:
+        seconds = self.limits.write_seconds
+        self.requester.end_of_stream(f"took nothing of what was sent for {seconds:g} s; the connection was closed")
+        self._moved()
 
     def _moved(self) -> None:
         requester = self.requester

@@ -75,11 +75,6 @@ class Pipe(asyncio.BufferedProtocol):
 
     # -- pipe → transport ------------------------------------------------------------------------------------------
 
-    @property
-    def connected(self) -> bool:
-        """Whether bytes can be written."""
-        return self._transport is not None and not self._transport.is_closing()
-
     def write(self, pieces: Sequence[Buffer]) -> None:
         """Send pieces with one write."""
         transport = self._transport
@@ -138,12 +133,17 @@ class Pipe(asyncio.BufferedProtocol):
             return
         now = time.monotonic()
         if self._write_stalled(now):
-            self._transport.abort()
+            self.stalled()
             return
         self.on_time(now)
 
     def on_time(self, now: float) -> None:
         """Time has passed."""
+
+    def stalled(self) -> None:
+        """The peer took nothing for ``write_seconds``."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def _write_stalled(self, now: float) -> bool:
         if self._stalled is None or self._transport is None:

@@ -55,8 +55,8 @@ class Link:
     """
 
     __slots__ = (
-        "_followers", "_heard", "_known", "_led", "_lock", "_owner", "_retired", "_scratch", "_unsent", "_wire",
-        "helper", "requester",
+        "_followers", "_heard", "_known", "_led", "_lock", "_owner", "_retired", "_scratch", "_sent_at",
+        "_unsent", "_wire", "helper", "requester",
     )  # fmt: skip
 
     def __init__(self, lock: threading.Lock, wire: Wire, requester: Requester, owner: Owner) -> None:
@@ -72,6 +72,7 @@ class Link:
         self._known = False  # the owner knows that this server multiplexes
         self._retired = False
         self._heard = 0.0  # when bytes came last
+        self._sent_at = 0.0  # when unsent bytes last went, or came to be
 
     # -- for the client --------------------------------------------------------------------------------------------
 
@@ -79,11 +80,14 @@ class Link:
         """Whether calls may be submitted. A connection that idled is looked at first: the server may have closed it."""
         requester = self.requester
         if not self._led and not requester.open and time.monotonic() - self._heard > _STALE_SECONDS:
+            self._led = True
             try:
-                if requester.takes_calls and self._wire.wait(False, True, 0.0):
+                if requester.takes_calls and self._wire.wait(write=False, read=True, timeout=0.0):
                     self._read(0.0)
             except OSError as error:
-                self.end(addresses.lost(requester.address, error))
+                self._broke(error)
+            finally:
+                self._stop_leading()
         return requester.takes_calls
 
     def submit(self, call: Call) -> None:
@@ -109,9 +113,7 @@ class Link:
                         return
                 self._read(timeout)
         finally:
-            self._led = False
-            if self._followers or self.requester.open or self.requester.ended or self._unsent or not self._known:
-                self.hand_over()
+            self._stop_leading()
 
     def withdraw(self, call: Call) -> None:
         """The caller does not wait any longer: the server should know."""
@@ -123,6 +125,10 @@ class Link:
     def end(self, error: ConnectionFailed) -> None:
         """Close: what is open fails with ``error``."""
         self.requester.lost(error)
+        self._settle()
+
+    def _broke(self, error: OSError) -> None:
+        self.requester.end_of_stream(addresses.how_it_broke(error))
         self._settle()
 
     # -- who reads -------------------------------------------------------------------------------------------------
@@ -144,6 +150,11 @@ class Link:
             call.waiter = None
             if not self._led and call.done:
                 self.hand_over()  # we were offered the lead but need it no longer
+
+    def _stop_leading(self) -> None:
+        self._led = False
+        if self._followers or self.requester.open or self.requester.ended or self._unsent or not self._known:
+            self.hand_over()
 
     def hand_over(self) -> None:
         """The lead may be free: wake somebody who takes it, or have the helper read while something is open."""
@@ -198,8 +209,10 @@ class Link:
         try:
             if not pushing:
                 count = wire.receive_into(view, timeout)
-            elif wire.wait(True, True, timeout) and wire.wait(False, True, 0.0):
-                count = wire.receive_into(view, 0.0)
+            else:
+                wire.wait(write=True, read=True, timeout=self._until_stalled(timeout))
+                if wire.wait(write=False, read=True, timeout=0.0):
+                    count = wire.receive_into(view, 0.0)
         except OSError as error:
             failure = error
         finally:
@@ -213,7 +226,7 @@ class Link:
             else:
                 requester.filled(count)
         elif failure is not None:
-            requester.lost(addresses.lost(requester.address, failure))
+            requester.end_of_stream(addresses.how_it_broke(failure))
         elif count == 0:
             requester.end_of_stream()
         self._settle()
@@ -223,7 +236,8 @@ class Link:
         self._lock.release()
         try:
             # Bytes to read wake us, too: who led may have left, and a server whose replies nobody reads stops reading.
-            self._wire.wait(True, True, None if until is None else max(0.0, until - time.monotonic()))
+            seconds = None if until is None else max(0.0, until - time.monotonic())
+            self._wire.wait(write=True, read=True, timeout=self._until_stalled(seconds))
         except OSError:
             return  # whoever reads learns how it ended
         finally:
@@ -241,20 +255,34 @@ class Link:
                 went = self._wire.send((piece,))
                 if went < len(piece):
                     unsent.append(memoryview(piece)[went:])
+                    self._sent_at = time.monotonic()
                 return
-            if requester.out:
-                unsent.extend(requester.out)
-                requester.out.clear()
+            if not unsent:
+                self._sent_at = time.monotonic()
+            unsent.extend(requester.out)
+            requester.out.clear()
             while unsent and self._send_some():
                 pass
         except OSError as error:
-            self.end(addresses.lost(requester.address, error))
+            self._broke(error)
+            return
+        if unsent and self._until_stalled(None) <= 0:
+            seconds = requester.limits.write_seconds
+            requester.end_of_stream(f"took nothing of what was sent for {seconds:g} s; the connection was closed")
+            self._settle()
+
+    def _until_stalled(self, timeout: float | None) -> float:
+        """Seconds until unsent bytes have waited too long, or ``timeout`` if that is sooner."""
+        left = max(0.0, self._sent_at + self.requester.limits.write_seconds - time.monotonic())
+        return left if timeout is None else min(left, timeout)
 
     def _send_some(self) -> bool:
         """Send once; whether all that was given to the wire went."""
         unsent = self._unsent
         pieces = list(islice(unsent, PIECES))
         went = self._wire.send(pieces)
+        if went:
+            self._sent_at = time.monotonic()
         for piece in pieces:
             if went < len(piece):
                 unsent[0] = memoryview(piece)[went:]

@@ -65,15 +65,22 @@ class Server:
 
         Raises:
             ListenFailed: an address cannot be listened at; the sentence says what to do.
+            UsageError: it runs already, or an action's ``run="process"`` lacks its extra.
+            Exception: whatever a start hook raises.
         """
         if self._shared is not None:
-            raise UsageError("this server was started before")
+            raise UsageError("this server is running already")
         limits = self.app.limits
         try:
+            self.addresses.clear()
             for place in self._where:
                 self._listen(place)
-            await run_hooks(self.app.start_hooks)
             shared = Shared(self.app)
+            try:
+                await run_hooks(self.app.start_hooks)
+            except BaseException:
+                await shared.runner.close()
+                raise
         except BaseException:
             self._close_listeners()
             raise

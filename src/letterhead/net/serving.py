@@ -40,7 +40,7 @@ class App(Application):
         """
         return Server(self, addresses or ("127.0.0.1:65432",))
 
-    def run(self, *addresses: str, on_ready: Callable[[Server], None] | None = None) -> None:
+    def run(self, *addresses: str, on_ready: Callable[[Server], object] | None = None) -> None:
         """Serve until SIGINT or SIGTERM, then answer what was accepted and return.
 
         A second signal ends the process at once.
@@ -58,7 +58,7 @@ class App(Application):
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(self._run(server, on_ready))
 
-    async def _run(self, server: Server, on_ready: Callable[[Server], None] | None) -> None:
+    async def _run(self, server: Server, on_ready: Callable[[Server], object] | None) -> None:
         loop = asyncio.get_running_loop()
         asked = asyncio.Event()
         again: asyncio.Future[int] = loop.create_future()

@@ -27,9 +27,10 @@ from letterhead.net.address import Address
 PIECES = 64
 """Pieces that one ``send`` is given at most: the system's own bound is 1,024, and few are enough."""
 _NEAR_ENOUGH = 0.005
+"""Seconds: a bound that is this much longer than wanted is not set anew, which would cost a call of the system."""
 _LOOK_SECONDS = 100e-6
-_LOOKS_LEFT_OUT = 255
-"""At most so many receives sleep at once between two looks that find nothing."""
+_MOST_SKIPS = 255
+"""At most so many receives do not look, after many looks that found nothing."""
 
 
 class Wire(Protocol):
@@ -41,7 +42,7 @@ class Wire(Protocol):
     def receive_into(self, view: memoryview, timeout: float | None) -> int | None:
         """Wait for bytes: how many came, 0 at the end of the stream, None when ``timeout`` seconds passed."""
 
-    def wait(self, write: bool, read: bool, timeout: float | None) -> bool:
+    def wait(self, *, write: bool, read: bool, timeout: float | None) -> bool:
         """Wait until bytes can be sent or received; whether it is so (False when ``timeout`` seconds passed)."""
 
     def shutdown(self) -> None:
@@ -58,8 +59,8 @@ class SocketWire:
         sock.settimeout(None)
         self._socket = sock
         self._bound: float | None = None
-        self._left_out = 0  # looks that the last one in vain has had left out
-        self._leave_out = 0  # how many of them are still to come
+        self._skips = 0  # receives that do not look, since the last look found nothing
+        self._skips_left = 0  # how many of them are still to come
 
     def send(self, pieces: Sequence[Buffer]) -> int:
         try:
@@ -83,8 +84,8 @@ class SocketWire:
 
     def _look(self, view: memoryview) -> int | None:
         """Receive without sleeping: how many bytes came, 0 at the end of the stream, None where none came soon."""
-        if self._leave_out:
-            self._leave_out -= 1
+        if self._skips_left:
+            self._skips_left -= 1
             return None
         until = time.perf_counter() + _LOOK_SECONDS
         while True:
@@ -94,9 +95,9 @@ class SocketWire:
                 if time.perf_counter() >= until:
                     break
             else:
-                self._left_out = 0
+                self._skips = 0
                 return count
-        self._left_out = self._leave_out = min(2 * self._left_out + 1, _LOOKS_LEFT_OUT)
+        self._skips = self._skips_left = min(2 * self._skips + 1, _MOST_SKIPS)
         return None
 
     def _set_bound(self, timeout: float | None) -> None:
@@ -106,7 +107,7 @@ class SocketWire:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, packed)
         self._bound = timeout
 
-    def wait(self, write: bool, read: bool, timeout: float | None) -> bool:
+    def wait(self, *, write: bool, read: bool, timeout: float | None) -> bool:
         number = self._socket.fileno()
         if number < 0:  # closed by whoever noticed its end first
             raise OSError(errno.EBADF, "the connection is closed")
@@ -160,8 +161,7 @@ def _connect_any(address: Address, seconds: float) -> socket.socket:
             sock.settimeout(max(0.001, until - time.monotonic()))
             sock.connect(where)
             if sock.getsockname() == sock.getpeername():
-                # The kernel chose the port itself as the sending one: nobody listens there.
-                raise ConnectionRefusedError
+                raise ConnectionRefusedError(*addresses.TO_ITSELF)
             return sock
         except OSError as error:
             failure = error

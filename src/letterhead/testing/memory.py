@@ -307,7 +307,7 @@ class MemoryWire:
         with self._changed:
             return self._in.take(view) if self._changed.wait_for(self._in.readable, timeout) else None
 
-    def wait(self, write: bool, read: bool, timeout: float | None) -> bool:
+    def wait(self, *, write: bool, read: bool, timeout: float | None) -> bool:
         def ready() -> bool:
             return (read and self._in.readable()) or (write and self._out.writable())
 
