@@ -18,7 +18,7 @@ from letterhead.exchange.fields import HOP
 from letterhead.exchange.replies import Reply, check
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.wire.header import JSON_TYPES
+from letterhead.wire.header import too_large
 
 log = logging.getLogger("letterhead")
 
@@ -193,7 +193,7 @@ def encode_result(value: Any, limits: Limits) -> Reply:
     except BadContent as error:
         raise TypeError(f"the result cannot be sent: {error}") from None
     reply = Reply(content_type, encoding, content)
-    limit = min(limits.json_bytes, limits.content_bytes) if content_type in JSON_TYPES else limits.content_bytes
-    if len(content) > limit:
-        raise TypeError(f"the result cannot be sent: it has {len(content)} bytes, and the limit is {limit}")
+    fault = too_large(content_type, len(content), limits)
+    if fault is not None:
+        raise TypeError(f"the result cannot be sent: {fault}")
     return reply

@@ -12,12 +12,12 @@ import msgspec
 
 from letterhead.content.json import as_utf8, decode_json
 from letterhead.content.registry import JSON, OCTETS, decode_content, encode_content
-from letterhead.errors import BadContent, ConnectionFailed, LetterheadError, Refused, TooLarge, UsageError, refusal
+from letterhead.errors import BadContent, ConnectionFailed, LetterheadError, Refused, UsageError, refusal
 from letterhead.exchange.fields import BIG, FROM_CLIENT, HOP, Meaning
 from letterhead.limits import Limits
 from letterhead.message import Buffer, Message, as_octets
 from letterhead.wire import strict_json
-from letterhead.wire.header import JSON_TYPES, Header
+from letterhead.wire.header import JSON_TYPES, Header, content_limit, too_large
 from letterhead.wire.writer import NATIVE, head_prefix
 
 PING = "letterhead.ping"
@@ -271,18 +271,14 @@ def _quoted(action: str) -> bytes:
 def _classic(action: str, content: bytes, limits: Limits) -> bytes | None:
     """The action's name as JSON, or None where the arguments in classic form would be above the limits."""
     quoted = _quoted(action)
-    fits = len(content) + len(quoted) + _CLASSIC_BYTES <= min(limits.json_bytes, limits.content_bytes)
+    fits = len(content) + len(quoted) + _CLASSIC_BYTES <= content_limit(JSON, limits)
     return quoted if fits else None
 
 
 def _check_size(content_type: str, size: int, limits: Limits) -> None:
-    if size > limits.content_bytes or (content_type in JSON_TYPES and size > limits.json_bytes):
-        raise _too_large(content_type, size, limits)
-
-
-def _too_large(content_type: str, size: int, limits: Limits) -> TooLarge:
-    limit = min(limits.json_bytes, limits.content_bytes) if content_type in JSON_TYPES else limits.content_bytes
-    return TooLarge(f"content of {size} bytes; the limit is {limit}", size=size, limit=limit)
+    fault = too_large(content_type, size, limits)
+    if fault is not None:
+        raise fault
 
 
 def reply_error(header: Header, content: bytes, meaning: Meaning, limits: Limits) -> Refused:

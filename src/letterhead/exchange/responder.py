@@ -28,7 +28,7 @@ from letterhead.exchange.states import AT_SERVER, Move, Standing, move
 from letterhead.exchange.timeouts import NEVER, Patience, Wait
 from letterhead.limits import Limits
 from letterhead.message import Buffer
-from letterhead.wire.header import Header, Headers
+from letterhead.wire.header import Header, Headers, content_limit
 from letterhead.wire.reader import Reader
 
 
@@ -54,6 +54,7 @@ class Responder:
         counters: Counters | None = None,
     ) -> None:
         self.limits = limits
+        self._json_bytes = content_limit(replies.JSON, limits)
         self.events: list[Event] = []
         self.out: list[Buffer] = []
         self.ending = False
@@ -172,7 +173,7 @@ class Responder:
             self._send_error(outcome, request.id, wrapped)
             return
         try:
-            self.out += replies.result(outcome, request.id, wrapped, self.limits.json_bytes)
+            self.out += replies.result(outcome, request.id, wrapped, self._json_bytes)
         except UsageError as error:
             self._send_error(Internal(f"the answer cannot be sent: {error}"), request.id, wrapped)
         else:
@@ -198,7 +199,7 @@ class Responder:
     def _send_error(self, refused: Refused, id: int | None, wrapped: bool) -> None:
         self.counters.failure(refused.code)
         wrapped = wrapped or self.classic is not False
-        self.out.append(replies.error(refused, id, self.classic is True, wrapped, self.limits.json_bytes))
+        self.out.append(replies.error(refused, id, self.classic is True, wrapped, self._json_bytes))
 
     # -- one frame after the other ---------------------------------------------------------------------------------
 

@@ -178,9 +178,7 @@ class Client(Caller):
         self._lock.release()
         try:
             wire = self._connector(None if until is None else max(0.001, until - time.monotonic()))
-        except ConnectionFailed as error:
-            failure = error
-        except OSError as error:
+        except Exception as error:  # also what a connector of the user's own raises
             failure = addresses.connect_failed(self._address, error, self._limits.connect_seconds)
         finally:
             self._lock.acquire()
@@ -196,6 +194,8 @@ class Client(Caller):
             return
         if self._closed:
             wire.close()
+            for call in calls:
+                call.fail(self._gone())
             return
         link = Link(self._lock, wire, self._requester(known_classic=self._classic), self)
         self._links.add(link)

@@ -129,7 +129,11 @@ class Server:
                 return
             self._said_full = False
             shared.counters.accepted += 1
-            task = asyncio.get_running_loop().create_task(self._adopt(sock, addresses.of_peer(name), self._refusal()))
+            refused = self._refusal()
+            connection = ServerConnection(shared, addresses.of_peer(name), refused)
+            if refused is None:
+                shared.arriving.add(connection)
+            task = asyncio.get_running_loop().create_task(self._adopt(sock, connection))
             self._adopting.add(task)
             task.add_done_callback(self._adopting.discard)
 
@@ -149,26 +153,26 @@ class Server:
     def _refusal(self) -> TooMany | None:
         """Why the connection that was just accepted is turned away, or None."""
         shared = self.shared
-        kept = len(shared.connections) - len(shared.turned_away) + len(self._adopting)
+        kept = len(shared.connections) - len(shared.turned_away) + len(shared.arriving)
         if kept < self._most:
             return None
         shared.counters.turned_away += 1
         return TooMany("the server has as many connections as it may; try again", limit=self._most)
 
-    async def _adopt(self, sock: socket.socket, caller: str, refused: TooMany | None) -> None:
+    async def _adopt(self, sock: socket.socket, connection: ServerConnection) -> None:
         """Put a conversation on an accepted socket, if only to say why it is turned away."""
         shared = self.shared
-        if refused is not None and len(shared.turned_away) >= _REFUSED_AT_ONCE:
+        if connection not in shared.arriving and len(shared.turned_away) >= _REFUSED_AT_ONCE:
             sock.close()
             return
         try:
             sock.setblocking(False)
             addresses.tune(sock, self.app.limits)
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: ServerConnection(shared, caller, refused), sock
-            )
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, sock)
         except OSError:
             sock.close()  # it went away before it could be looked at
+        finally:
+            shared.arriving.discard(connection)
 
     @property
     def shared(self) -> Shared:

@@ -60,12 +60,14 @@ class Shared:
         self.turn = Turn()
         self.log = PeerLog(app.limits.log_lines)
         self.runner = Runner(app, self.counters)
+        self.arriving: set[Connection] = set()  # accepted, but not yet among the connections
         self.connections: set[Connection] = set()
         self.turned_away: set[Connection] = set()  # those of them that are only told why
         self.empty: asyncio.Future[None] | None = None
 
     def joined(self, connection: Connection, turned_away: bool = False) -> None:
         """A connection was made."""
+        self.arriving.discard(connection)
         self.connections.add(connection)
         if turned_away:
             self.turned_away.add(connection)

@@ -28,6 +28,7 @@ from letterhead.search.index import APPLICATION_ID, FORMAT, refusal
 from letterhead.search.snippets import snippet
 from letterhead.search.terms import Word, words
 from letterhead.search.titles import one_line
+from letterhead.wire.header import content_limit
 
 _STEPS = 200
 # Characters that one answer's snippets are looked for in, times the words of the query: about a tenth of a second.
@@ -182,7 +183,7 @@ class Searcher:
         return found
 
     def _sendable(self, text: str) -> str:
-        limit = min(self._limits.json_bytes, self._limits.content_bytes)
+        limit = content_limit("text/json", self._limits)
         # A character takes six bytes of JSON at most, so that most texts need not be encoded to know.
         if len(text) * 6 + 64 > limit and (size := len(msgspec.json.encode({"result": text}))) > limit:
             raise TooLarge(f"this document takes {size} bytes; a reply holds {limit}", size=size, limit=limit)

@@ -29,6 +29,20 @@ _REMEMBERED = 512
 _REMEMBERED_BYTES = 512
 
 
+def content_limit(media_type: str, limits: Limits) -> int:
+    """Bytes that content of this type may have; the type in lower case, without parameters."""
+    return min(limits.json_bytes, limits.content_bytes) if media_type in JSON_TYPES else limits.content_bytes
+
+
+def too_large(media_type: str, size: int, limits: Limits) -> TooLarge | None:
+    """The refusal of content of this type and size, or None."""
+    limit = content_limit(media_type, limits)
+    if size <= limit:
+        return None
+    kind = "JSON content" if limit < limits.content_bytes else "content"
+    return TooLarge(f"{kind} of {size} bytes; the limit is {limit}", size=size, limit=limit)
+
+
 class Shape:
     """What a header says apart from its ``id``; shared between frames, so nobody changes it.
 
@@ -53,14 +67,7 @@ class Shape:
         encoding = fields.get("content-encoding")
         self.encoding = encoding.strip().lower() if isinstance(encoding, str) else ""
         self.byteorder: str = fields.get("byteorder", "")
-        self.fault: Refused | None = self._too_large(limits) or self._bad_header(limits)
-
-    def _too_large(self, limits: Limits) -> TooLarge | None:
-        limit = min(limits.json_bytes, limits.content_bytes) if self.type in JSON_TYPES else limits.content_bytes
-        if self.length <= limit:
-            return None
-        kind = "JSON content" if limit < limits.content_bytes else "content"
-        return TooLarge(f"{kind} of {self.length} bytes; the limit is {limit}", size=self.length, limit=limit)
+        self.fault: Refused | None = too_large(self.type, length, limits) or self._bad_header(limits)
 
     def _bad_header(self, limits: Limits) -> BadHeader | None:
         for name in ("byteorder", "content-type", "content-encoding"):
