@@ -68,7 +68,6 @@ class Responder:
         self._open: dict[int, Request] = {}
         self._running_on = 0  # ended on the wire, their handlers not yet finished
         self._incoming: Request | None = None  # its header was read, its content not yet
-        self._arrived = 0  # bytes of its content that are counted in the budget
         self._highest = 0
         self._soonest = NEVER  # no open request's deadline is earlier
         self.due = now + limits.first_byte_seconds
@@ -128,8 +127,7 @@ class Responder:
                 late = request.out_of_time()
                 self.patience.stirred(now)
                 if request is self._incoming:
-                    self._forget_incoming()
-                    self._refuse(request, late)
+                    self._refuse_incoming(late)
                 else:
                     self._finish_on_wire(request, late)
                     self._stop(request, late)
@@ -232,13 +230,11 @@ class Responder:
                 if request is None:
                     reader.skip_content()
                     continue
-                self._arrived = 0
             content = reader.read_content()
             if content is None:
-                if self._hold(reader.arrived):
+                if self._hold(request, reader.arrived):
                     break
-                self._forget_incoming()
-                self._refuse(request, self._admission.too_much())
+                self._refuse_incoming(self._admission.too_much())
                 continue
             progressed = True
             self._incoming = None
@@ -333,20 +329,17 @@ class Responder:
         self.counters.open_now += 1
         return request
 
-    def _hold(self, count: int) -> bool:
-        """So many bytes of the content under way are here; whether the server may hold as many."""
+    def _hold(self, request: Request, count: int) -> bool:
+        """So many bytes of its content are here; whether the server may hold as many."""
         budget = self._budget
-        budget.used += count - self._arrived
-        self._arrived = count
+        budget.used += count - request.held
+        request.held = count
         return budget.used <= budget.limit
 
     def _complete(self, request: Request, content: bytes) -> None:
         """The request is whole."""
         request.content = content
-        request.held = len(content)
-        self._budget.used += request.held - self._arrived
-        self._arrived = 0
-        if self._budget.used > self._budget.limit:
+        if not self._hold(request, len(content)):
             self._refuse(request, self._admission.too_much())
             return
         try:
@@ -358,23 +351,19 @@ class Responder:
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
-    def _forget_incoming(self) -> None:
-        """Receive no more of the request whose content is under way."""
-        self._incoming = None
+    def _refuse_incoming(self, why: Refused) -> None:
+        """End the request whose content is under way, and receive no more of it."""
+        request, self._incoming = self._incoming, None
         self._reader.skip_content()
-        self._release_arrived()
+        if request is not None:
+            self._refuse(request, why)
 
     def _drop_incoming(self) -> None:
         """The request whose content is under way can never be whole: no reply, and nothing runs."""
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
-            self._release_arrived()
             self._end_on_wire(incoming)
             self._done_with(incoming)
-
-    def _release_arrived(self) -> None:
-        self._budget.used -= self._arrived
-        self._arrived = 0
 
     def _stop(self, request: Request, why: Refused) -> None:
         if request.stopped is None:
