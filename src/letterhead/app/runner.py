@@ -60,7 +60,7 @@ class Runner:
         self.draining = False
         self._counters = counters
         self._loop = asyncio.get_running_loop()
-        self._tasks = Tasks(self._loop)
+        self._tasks = Tasks(self._loop, self._run)
         self._limits = app.limits
         self._depth = app.limits.content_depth
         self._plain: dict[str, Action] = {}
@@ -77,7 +77,7 @@ class Runner:
         """Answer a request of this client."""
         call = request.job = Context(request, client.caller)
         call.client = client
-        self._tasks.run(self._run, call)
+        self._tasks.run(call)
 
     def stop(self, request: Request) -> None:
         """Nobody waits for it: end it as far as that can be done. One that has not begun never will."""

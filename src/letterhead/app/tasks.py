@@ -27,16 +27,17 @@ _SPARE = 128
 
 
 class Tasks:
-    """The tasks of one event loop's runner."""
+    """The tasks of one event loop's runner, and the work that they do."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Work) -> None:
+        self.work = work
         self._loop = loop
         self._parked: list[_Worker] = []
         self._workers: set[_Worker] = set()
-        self._later: deque[tuple[Work, Any]] = deque()
+        self._later: deque[Any] = deque()
 
-    def run(self, work: Work, job: Any) -> None:
-        """Run a coroutine in a task: its first step now where that can be, else soon."""
+    def run(self, job: Any) -> None:
+        """Do the work for a job in a task: its first step now where that can be, else soon."""
         if self._parked:
             worker = self._parked.pop()
             try:
@@ -44,19 +45,19 @@ class Tasks:
             except RuntimeError:
                 # Another task's step is under way (a handler's end brought the next request): not inside that one.
                 self._parked.append(worker)
-                self._later.append((work, job))
+                self._later.append(job)
                 if len(self._later) == 1:
                     self._loop.call_soon(self._run_later)
                 return
-            worker.first_step(work, job)
+            worker.first_step(job)
         else:
-            worker = _Worker(self, self._loop, work, job)
+            worker = _Worker(self, self._loop, job)
             self._workers.add(worker)
             worker.task.add_done_callback(lambda _: self._workers.discard(worker))
 
     def _run_later(self) -> None:
         for _ in range(len(self._later)):
-            self.run(*self._later.popleft())
+            self.run(self._later.popleft())
 
     def park(self, worker: "_Worker") -> bool:
         """Keep a worker for the next handler, unless there are enough."""
@@ -79,7 +80,7 @@ class _Worker:
 
     __slots__ = ("_context", "_coroutine", "_loop", "_tasks", "_waiter", "_waits_for", "task")
 
-    def __init__(self, tasks: Tasks, loop: asyncio.AbstractEventLoop, work: Work, job: Any) -> None:
+    def __init__(self, tasks: Tasks, loop: asyncio.AbstractEventLoop, job: Any) -> None:
         self._tasks = tasks
         self._loop = loop
         self._coroutine: Coroutine[Any, Any, bool] | None = None
@@ -87,12 +88,12 @@ class _Worker:
         self._waiter: asyncio.Future[None] | None = None
         # Empty: nothing of whatever happened to be running when the task was needed.
         self._context = contextvars.Context()
-        self.task: asyncio.Task[None] = loop.create_task(self._serve(work, job), context=self._context)
+        self.task: asyncio.Task[None] = loop.create_task(self._serve(job), context=self._context)
 
-    def first_step(self, work: Work, job: Any) -> None:
-        """Run a coroutine until it ends or waits; only while parked, and with our task entered."""
+    def first_step(self, job: Any) -> None:
+        """Do the work until it ends or waits; only while parked, and with our task entered."""
         task = self.task
-        coroutine = work(job, task)
+        coroutine = self._tasks.work(job, task)
         try:
             waits_for = self._context.run(coroutine.send, None)
         except StopIteration as ended:
@@ -114,8 +115,8 @@ class _Worker:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _serve(self, work: Work, job: Any) -> None:
-        clean = await work(job, self.task)
+    async def _serve(self, job: Any) -> None:
+        clean = await self._tasks.work(job, self.task)
         while clean and not self.task.cancelling() and self._tasks.park(self):
             self._waiter = self._loop.create_future()
             cancelled: asyncio.CancelledError | None = None
