@@ -76,7 +76,11 @@ def _occurrences(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int
 
 def _pattern(word: Word, plain: bool) -> re.Pattern[str]:
     """What finds ``word`` in any text, or only in lower-case ASCII where ``plain``."""
-    after, gap = ("", r"[\W_]") if plain else (f"[{MARKS}]*+", rf"(?:(?![{symbols()}])[\W_])")
+    # Nothing that a gap takes can begin a token, so that it need never give anything back; but Python before 3.11.4
+    # does not match a possessive repetition of a group that is empty.
+    after, gap = (
+        ("", rf"[\W_]{{0,{_MAX_GAP}}}+") if plain else (f"[{MARKS}]*+", rf"(?:(?![{symbols()}])[\W_]){{0,{_MAX_GAP}}}")
+    )
     # Look-behinds have a fixed length: a letter before, or a letter with a mark.
     no_letter_before = r"(?<![^\W_].)" + ("" if plain else rf"(?<![^\W_][{MARKS}].)")
     tokens = []
@@ -89,8 +93,7 @@ def _pattern(word: Word, plain: bool) -> re.Pattern[str]:
             letters[0] += no_letter_before
             letters.append(r"(?![^\W_])")
         tokens.append(after.join(letters))
-    # Nothing that a gap takes can begin a token, so that it need never give anything back.
-    return re.compile(f"{gap}{{0,{_MAX_GAP}}}+".join(tokens), re.DOTALL)
+    return re.compile(gap.join(tokens), re.DOTALL)
 
 
 def _densest(matches: list[tuple[int, int, int]], width: int) -> list[tuple[int, int, int]]:
