@@ -76,7 +76,7 @@ class Limits:
     write_seconds: float = 10.0
     """Unsent bytes without progress."""
     deadline_seconds: float = 30.0
-    """A request whose client named no deadline."""
+    """A request whose client named no deadline; at a client, how long it waits where a call names no timeout."""
     deadline_max_seconds: float = 300.0
     """The longest deadline accepted; longer ones are shortened to it."""
     linger_quiet_seconds: float = 2.0

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from letterhead.errors import UsageError
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -17,12 +19,17 @@ class Message:
     Attributes:
         header: the header's fields by their names on the wire.
         content: the content as it stands on the wire; ``letterhead.decode(message)`` gives its Python value.
+
+    Raises:
+        UsageError: the content is no bytes, or the header no dict.
     """
 
     __slots__ = ("content", "header")
 
     def __init__(self, content: Buffer = b"", header: dict[str, Any] | None = None) -> None:
         self.content = as_octets(content)
+        if header is not None and not isinstance(header, dict):
+            raise UsageError(f"a message's header is a dict, not {type(header).__name__}")
         self.header: dict[str, Any] = {} if header is None else header
 
     @property
@@ -47,7 +54,16 @@ class Message:
 
 
 def as_octets(content: Buffer) -> Buffer:
-    """The same bytes such that ``len`` counts bytes: a ``memoryview`` of wider items counts those."""
+    """The same bytes such that ``len`` counts bytes: a ``memoryview`` of wider items counts those.
+
+    Raises:
+        UsageError: they are no bytes.
+    """
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        kind = type(content).__name__
+        raise UsageError(
+            f"a message's content is bytes, not {kind}: letterhead.encode(value) makes a message of a value"
+        )
     if isinstance(content, memoryview) and (content.ndim != 1 or content.itemsize != 1 or not content.c_contiguous):
         return content.tobytes()
     return content

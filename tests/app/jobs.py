@@ -1,6 +1,7 @@
 """Handlers for worker processes: importable, since a worker finds them by the name of their module."""
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,8 @@ def large(count: int) -> bytes:
 def size(data: bytes) -> int:
     """Much content into a worker."""
     return len(data)
+
+
+def leave() -> None:
+    """End the program, as a script would."""
+    sys.exit(3)

@@ -207,3 +207,14 @@ def test_closing_the_server_kills_what_still_runs(tmp_path: Path) -> None:
         assert is_gone(int(started.read_text()))
 
     leaks.run(main())
+
+
+def test_a_worker_that_exits_ends_its_own_request_only() -> None:
+    async def main() -> None:
+        async with client_of(app_of(jobs.leave, processes=1)) as client:
+            for _ in range(2):
+                with pytest.raises(Internal):
+                    await client.call("leave")
+            assert await client.call("letterhead.ping", 1) == 1
+
+    leaks.run(main())

@@ -231,7 +231,7 @@ def test_a_link_is_not_followed(run: Run, short_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_said_so(run: Run, short_path: Path) -> None:
     async def main() -> None:
-        with pytest.raises(ListenFailed, match="No such file"):
+        with pytest.raises(ListenFailed, match="there is no folder"):
             await Server(App(), [f"unix:{short_path / 'no' / 's'}"]).start()
 
     run(main())

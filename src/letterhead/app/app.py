@@ -17,7 +17,7 @@ from letterhead.errors import BadContent, UsageError
 from letterhead.exchange.fields import HOP
 from letterhead.exchange.replies import Reply, check
 from letterhead.limits import Limits
-from letterhead.message import Message
+from letterhead.message import Message, as_octets
 from letterhead.wire.header import too_large
 
 log = logging.getLogger("letterhead")
@@ -58,6 +58,9 @@ class Application:
 
     Attributes:
         state: a namespace for what start hooks open and handlers use.
+
+    Raises:
+        UsageError: an argument is none of these.
     """
 
     def __init__(
@@ -68,6 +71,11 @@ class Application:
         threads: int = 64,
         processes: int | None = None,
     ) -> None:
+        if limits is not None and not isinstance(limits, Limits):
+            raise UsageError(f"limits is a letterhead.Limits, not {type(limits).__name__}")
+        for count, what in ((threads, "threads"), (processes, "processes")):
+            if count is not None and (not isinstance(count, int) or count < 1):
+                raise UsageError(f"{what} is a whole number from 1, not {count!r}")
         self.name = name
         self.limits = limits or Limits()
         self.threads = threads
@@ -102,7 +110,8 @@ class Application:
 
         def enter(handler: F) -> F:
             if not inspect.isroutine(handler):
-                raise UsageError(f"an action is a function or a method, not {handler!r}")
+                hint = f": write @app.action(name={handler!r})" if isinstance(handler, str) else ""
+                raise UsageError(f"an action is a function or a method, not {handler!r}{hint}")
             self._enter(handler, name or handler.__name__, run)
             return handler
 
@@ -177,13 +186,13 @@ def encode_result(value: Any, limits: Limits) -> Reply:
         TypeError: it has no JSON form, or is larger than a client takes. That is the handler's failing, and no refusal.
     """
     if isinstance(value, Message):
-        reply = Reply(
-            value.header.get("content-type", "application/octet-stream"),
-            value.header.get("content-encoding", "binary"),
-            value.content,
-            {name: field for name, field in value.header.items() if name not in _NOT_IN_REPLIES},
-        )
         try:
+            reply = Reply(
+                value.header.get("content-type", "application/octet-stream"),
+                value.header.get("content-encoding", "binary"),
+                as_octets(value.content),
+                {name: field for name, field in value.header.items() if name not in _NOT_IN_REPLIES},
+            )
             check(reply, limits)
         except UsageError as error:
             raise TypeError(f"the result cannot be sent: {error}") from None

@@ -82,6 +82,9 @@ def _elsewhere(action: str | None, caller: str, deadline: float, headers: dict[s
     return context
 
 
+SERVING: list[Any] = []
+"""The event loops of this process on which servers run, one entry for each server."""
+
 CURRENT: ContextVar[Context | None] = ContextVar("letterhead.current", default=None)
 
 

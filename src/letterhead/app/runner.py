@@ -125,9 +125,11 @@ class Runner:
             outcome = request.stopped or Cancelled("the handler was cancelled")
         except Exception as error:
             outcome = self._failed(call, error)
-        except BaseException:
-            finish(request, Internal("the handler ended its program"))
+        except (GeneratorExit, KeyboardInterrupt):
+            finish(request, Internal("the handler was interrupted"))
             raise
+        except BaseException as error:  # also SystemExit: a handler must not end the server for everybody
+            outcome = self._failed(call, error)
         call.task = None
         finish(request, outcome)
         request.content, request.value = b"", None  # the context of this task keeps the request, until its next one
@@ -136,7 +138,7 @@ class Runner:
         except Exception:
             return False  # values that cannot be compared count as changed
 
-    def _failed(self, call: Context, error: Exception) -> Internal:
+    def _failed(self, call: Context, error: BaseException) -> Internal:
         name = escaped(str(call.request.action)) if call.request.action is not None else "the binary handler"
         log.error("%s failed for %s", name, call.caller, exc_info=error)
         return Internal("the handler failed; the server's log says how")

@@ -33,7 +33,7 @@ class Call:
         prefix, content: the head's constant part and the content, for a multiplexed connection.
         action: the action's name as JSON, where the call has a classic form; else None.
         deadline: milliseconds that the server is given, or None.
-        seconds: how long the caller waits, or None.
+        seconds: how long the caller waits.
         inherited: its time is that of the request whose handler makes it: passing it is no failure of that handler.
         raw: made by ``send``: header and content are the caller's own, and so is the reading of the reply.
         id: the exchange's id, once written.
@@ -44,7 +44,7 @@ class Call:
     """
 
     # Defaults stand on the class: most calls change few of them, and a call is made for every request.
-    seconds: float | None = None
+    seconds = 0.0
     inherited = False
     raw = False
     id = 0
@@ -185,7 +185,7 @@ def milliseconds(timeout: float | None) -> int | None:
     """
     if timeout is None:
         return None
-    if not timeout >= 0:
+    if not isinstance(timeout, (int, float)) or not timeout >= 0:
         raise UsageError(f"a timeout is a number of seconds from 0, not {timeout!r}")
     return max(1, int(min(timeout * 1000, BIG)))
 
@@ -231,6 +231,8 @@ def message_call(message: Message, timeout: float | None, limits: Limits) -> Cal
         UsageError: its header cannot be sent or names a field that is the connection's own.
         TooLarge: its content is above the limits.
     """
+    if not isinstance(message, Message):
+        raise UsageError(f"send takes a letterhead.Message, not {type(message).__name__}; call takes values")
     mine = sorted(_NOT_IN_MESSAGES.intersection(message.header))
     if mine:
         raise UsageError(f"the header field {mine[0]!r} is the connection's own", field=mine[0])

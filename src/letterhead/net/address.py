@@ -44,6 +44,8 @@ def parse(text: str) -> Address:
     Raises:
         UsageError: it is none; the sentence says what one looks like.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"an address is a str such as '127.0.0.1:65432', not {text!r}")
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         if not path:
@@ -200,7 +202,10 @@ def _listen_unix(address: Address, limits: Limits) -> socket.socket:
         sock.close()
         if isinstance(error, ListenFailed):
             raise
-        raise ListenFailed(f"cannot listen at {address}: {error.strerror or error}", address=str(address)) from None
+        reason = error.strerror or str(error)
+        if isinstance(error, FileNotFoundError):
+            reason = f"there is no folder '{escaped(str(path.parent))}'"
+        raise ListenFailed(f"cannot listen at {address}: {reason}", address=str(address)) from None
     return sock
 
 

@@ -35,7 +35,8 @@ class AsyncClient(Caller):
 
     Args:
         address: ``HOST:PORT``, ``[::1]:PORT`` or ``unix:PATH``.
-        timeout: seconds for each call that names none; None leaves it to the server's own deadline (30 s by default).
+        timeout: seconds for each call that names none, sent along as its deadline. None: the server's own deadline
+            holds, and this side waits ``Limits.deadline_seconds`` (30 s).
         limits: bounds on what the server may send, and on what is sent.
         connector: instead of an address's own way to connect: ``await connector(protocol_factory)``.
 
@@ -146,15 +147,14 @@ class AsyncClient(Caller):
             current.submit(call)
         else:
             self._place(call)
-        timer = None if call.seconds is None else loop.call_later(call.seconds, self._expire, call)
+        timer = loop.call_later(call.seconds, self._expire, call)
         try:
             await waiter
         except asyncio.CancelledError:
             self._withdraw(call)
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
 
     def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._connections or self._dialling:
@@ -163,8 +163,9 @@ class AsyncClient(Caller):
 
     def _expire(self, call: Call) -> None:
         if not call.done:
+            error = out_of_time(call, str(self._address))
             self._withdraw(call)
-            self._end(call, out_of_time(call))
+            self._end(call, error)
 
     def _withdraw(self, call: Call) -> None:
         """The caller does not wait any longer."""

@@ -7,7 +7,7 @@ from letterhead.app.context import time_left
 from letterhead.errors import ConnectionLost, DeadlineExceeded
 from letterhead.exchange.calls import Call, action_call, decoder_of, message_call
 from letterhead.exchange.fields import BIG
-from letterhead.exchange.requester import Requester
+from letterhead.exchange.requester import Phase, Requester
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.net import address as addresses
@@ -41,9 +41,11 @@ class Caller:
         seconds = time_left(timeout)
         return self._timed(message_call(message, seconds, self._limits), seconds, timeout)
 
-    @staticmethod
-    def _timed(call: Call, seconds: float | None, wanted: float | None) -> Call:
-        if seconds is not None:
+    def _timed(self, call: Call, seconds: float | None, wanted: float | None) -> Call:
+        if seconds is None:
+            # Nothing is sent along then, so that the server's own deadline holds; but a server may fall silent.
+            call.seconds = self._limits.deadline_seconds
+        else:
             call.seconds = min(seconds, _LONGEST_SECONDS)
             call.inherited = seconds != wanted
         return call
@@ -55,6 +57,13 @@ class Caller:
         return ConnectionLost("the client was closed", address=str(self._address))
 
 
-def out_of_time(call: Call) -> DeadlineExceeded:
+def out_of_time(call: Call, address: str) -> DeadlineExceeded:
     """What a call ends with whose time is over."""
-    return DeadlineExceeded(f"no answer within {call.seconds:g} s", seconds=call.seconds)
+    seconds = call.seconds
+    if call.home is None:
+        sentence = f"no connection to {address} within {seconds:g} s"
+    elif call.home.requester.phase is Phase.PROBING:
+        sentence = f"nothing came back from {address} within {seconds:g} s; is a Letterhead server there?"
+    else:
+        sentence = f"no answer within {seconds:g} s"
+    return DeadlineExceeded(sentence, seconds=seconds)

@@ -6,14 +6,16 @@ there. A classic server gets a connection for each call.
 Nothing here imports asyncio: a program that only calls should start fast.
 """
 
+import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from letterhead.app.context import CURRENT
+from letterhead.app.context import CURRENT, SERVING
 from letterhead.errors import ConnectionFailed, ConnectTimedOut, UsageError
 from letterhead.exchange.calls import Call
 from letterhead.exchange.requester import Elsewhere, Phase
@@ -30,12 +32,16 @@ _CLOSE_TO = 0.01
 """Seconds: a connection that timed out this close to the end of a call's time did so because of that call."""
 
 
+_clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
+
+
 class Client(Caller):
     """Calls actions of a Letterhead server, or of a classic one. Connects at the first call; any thread may call.
 
     Args:
         address: ``HOST:PORT``, ``[::1]:PORT`` or ``unix:PATH``.
-        timeout: seconds for each call that names none; None leaves it to the server's own deadline (30 s by default).
+        timeout: seconds for each call that names none, sent along as its deadline. None: the server's own deadline
+            holds, and this side waits ``Limits.deadline_seconds`` (30 s).
         limits: bounds on what the server may send, and on what is sent.
         connector: instead of an address's own way to connect: ``connector(timeout) -> Wire``.
 
@@ -60,6 +66,7 @@ class Client(Caller):
         self._links: set[Link] = set()
         self._classic = False  # the server was classic when last seen
         self._closed = False
+        _clients.add(self)
 
     # -- what users call -------------------------------------------------------------------------------------------
 
@@ -114,6 +121,16 @@ class Client(Caller):
             if helper is not threading.current_thread():
                 helper.join()
 
+    def _forget_connections(self) -> None:
+        """In the child of a fork: what the parent has open stays the parent's; this side connects anew."""
+        self._lock = threading.Lock()  # a thread of the parent may have held it
+        self._dialled = threading.Condition(self._lock)
+        self._dialling = None
+        self._link = None
+        links, self._links = self._links, set()
+        for link in links:
+            link.forget()
+
     def __enter__(self) -> Self:
         return self
 
@@ -125,12 +142,13 @@ class Client(Caller):
     # -- one call --------------------------------------------------------------------------------------------------
 
     def _perform(self, call: Call) -> None:
-        if CURRENT.get() is not None and _on_an_event_loop():
+        loop = _running_loop()
+        if loop is not None and (CURRENT.get() is not None or loop in SERVING):
             raise UsageError(
-                "a blocking call in a handler on the event loop would wait for itself: use AsyncClient there, "
-                "or make the handler a plain function, which runs in a thread"
+                "a blocking call on an event loop that serves would stop the server, and may wait for itself: use "
+                "AsyncClient there, or make the handler a plain function, which runs in a thread"
             )
-        until = None if call.seconds is None else time.monotonic() + call.seconds
+        until = time.monotonic() + call.seconds
         with self._lock:
             try:
                 while call.header is None and call.error is None:
@@ -139,9 +157,10 @@ class Client(Caller):
                         self._place(call, until)
                     else:
                         link.wait(call, until)
-                    if until is not None and not call.done and time.monotonic() >= until:
+                    if not call.done and time.monotonic() >= until:
+                        error = out_of_time(call, str(self._address))
                         self._withdraw(call)
-                        call.fail(out_of_time(call))
+                        call.fail(error)
             except BaseException:  # Ctrl-C, or an exception thrown into this thread: nobody waits for the reply
                 self._withdraw(call)
                 raise
@@ -231,6 +250,14 @@ class Client(Caller):
         return link is self._link
 
 
-def _on_an_event_loop() -> bool:
+def _running_loop() -> Any:
     asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
+    return None if asyncio is None else asyncio._get_running_loop()
+
+
+def _forget_connections() -> None:
+    for client in _clients:
+        client._forget_connections()
+
+
+os.register_at_fork(after_in_child=_forget_connections)

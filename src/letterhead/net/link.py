@@ -127,6 +127,10 @@ class Link:
         self.requester.lost(error)
         self._settle()
 
+    def forget(self) -> None:
+        """Let go of the wire without a word to the server: it is another process's."""
+        self._wire.close()
+
     def _broke(self, error: OSError) -> None:
         self.requester.end_of_stream(addresses.how_it_broke(error))
         self._settle()

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from letterhead.app.app import Application
+from letterhead.app.context import SERVING
 from letterhead.app.runner import run_hooks
 from letterhead.errors import TooMany, UsageError
 from letterhead.net import address as addresses
@@ -85,6 +86,7 @@ class Server:
             self._close_listeners()
             raise
         self._shared = shared
+        SERVING.append(asyncio.get_running_loop())
         self._most = min(limits.connections, max(_FEWEST, _descriptor_limit() - _SPARE_DESCRIPTORS))
         self._accept_again()
 
@@ -214,6 +216,7 @@ class Server:
         await self._wait_until_empty(shared, 1.0)
         await shared.runner.close()
         self._shared = None
+        SERVING.remove(asyncio.get_running_loop())
         await run_hooks(self.app.stop_hooks)
 
     async def _wait_until_empty(self, shared: Shared, timeout: float) -> None:

@@ -102,10 +102,11 @@ class SocketWire:
 
     def _set_bound(self, timeout: float | None) -> None:
         # Zero would mean without bound: the shortest is a microsecond.
-        micros = 0 if timeout is None else max(1, int(timeout * 1e6))
+        bound = None if timeout is None else timeout + _NEAR_ENOUGH / 2
+        micros = 0 if bound is None else max(1, int(bound * 1e6))
         packed = struct.pack("@ll", micros // 1_000_000, micros % 1_000_000)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, packed)
-        self._bound = timeout
+        self._bound = bound
 
     def wait(self, *, write: bool, read: bool, timeout: float | None) -> bool:
         number = self._socket.fileno()
