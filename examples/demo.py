@@ -361,7 +361,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", nargs="*", help="documents of yours")
     try:
-        main(parser.parse_args().folder)
+        main([str(Path(folder).expanduser()) for folder in parser.parse_args().folder])
     except KeyboardInterrupt:
         sys.exit(130)
     except letterhead.LetterheadError as error:

@@ -14,7 +14,12 @@ from typing import NamedTuple
 from tests.leaks import PATIENCE
 
 COMMAND = [sys.executable, "-m", "letterhead"]
-PLAIN = {"NO_COLOR": "", "TERM": "xterm-256color", "COLUMNS": "100"}
+PLAIN = {
+    "NO_COLOR": "",
+    "TERM": "xterm-256color",
+    "COLUMNS": "100",
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+}
 
 
 class Done(NamedTuple):

@@ -66,6 +66,13 @@ def test_an_application_may_be_an_attribute_of_something(project: Path) -> None:
         assert '"name": "other"' in letterhead("call", server.address, "letterhead.describe").out
 
 
+def test_a_module_that_serves_by_itself_is_told(project: Path) -> None:
+    (project / "serves.py").write_text("import letterhead\napp = letterhead.App()\napp.run()\n", encoding="utf-8")
+    status, said = failure("run", "serves:app", cwd=project)
+    assert status == 2
+    assert "if __name__ == '__main__'" in said
+
+
 def test_it_says_what_to_call_elsewhere(project: Path) -> None:
     with started("run", "server:app", "--at", "127.0.0.1:0", cwd=project) as server:
         done = server.stop()

@@ -10,9 +10,9 @@ from types import ModuleType
 import click
 
 from letterhead.app.app import Action
-from letterhead.cli.listening import at_option, for_clients, say_where
+from letterhead.cli.listening import at_option, for_clients, letterhead_elsewhere, say_where
 from letterhead.net.server import Server
-from letterhead.net.serving import App
+from letterhead.net.serving import App, not_while_imported
 
 
 class CannotLoad(click.ClickException):
@@ -43,7 +43,7 @@ def command(target: str, at: tuple[str, ...]) -> None:
         address = shlex.quote(for_clients(server.addresses))
         click.echo("elsewhere:")
         for action in map(_typed, app.actions.values()) if app.actions else ("letterhead.describe",):
-            click.echo(f"  letterhead call {address} {action}")
+            click.echo(f"  {letterhead_elsewhere()} call {address} {action}")
 
     app.run(*at, on_ready=ready)
 
@@ -61,7 +61,8 @@ def load(target: str) -> App:
     place, colon, name = target.rpartition(":")
     if not (place and colon and name):
         raise CannotLoad(f"an application is written MODULE:APP, such as server:app, not '{target}'")
-    module = _module_in_file(Path(place)) if place.endswith(".py") else _module_named(place)
+    with not_while_imported():
+        module = _module_in_file(Path(place)) if place.endswith(".py") else _module_named(place)
     found: object = module
     for part in name.split("."):
         if not hasattr(found, part):

@@ -1,7 +1,10 @@
 """``letterhead serve``: a search over folders of text, indexed when it starts."""
 
+import contextlib
+import os
 import shlex
 import signal
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -9,15 +12,14 @@ from pathlib import Path
 
 import click
 
-from letterhead.cli.listening import at_option, for_clients, say_where
+from letterhead.cli.listening import at_option, for_clients, letterhead_elsewhere, python_elsewhere, say_where
 from letterhead.limits import Limits
 from letterhead.net.address import listen, parse
 from letterhead.net.server import Server
 from letterhead.search.application import application
 from letterhead.search.documents import SAMPLES
 from letterhead.search.index import Built, build, build_folders
-
-_TERMINATED = 128 + signal.SIGTERM
+from letterhead.search.terms import words
 
 
 class NothingToSearch(click.ClickException):
@@ -43,13 +45,17 @@ def command(folders: tuple[str, ...], at: tuple[str, ...]) -> None:
     index is a temporary file; the folders stay as they are. Without a FOLDER three samples are served.
     """
     _try_to_listen(at)
-    # Until the server takes over, SIGTERM ends the block below in order, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    folders = tuple(os.path.expanduser(folder) for folder in folders)  # noqa: PTH111  # a folder that was typed stays as it was
+    # Until the server takes over, SIGTERM and SIGHUP end the block below in order, too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="letterhead-") as folder:
         index = Path(folder, "index")
         built = _index(index, folders)
         _say_what(built, folders)
-        application(index).run(*at, on_ready=lambda server: _say_how(server, "rabbit" if not folders else "words"))
+        word = _a_word(index) if folders else "rabbit"
+        application(index).run(*at, on_ready=lambda server: _say_how(server, word))
 
 
 def _try_to_listen(at: Sequence[str]) -> None:
@@ -101,8 +107,17 @@ def _say_what(built: Built, folders: Sequence[str]) -> None:
     click.echo(f"indexed {documents}, {size} in {built.seconds:.2f} s ({speed:.1f} MB/s){left_out}")
 
 
-def _say_how(server: Server, words: str) -> None:
+def _a_word(index: Path) -> str:
+    """A word to ask for: one of a title, so that something is found."""
+    with contextlib.closing(sqlite3.connect(index)) as connection:
+        (title,) = connection.execute("SELECT title FROM documents ORDER BY length(title), id LIMIT 1").fetchone()
+    return next((" ".join(word) for word in words(title)), "words")
+
+
+def _say_how(server: Server, query: str) -> None:
     say_where(server.addresses)
     address = for_clients(server.addresses)
-    python = f'import letterhead; print(letterhead.Client("{address}").call("search", query="{words}"))'
-    click.echo(f"elsewhere:\n  letterhead search {shlex.quote(address)} {words}\n  python -c {shlex.quote(python)}")
+    program = f'import letterhead; print(letterhead.Client("{address}").call("search", query="{query}"))'
+    click.echo("elsewhere:")
+    click.echo(f"  {letterhead_elsewhere()} search {shlex.quote(address)} {shlex.quote(query)}")
+    click.echo(f"  {python_elsewhere()} -c {shlex.quote(program)}")

@@ -22,21 +22,26 @@ class Wait(Enum):
 
 
 class Patience:
-    """The clock of one connection's inbound side. All times are seconds of one monotonic clock."""
+    """The clock of one connection's inbound side. All times are seconds of one monotonic clock.
 
-    __slots__ = ("_began", "_last", "_limits", "_paused_at", "_received", "wait")
+    Attributes:
+        wait: what the connection waits for.
+        last: when bytes came last, or a request was answered.
+    """
+
+    __slots__ = ("_began", "_limits", "_paused_at", "_received", "last", "wait")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
         self.wait = Wait.FIRST_BYTE
-        self._began = self._last = now
+        self._began = self.last = now
         self._received = 0
         self._paused_at: float | None = None
 
     def waits_for(self, wait: Wait, now: float) -> None:
         """From now on the connection waits for this."""
         self.wait = wait
-        self._began = self._last = now
+        self._began = self.last = now
         self._received = 0
         if self._paused_at is not None:
             self._paused_at = now
@@ -44,11 +49,11 @@ class Patience:
     def stirred(self, now: float) -> None:
         """We did something for the peer: it does not idle."""
         if self.wait is Wait.NEXT:
-            self._last = now
+            self.last = now
 
     def received(self, count: int, now: float) -> None:
         """So many bytes came."""
-        self._last = now
+        self.last = now
         self._received += count
 
     def pause(self, now: float) -> None:
@@ -60,7 +65,7 @@ class Patience:
         """We read again: the pause is not the peer's."""
         if self._paused_at is not None:
             self._began += now - self._paused_at
-            self._last += now - self._paused_at
+            self.last += now - self._paused_at
             self._paused_at = None
 
     def complaint(self) -> FrameTimeout | None:
@@ -81,8 +86,8 @@ class Patience:
         if self.wait is Wait.HEADER:
             return self._began + limits.header_seconds
         if self.wait is Wait.NEXT:
-            return self._last + limits.idle_seconds
-        quiet = self._last + limits.content_quiet_seconds
+            return self.last + limits.idle_seconds
+        quiet = self.last + limits.content_quiet_seconds
         if not limits.content_rate:
             return quiet
         too_slow = self._began + max(limits.content_quiet_seconds, self._received / limits.content_rate)

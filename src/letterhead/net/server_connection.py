@@ -7,6 +7,7 @@ from letterhead.errors import Refused
 from letterhead.exchange.replies import Reply
 from letterhead.exchange.requests import Ended, Request, Stop
 from letterhead.exchange.responder import Responder
+from letterhead.exchange.timeouts import Wait
 from letterhead.net.connection import Pipe
 from letterhead.net.shared import Shared
 
@@ -29,6 +30,7 @@ class ServerConnection(Pipe):
         self._direct = False  # the bytes being read go into large content's own buffer
         self._queued = False  # a flush is queued
         self._moving = False  # events are being handed out: what they bring about is seen to behind them
+        self._draining = False
         self._peer_ended = False
         self._closing_since: float | None = None
         self._quiet_since = 0.0
@@ -138,14 +140,15 @@ class ServerConnection(Pipe):
 
     def _flush(self) -> None:
         responder = self._responder
-        if responder.out:
-            pieces, responder.out = responder.out, []
+        pieces = responder.out
+        if pieces:
+            responder.out = []
             before = self.sent
             self.write(pieces)
             self._shared.counters.bytes_sent += self.sent - before
             self._proceed()
         if responder.ending:
-            self._begin_close()
+            self._begin_close(idle=self._draining and not pieces and responder.patience.wait is Wait.NEXT)
 
     def _proceed(self) -> None:
         """A classic connection's next request may have waited for the last answers to be taken."""
@@ -169,6 +172,7 @@ class ServerConnection(Pipe):
 
     def drain(self) -> None:
         """Answer what was accepted, then close."""
+        self._draining = True
         self._responder.drain(time.monotonic())
         self._turn()
 
@@ -177,12 +181,18 @@ class ServerConnection(Pipe):
         if self._transport is not None:
             self._transport.abort()
 
-    def _begin_close(self) -> None:
-        """Shut our sending side, then read and drop for a while: a reset must not overtake the last reply."""
+    def _begin_close(self, *, idle: bool) -> None:
+        """Shut our sending side, then read and drop for a while: a reset must not overtake the last reply.
+
+        Where the server ends while the connection idles, the peer has been quiet already since the last reply.
+        """
         if self._closing_since is not None or self._transport is None:
             return
-        self._closing_since = self._quiet_since = time.monotonic()
-        if self._peer_ended or not self._transport.can_write_eof():
+        self._closing_since = self._quiet_since = now = time.monotonic()
+        if idle and not self._transport.get_write_buffer_size():
+            self._quiet_since = self._responder.patience.last
+        quiet_enough = now >= self._quiet_since + self.limits.linger_quiet_seconds
+        if self._peer_ended or quiet_enough or not self._transport.can_write_eof():
             self._close()
             return
         if not self._reading:

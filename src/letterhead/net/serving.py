@@ -5,15 +5,18 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from letterhead.app.app import Application
+from letterhead.errors import UsageError
 from letterhead.net.server import Server
 
 log = logging.getLogger("letterhead.server")
 
 _AT_ONCE_SECONDS = 0.5
+_importing: ContextVar[bool] = ContextVar("letterhead.importing", default=False)
 
 
 class App(Application):
@@ -41,9 +44,9 @@ class App(Application):
         return Server(self, addresses or ("127.0.0.1:65432",))
 
     def run(self, *addresses: str, on_ready: Callable[[Server], object] | None = None) -> None:
-        """Serve until SIGINT or SIGTERM, then answer what was accepted and return.
+        """Serve until SIGINT, SIGTERM or SIGHUP, then answer what was accepted and return.
 
-        A second signal ends the process at once.
+        A second signal ends the process at once. Under ``nohup`` SIGHUP is ignored.
 
         Args:
             addresses: as for ``serve``; default ``127.0.0.1:65432``.
@@ -51,8 +54,10 @@ class App(Application):
 
         Raises:
             ListenFailed: an address cannot be listened at; the sentence says what to do.
-            UsageError: an address is not written as one.
+            UsageError: an address is not written as one, or ``letterhead run`` is importing the module.
         """
+        if _importing.get():
+            raise UsageError("'letterhead run' serves by itself: put app.run(…) under if __name__ == '__main__':")
         _log_somewhere()
         server = self.serve(*addresses)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -69,7 +74,10 @@ class App(Application):
             elif not again.done():
                 again.set_result(number)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             loop.add_signal_handler(number, stop, number)
         try:
             await server.start()
@@ -85,7 +93,7 @@ class App(Application):
                 await self._end_now(server, closing, again.result())
             closing.result()
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in numbers:
                 loop.remove_signal_handler(number)
 
     async def _end_now(self, server: Server, closing: asyncio.Task[None], number: int) -> None:
@@ -98,6 +106,16 @@ class App(Application):
             sys.stderr.flush()
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def not_while_imported() -> Iterator[None]:
+    """While the block imports an application's module, ``App.run`` there is refused: it would serve at once."""
+    token = _importing.set(True)
+    try:
+        yield
+    finally:
+        _importing.reset(token)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
