@@ -69,6 +69,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "net.address",
             "net.caller",
+            "net.expiry",
             "net.tls",
             "net.connection",
             "net.wire",

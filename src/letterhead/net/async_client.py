@@ -21,6 +21,7 @@ from letterhead.net import address as addresses
 from letterhead.net.caller import Caller, out_of_time
 from letterhead.net.client_connection import ClientConnection
 from letterhead.net.connection import Turn
+from letterhead.net.expiry import Expiry
 
 T = TypeVar("T")
 Connector = Callable[[Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]
@@ -55,6 +56,7 @@ class AsyncClient(Caller):
         super().__init__(address, timeout, limits)
         self._connector = connector or self._connect
         self._turn = Turn()
+        self._expiry = Expiry(self._limits.deadline_seconds, self._expire)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._current: ClientConnection | None = None
         self._connections: set[ClientConnection] = set()
@@ -111,6 +113,7 @@ class AsyncClient(Caller):
     async def close(self) -> None:
         """Close the connection. Calls that are open fail with ``ConnectionLost``."""
         self._closed = True
+        self._expiry.close()
         gone = self._gone()
         for call in [*self._waiting, *self._for_classic]:
             self._end(call, gone)
@@ -147,19 +150,27 @@ class AsyncClient(Caller):
             current.submit(call)
         else:
             self._place(call)
-        timer = loop.call_later(call.seconds, self._expire, call)
+        timer = None
+        if call.deadline is None:
+            self._expiry.watch(call, loop)
+        else:
+            timer = loop.call_later(call.seconds, self._expire, call)
         try:
             await waiter
         except asyncio.CancelledError:
             self._withdraw(call)
             raise
         finally:
-            timer.cancel()
+            if timer is None:
+                self._expiry.forget(call)
+            else:
+                timer.cancel()
 
     def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._connections or self._dialling:
             raise UsageError("this client is in use on another event loop: make one for each loop")
         self._loop = loop
+        self._expiry.close()  # its timer was the other loop's
 
     def _expire(self, call: Call) -> None:
         if not call.done:
