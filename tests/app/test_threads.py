@@ -1,7 +1,9 @@
 """Where handlers run: on the loop, inline, in threads."""
 
 import asyncio
+import gc
 import threading
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -181,3 +183,36 @@ def test_a_thread_that_outlives_its_server_ends_in_silence(caplog: pytest.LogCap
         thread.join(leaks.PATIENCE)
     assert workers
     assert not caplog.records
+
+
+def test_calls_that_gave_up_waiting_for_a_thread_leave_nothing_behind() -> None:
+    app = App(threads=1, limits=Limits(control_frames=10_000))
+    gate = threading.Event()
+
+    @app.action
+    def block() -> None:
+        gate.wait(leaks.PATIENCE)
+
+    @app.action
+    def take(data: str) -> int:
+        return len(data)
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            blocked = asyncio.ensure_future(client.call("block"))
+            await asyncio.sleep(0)
+            tracemalloc.start()
+            try:
+                for _ in range(20):
+                    with pytest.raises(DeadlineExceeded):
+                        await client.call("take", data="x" * 1_000_000, timeout=0.01)
+                gc.collect()
+                held, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+                gate.set()
+            await blocked
+            assert await client.call("take", data="xyz") == 3
+            assert held < 5_000_000
+
+    leaks.run(main())

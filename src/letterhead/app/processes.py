@@ -11,7 +11,7 @@ up (it does when a worker dies that has nothing to do) is replaced.
 import multiprocessing
 import os
 import threading
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -36,14 +36,17 @@ class Processes:
         self._make: Callable[[], Any] = partial(pebble.ProcessPool, max_workers=self._count, context=spawned)
         self._pools: list[Any] = [self._make()]  # the last one is in use
         self._lock = threading.RLock()  # pebble tells in threads of its own how jobs ended
-        self._waiting: deque[_Job] = deque()
+        self._waiting: OrderedDict[_Job, None] = (
+            OrderedDict()
+        )  # a job that is cancelled leaves, with all that it holds
         self._running = 0
         self._closed = False
 
     def submit(self, function: Callable[..., Any], arguments: dict[str, Any], context: Context) -> "Future[Any]":
         """Run it in a worker; cancelling the future kills the worker if it has begun."""
-        job = _Job(self._lock, function, arguments, context)
-        self._waiting.append(job)
+        job = _Job(self._lock, self._waiting, function, arguments, context)
+        with self._lock:
+            self._waiting[job] = None
         self._hand_out()
         return job
 
@@ -54,16 +57,14 @@ class Processes:
         for pool in self._pools:
             pool.stop()
             pool.join()
-        for job in self._waiting:
+        for job in list(self._waiting):
             job.cancel()
 
     def _hand_out(self) -> None:
         """Give waiting jobs to free workers."""
         with self._lock:
             while self._waiting and self._running < self._count and not self._closed:
-                job = self._waiting.popleft()
-                if job.cancelled():
-                    continue
+                job, _ = self._waiting.popitem(last=False)
                 if not self._pools[-1].active:
                     self._pools.append(self._make())
                 job.inner = self._pools[-1].schedule(_call, args=job.work)
@@ -80,16 +81,19 @@ class Processes:
 class _Job(Future[Any]):
     """A job and its result; it counts as pending until it has ended, so that it can be cancelled at any time."""
 
-    def __init__(self, lock: threading.RLock, *work: Any) -> None:
+    def __init__(self, lock: threading.RLock, waiting: "OrderedDict[_Job, None]", *work: Any) -> None:
         super().__init__()
         self.work = work
+        self._waiting = waiting
         self.inner: Future[Any] | None = None
         self._lock = lock
 
     def cancel(self) -> bool:
         with self._lock:
-            inner = self.inner
-            return super().cancel() if inner is None else inner.cancel()
+            if self.inner is not None:
+                return self.inner.cancel()
+            self._waiting.pop(self, None)
+            return super().cancel()
 
     def end_as(self, inner: "Future[Any]") -> None:
         """Take over how it ended."""

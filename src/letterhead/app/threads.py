@@ -5,6 +5,7 @@ They are daemons: a handler that never returns does not keep the process from en
 """
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -16,55 +17,72 @@ class Threads:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._lock = threading.Lock()
+        self._waiting: OrderedDict[_Work, None] = (
+            OrderedDict()
+        )  # cancelled work leaves, with all that it holds
+        self._calls: SimpleQueue[bool] = SimpleQueue()  # True for each work there was, False for a thread's end
         self._threads = 0
-        self._free = 0  # threads without work, less the work that is queued for them
+        self._free = 0  # threads without work, less the work that waits for them
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **arguments: Any) -> "Future[Any]":
         """Call it in a thread. Cancelling the future helps only until the call has begun."""
-        work = _Work(function, args, arguments)
-        self._queue.put(work)
+        work = _Work(self._lock, self._waiting, function, args, arguments)
         with self._lock:
+            self._waiting[work] = None
             self._free -= 1
             if self._free < 0 and self._threads < self._most:
                 self._threads += 1
                 self._free += 1
                 threading.Thread(target=self._serve, name=f"letterhead_{self._threads}", daemon=True).start()
-        return work.future
+        self._calls.put(True)
+        return work
 
     def close(self) -> None:
         """End the threads; one that is in a call ends when that returns. Calls that have not begun never will."""
-        while not self._queue.empty():
-            work = self._queue.get()
-            if work is not None:
-                work.future.cancel()
+        for work in list(self._waiting):
+            work.cancel()
         for _ in range(self._threads):
-            self._queue.put(None)
+            self._calls.put(False)
 
     def _serve(self) -> None:
-        while (work := self._queue.get()) is not None:
-            work.run()
+        while self._calls.get():
+            with self._lock:
+                work = self._waiting.popitem(last=False)[0] if self._waiting else None
+            if work is not None:
+                work.run()
             del work  # nothing of a call is kept while the thread waits
             with self._lock:
                 self._free += 1
 
 
-class _Work:
-    """One call, and the future of its result."""
+class _Work(Future[Any]):
+    """One call, and its result."""
 
-    __slots__ = ("_args", "_arguments", "_function", "future")
-
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], arguments: dict[str, Any]) -> None:
-        self.future: Future[Any] = Future()
+    def __init__(
+        self,
+        lock: threading.Lock,
+        waiting: "OrderedDict[_Work, None]",
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        arguments: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self._lock = lock
+        self._waiting = waiting
         self._function = function
         self._args = args
         self._arguments = arguments
 
+    def cancel(self) -> bool:
+        with self._lock:
+            self._waiting.pop(self, None)
+        return super().cancel()
+
     def run(self) -> None:
-        if not self.future.set_running_or_notify_cancel():
+        if not self.set_running_or_notify_cancel():
             return
         try:
-            self.future.set_result(self._function(*self._args, **self._arguments))
+            self.set_result(self._function(*self._args, **self._arguments))
         except BaseException as error:
-            self.future.set_exception(error)
+            self.set_exception(error)

@@ -1,6 +1,7 @@
 """Calls that all may take equally long, watched by one timer: one for each would cost more than all its bytes do."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 
 from letterhead.exchange.calls import Call
@@ -17,7 +18,9 @@ class Expiry:
     def __init__(self, seconds: float, expire: Callable[[Call], None]) -> None:
         self._seconds = seconds
         self._expire = expire
-        self._due: dict[Call, float] = {}  # in the order in which they become due, which is that in which they came
+        self._due: OrderedDict[Call, float] = (
+            OrderedDict()
+        )  # in the order in which they come due
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
