@@ -36,9 +36,7 @@ class Processes:
         self._make: Callable[[], Any] = partial(pebble.ProcessPool, max_workers=self._count, context=spawned)
         self._pools: list[Any] = [self._make()]  # the last one is in use
         self._lock = threading.RLock()  # pebble tells in threads of its own how jobs ended
-        self._waiting: OrderedDict[_Job, None] = (
-            OrderedDict()
-        )  # a job that is cancelled leaves, with all that it holds
+        self._waiting: OrderedDict[_Job, None] = OrderedDict()  # a job that is cancelled leaves, with all that it holds
         self._running = 0
         self._closed = False
 

@@ -18,9 +18,7 @@ class Threads:
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[_Work, None] = (
-            OrderedDict()
-        )  # cancelled work leaves, with all that it holds
+        self._waiting: OrderedDict[_Work, None] = OrderedDict()  # cancelled work leaves, with all that it holds
         self._calls: SimpleQueue[bool] = SimpleQueue()  # True for each work there was, False for a thread's end
         self._threads = 0
         self._free = 0  # threads without work, less the work that waits for them

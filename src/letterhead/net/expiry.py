@@ -18,9 +18,7 @@ class Expiry:
     def __init__(self, seconds: float, expire: Callable[[Call], None]) -> None:
         self._seconds = seconds
         self._expire = expire
-        self._due: OrderedDict[Call, float] = (
-            OrderedDict()
-        )  # in the order in which they come due
+        self._due: OrderedDict[Call, float] = OrderedDict()  # in the order in which they come due
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
