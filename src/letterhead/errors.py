@@ -51,6 +51,7 @@ class LetterheadError(Exception):
     """Whether another program told it: an error that a handler's own call got is not the handler's answer."""
 
     def __init__(self, /, message: str, **facts: Any) -> None:  # a fact may be named anything else, ``self`` too
+        message = str(message)  # ``raise Forbidden(error)``: another exception stands for its sentence
         super().__init__(message)
         self.message = message
         self.facts: dict[str, Any] = facts

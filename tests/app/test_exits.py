@@ -1,13 +1,14 @@
 """Handlers that end more than themselves: `sys.exit()` and its like are the end of one request only."""
 
 import asyncio
+import functools
 import sys
 import threading
 from typing import Any
 
 import pytest
 
-from letterhead import App, AsyncClient, Client, Internal, Message, UsageError
+from letterhead import App, AsyncClient, Client, DeadlineExceeded, Forbidden, Internal, Message, UsageError
 from letterhead.net.server import Server
 from tests import leaks
 from tests.app.calling import client_of
@@ -126,3 +127,64 @@ def test_a_blocking_call_on_the_loop_that_serves_is_refused(run: Run) -> None:
                 client.call("letterhead.ping")
 
     leaks.run(main())
+
+
+def test_a_decorated_async_handler_runs_as_what_it_is(run: Run) -> None:
+    app = App()
+
+    def logged(function: Any) -> Any:
+        @functools.wraps(function)
+        def call(*args: Any, **arguments: Any) -> Any:
+            return function(*args, **arguments)
+
+        return call
+
+    @app.action
+    @logged
+    async def double(number: int) -> int:
+        await asyncio.sleep(0)
+        return 2 * number
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            assert [await client.call("double", n) for n in range(3)] == [0, 2, 4]
+
+    run(main())
+
+
+def test_a_refusal_s_message_may_be_another_error(run: Run) -> None:
+    app = App()
+
+    @app.action
+    async def forbid() -> None:
+        raise Forbidden(PermissionError("not yours"))  # type: ignore[call-overload]  # as a program without type checks
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            for _ in range(3):
+                with pytest.raises(Forbidden, match="not yours"):
+                    await client.call("forbid")
+
+    run(main())
+
+
+def test_many_timeouts_of_one_client_harm_no_other_call(run: Run) -> None:
+    """The server knows the deadline: it is not told once more, by control frames that it counts."""
+    app = App()
+
+    @app.action
+    async def wait(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "waited"
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            await client.call("letterhead.ping")
+            other = asyncio.ensure_future(client.call("wait", 0.5))
+            for _ in range(3):
+                calls = [client.call("wait", 30.0, timeout=0.02) for _ in range(100)]
+                results = await asyncio.gather(*calls, return_exceptions=True)
+                assert {type(result) for result in results} == {DeadlineExceeded}
+            assert await other == "waited"
+
+    run(main())

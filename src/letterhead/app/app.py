@@ -120,6 +120,8 @@ class Application:
     def _enter(self, handler: Callable[..., Any], name: str, run: Run | None) -> None:
         if name in self.actions:
             raise UsageError(f"there is an action {name!r} already")
+        if not name or not name.isprintable():
+            raise UsageError(f"the name of an action is printable text, not {name!r}")
         if name.startswith("letterhead."):
             raise UsageError(f"the name {name!r} is reserved: names that begin with 'letterhead.' are the server's")
         if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):

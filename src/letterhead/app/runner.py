@@ -173,15 +173,20 @@ class Runner:
             raise InvalidArgument(f"{name} takes no stream")
         if action is None:
             return self._own(request)
+        if action.run == "thread":
+            result = await self._wait(call, self._in_thread(self._bind_and_call, action, request))
+            return await result if inspect.iscoroutine(result) else result  # a decorated ``async def``
         arguments = action.parameters.bind(request, self._depth)
         if action.run == "loop":
             return await action.function(**arguments)
         if action.run == "inline":
             return action.function(**arguments)
-        if action.run == "thread":
-            return await self._wait(call, self._in_thread(action.function, **arguments))
         assert self._processes is not None
         return await self._wait(call, self._processes.submit(action.function, arguments, call))
+
+    def _bind_and_call(self, action: Action, request: Request) -> Any:
+        # Here, in the thread: arguments take many times the memory of their JSON, and so do not wait for a thread.
+        return action.function(**action.parameters.bind(request, self._depth))
 
     async def _call_plain(self, call: Context, function: Callable[..., Any], argument: Any) -> Any:
         """A handler that takes one value: on the loop if it is async, else in a thread."""

@@ -32,7 +32,15 @@ class Threads:
             if self._free < 0 and self._threads < self._most:
                 self._threads += 1
                 self._free += 1
-                threading.Thread(target=self._serve, name=f"letterhead_{self._threads}", daemon=True).start()
+                try:
+                    threading.Thread(target=self._serve, name=f"letterhead_{self._threads}", daemon=True).start()
+                except RuntimeError:  # no thread can be had now: those that there are will come to it
+                    self._threads -= 1
+                    self._free -= 1
+                    if not self._threads:
+                        self._free += 1
+                        del self._waiting[work]
+                        raise
         self._calls.put(True)
         return work
 

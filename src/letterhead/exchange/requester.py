@@ -128,13 +128,19 @@ class Requester:
         else:
             raise UsageError("this connection has ended")
 
-    def cancel(self, call: Call) -> None:
-        """The caller does not wait any longer. Its slot stays taken until the server's last frame has come."""
+    def cancel(self, call: Call, *, late: bool = False) -> None:
+        """The caller does not wait any longer. Its slot stays taken until the server's last frame has come.
+
+        Args:
+            late: its time is over. If that was sent along, the server knows, and is not told again: a client may send
+                only so many control frames (limits.md).
+        """
         if call in self._waiting:
             self._waiting.remove(call)
         elif self.open.get(call.id) is call:
             if self.phase is Phase.MULTIPLEXED:
-                self.out.append(head(_CANCEL, 0, call.id))
+                if not late or call.deadline is None:
+                    self.out.append(head(_CANCEL, 0, call.id))
             else:
                 # Nothing may follow the first request: giving up on it means giving up the connection.
                 self.lost(ConnectionLost("the first request was given up", address=self.address))

@@ -158,7 +158,7 @@ class AsyncClient(Caller):
         try:
             await waiter
         except asyncio.CancelledError:
-            self._withdraw(call)
+            self._withdraw(call, late=False)
             raise
         finally:
             if timer is None:
@@ -175,13 +175,13 @@ class AsyncClient(Caller):
     def _expire(self, call: Call) -> None:
         if not call.done:
             error = out_of_time(call, str(self._address))
-            self._withdraw(call)
+            self._withdraw(call, late=True)
             self._end(call, error)
 
-    def _withdraw(self, call: Call) -> None:
+    def _withdraw(self, call: Call, *, late: bool) -> None:
         """The caller does not wait any longer."""
         if call.home is not None:
-            call.home.cancel(call)
+            call.home.cancel(call, late=late)
         elif call in self._waiting:
             self._waiting.remove(call)
         elif call in self._for_classic:

@@ -159,16 +159,16 @@ class Client(Caller):
                         link.wait(call, until)
                     if not call.done and time.monotonic() >= until:
                         error = out_of_time(call, str(self._address))
-                        self._withdraw(call)
+                        self._withdraw(call, late=True)
                         call.fail(error)
             except BaseException:  # Ctrl-C, or an exception thrown into this thread: nobody waits for the reply
-                self._withdraw(call)
+                self._withdraw(call, late=False)
                 raise
 
-    def _withdraw(self, call: Call) -> None:
+    def _withdraw(self, call: Call, *, late: bool) -> None:
         link: Link | None = call.home
         if link is not None:
-            link.withdraw(call)
+            link.withdraw(call, late=late)
 
     # -- connections -----------------------------------------------------------------------------------------------
 
@@ -227,6 +227,9 @@ class Client(Caller):
     def handed_back(self, back: Elsewhere) -> None:
         """Calls that were not written on a connection that has ended; each thread places its own again."""
         self._classic = self._classic or back.classic
+        if self._closed:
+            for call in back.calls:
+                call.fail(self._gone())
 
     def multiplexes(self, link: Link) -> None:
         """A server was found to multiplex: its connection is for all calls."""

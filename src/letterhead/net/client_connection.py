@@ -49,9 +49,9 @@ class ClientConnection(Pipe):
         if self.requester.events:
             self._moved()
 
-    def cancel(self, call: Call) -> None:
-        """The caller of this call does not wait any longer."""
-        self.requester.cancel(call)
+    def cancel(self, call: Call, *, late: bool) -> None:
+        """The caller of this call does not wait any longer; ``late`` says that its time is over."""
+        self.requester.cancel(call, late=late)
         self._moved()
 
     def close(self, error: ConnectionFailed) -> None:

@@ -115,10 +115,10 @@ class Link:
         finally:
             self._stop_leading()
 
-    def withdraw(self, call: Call) -> None:
+    def withdraw(self, call: Call, *, late: bool) -> None:
         """The caller does not wait any longer: the server should know."""
         if not self.requester.ended:
-            self.requester.cancel(call)
+            self.requester.cancel(call, late=late)
             self._settle()
             self.hand_over()
 
@@ -208,6 +208,7 @@ class Link:
         view = self._scratch if own is None else own
         count: int | None = None
         failure: OSError | None = None
+        interrupted = False
         pushing = bool(self._unsent)
         self._lock.release()
         try:
@@ -219,8 +220,15 @@ class Link:
                     count = wire.receive_into(view, 0.0)
         except OSError as error:
             failure = error
+        except BaseException:
+            # Ctrl-C, or an exception thrown into this thread: whether bytes were received is not known any more, and
+            # they may have been other callers'. Better that those hear of it than that they wait in vain.
+            interrupted = True
+            raise
         finally:
             self._lock.acquire()
+            if interrupted:
+                self.end(ConnectionLost("reading was interrupted in another thread", address=requester.address))
         if count:
             self._heard = time.monotonic()
             if requester.ended:

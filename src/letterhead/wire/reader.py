@@ -108,6 +108,9 @@ class Reader:
         data, pos = self._data, self._pos
         there = len(data) - pos
         if there < 2:
+            if not there and pos:  # an idle connection keeps nothing of what it received
+                self._data = b""
+                self._pos = 0
             return None
         size = (data[pos] << 8) | data[pos + 1]
         if size < 2 or size > self._headers.limits.header_bytes or (there > 2 and data[pos + 2] != 123):
