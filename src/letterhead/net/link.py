@@ -55,7 +55,7 @@ class Link:
     """
 
     __slots__ = (
-        "_followers", "_heard", "_known", "_led", "_lock", "_owner", "_retired", "_scratch", "_sent_at",
+        "_followers", "_heard", "_known", "_led", "_lock", "_owner", "_pushing", "_retired", "_scratch", "_sent_at",
         "_unsent", "_wire", "helper", "requester",
     )  # fmt: skip
 
@@ -69,6 +69,7 @@ class Link:
         self._unsent: deque[Buffer] = deque()
         self._followers: dict[Call, None] = {}
         self._led = False
+        self._pushing = 0  # who waits until bytes can be sent, without reading
         self._known = False  # the owner knows that this server multiplexes
         self._retired = False
         self._heard = 0.0  # when bytes came last
@@ -245,6 +246,7 @@ class Link:
 
     def _push(self, until: float | None) -> None:
         """Wait until bytes can be sent, and send; somebody else reads."""
+        self._pushing += 1
         self._lock.release()
         try:
             # Bytes to read wake us, too: who led may have left, and a server whose replies nobody reads stops reading.
@@ -254,6 +256,9 @@ class Link:
             return  # whoever reads learns how it ended
         finally:
             self._lock.acquire()
+            self._pushing -= 1
+            if self.requester.ended:
+                self._retire()
         self._send()
 
     def _send(self) -> None:
@@ -330,8 +335,8 @@ class Link:
     def _retire(self) -> None:
         """Part with a connection that has ended; whoever waits on it wakes up and is the last to let go."""
         self._owner.parted(self)
-        if self._led:
-            self._wire.shutdown()
+        if self._led or self._pushing:
+            self._wire.shutdown()  # to close it under them would not wake them
         elif not self._retired:
             self._retired = True
             self._wire.close()
