@@ -16,9 +16,6 @@ class Message:
         reply = client.send(Message(b"\\x00\\x01", {"content-type": "binary/sensor", "x-unit": "mV"}))
         reply.header["content-type"], reply.content
 
-    Content is not copied: a ``bytearray`` or ``memoryview`` must stay as it is until the call has returned, and that of
-    a handler's reply for good.
-
     Attributes:
         header: the header's fields by their names on the wire.
         content: the content as it stands on the wire; ``letterhead.decode(message)`` gives its Python value.

@@ -192,7 +192,7 @@ def encode_result(value: Any, limits: Limits) -> Reply:
             reply = Reply(
                 value.header.get("content-type", "application/octet-stream"),
                 value.header.get("content-encoding", "binary"),
-                as_octets(value.content),
+                bytes(as_octets(value.content)),  # what a handler changes afterwards is not sent
                 {name: field for name, field in value.header.items() if name not in _NOT_IN_REPLIES},
             )
             check(reply, limits)

@@ -125,7 +125,7 @@ class Runner:
             outcome = request.stopped or Cancelled("the handler was cancelled")
         except Exception as error:
             outcome = self._failed(call, error)
-        except (GeneratorExit, KeyboardInterrupt):
+        except KeyboardInterrupt:
             finish(request, Internal("the handler was interrupted"))
             raise
         except BaseException as error:  # also SystemExit: a handler must not end the server for everybody

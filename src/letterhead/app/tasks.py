@@ -24,6 +24,7 @@ from typing import Any
 Work = Callable[[Any, "asyncio.Task[None]"], Coroutine[Any, Any, bool]]
 """Makes the coroutine to run, given a job and the task. The coroutine's result: whether the task may serve another."""
 _SPARE = 128
+_LAST_SECONDS = 1.0
 
 
 class Tasks:
@@ -56,8 +57,15 @@ class Tasks:
             worker.task.add_done_callback(lambda _: self._workers.discard(worker))
 
     def _run_later(self) -> None:
-        for _ in range(len(self._later)):
-            self.run(self._later.popleft())
+        # What these jobs bring about comes into a queue of its own: it is seen to in the next turn.
+        later, self._later = self._later, deque()
+        try:
+            while later:
+                self.run(later.popleft())
+        finally:
+            if later:
+                self._later.extend(later)
+                self._loop.call_soon(self._run_later)
 
     def park(self, worker: "_Worker") -> bool:
         """Keep a worker for the next handler, unless there are enough."""
@@ -72,7 +80,8 @@ class Tasks:
         self._parked.clear()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:  # one that swallows its cancellation is left behind
+            await asyncio.wait(tasks, timeout=_LAST_SECONDS)
 
 
 class _Worker:

@@ -243,7 +243,7 @@ def message_call(message: Message, timeout: float | None, limits: Limits) -> Cal
     for name in ("byteorder", "content-type", "content-encoding"):
         if not isinstance(fields.get(name, ""), str):
             raise UsageError(f"the header field {name!r} is a string", field=name)
-    content = as_octets(message.content)
+    content = bytes(as_octets(message.content))  # what the caller changes afterwards is not sent
     _check_size(message.type, len(content), limits)
     prefix = head_prefix(
         fields.get("content-type", OCTETS),

@@ -3,9 +3,10 @@
 from functools import lru_cache
 from typing import Any
 
-from letterhead.errors import Refused, UsageError
+from letterhead.content.json import as_utf8
+from letterhead.errors import BadContent, Refused, UsageError
 from letterhead.limits import Limits
-from letterhead.message import Buffer
+from letterhead.message import Buffer, media_type
 from letterhead.wire import strict_json
 from letterhead.wire.header import JSON_TYPES, Shape
 from letterhead.wire.writer import NATIVE, head, head_prefix
@@ -80,16 +81,20 @@ def result(reply: Reply, id: int | None, wrapped: bool, most: int) -> list[Buffe
     Raises:
         UsageError: a header field cannot be sent, or the JSON is too large once it is wrapped.
     """
-    content = reply.content
-    if wrapped and reply.content_type in JSON_TYPES:
-        content = b"".join((b'{"result":', content, b"}"))
+    content, encoding = reply.content, reply.encoding
+    byteorder = reply.fields.get("byteorder", NATIVE) if reply.fields else NATIVE
+    if wrapped and media_type(reply.content_type) in JSON_TYPES:
+        try:
+            content = b"".join((b'{"result":', as_utf8(bytes(content), encoding.lower(), byteorder), b"}"))
+        except BadContent as error:
+            raise UsageError(error.message) from None
+        encoding = "utf-8"
         if len(content) > most:
             raise UsageError(f"a result of {len(content)} bytes; the limit is {most}", limit=most)
     if reply.fields:
-        byteorder = reply.fields.get("byteorder", NATIVE)
-        prefix = head_prefix(reply.content_type, reply.encoding, reply.fields, byteorder)
+        prefix = head_prefix(reply.content_type, encoding, reply.fields, byteorder)
     else:
-        prefix = _plain_prefix(reply.content_type, reply.encoding)
+        prefix = _plain_prefix(reply.content_type, encoding)
     first = head(prefix, len(content), id)
     return [first, content] if len(content) > JOINED else [first + content]
 

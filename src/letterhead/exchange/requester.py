@@ -205,13 +205,12 @@ class Requester:
         """The connection has ended: what was written fails with ``error``, the rest is handed back."""
         if self.ended:
             return
-        probing = self.phase is Phase.PROBING
         self._end_here(Phase.ENDED)
         self.why = error
         self.out.clear()
         self._fail_open(error)
         asked_for = self._asked_for
-        if probing and asked_for is not None and asked_for in self._waiting:
+        if asked_for is not None and asked_for in self._waiting:
             # Else a server that always hangs up would be tried again without end.
             self._waiting.remove(asked_for)
             self._fail(asked_for, error)

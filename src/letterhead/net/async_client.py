@@ -254,6 +254,7 @@ class AsyncClient(Caller):
             connection = await self._connected(known_classic=True)
         except ConnectionFailed as error:
             self._end(call, error)
+            asyncio.get_running_loop().call_soon(self._dial_classic)  # for the next one, once this task has ended
             return
         why = connection.requester.why
         if call.done or call.waiter.done():

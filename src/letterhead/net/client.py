@@ -182,8 +182,14 @@ class Client(Caller):
         elif self._classic:
             self._dial([call], until)
         elif self._dialling is None:
-            self._dialling = [call]
-            self._dial(self._dialling, until)
+            calls = [call]
+            try:
+                self._dialling = calls
+                self._dial(calls, until)
+            finally:
+                if self._dialling is calls:  # interrupted before it had begun
+                    self._dialling = None
+                    self._dialled.notify_all()
         else:
             self._dialling.append(call)
             self._dialled.wait(None if until is None else max(0.0, until - time.monotonic()))

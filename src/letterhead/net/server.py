@@ -216,7 +216,8 @@ class Server:
         await self._wait_until_empty(shared, 1.0)
         await shared.runner.close()
         self._shared = None
-        SERVING.remove(asyncio.get_running_loop())
+        if asyncio.get_running_loop() in SERVING:
+            SERVING.remove(asyncio.get_running_loop())
         await run_hooks(self.app.stop_hooks)
 
     async def _wait_until_empty(self, shared: Shared, timeout: float) -> None:
@@ -239,6 +240,8 @@ class Server:
                     path.unlink()
             except FileNotFoundError:
                 continue  # somebody removed it; nothing left to do
+            except OSError as error:  # such as rights that were dropped after the start
+                log.warning("the socket file %s stays: %s", path, error.strerror)
         self._unix.clear()
 
 

@@ -28,7 +28,7 @@ PIECES = 64
 """Pieces that one ``send`` is given at most: the system's own bound is 1,024, and few are enough."""
 _NEAR_ENOUGH = 0.005
 """Seconds: a bound that is this much longer than wanted is not set anew, which would cost a call of the system."""
-_LOOK_SECONDS = 100e-6
+_LOOK_SECONDS = 200e-6
 _MOST_SKIPS = 255
 """At most so many receives do not look, after many looks that found nothing."""
 
