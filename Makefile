@@ -88,9 +88,9 @@ bench-search: $(PACKAGE) ## how fast the standard library is indexed, and what a
 lock: .venv-lock/lock.stamp ## renew the locks in requirements/ from pyproject.toml
 	@compile() { .venv-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-cache --system-certs --quiet --upgrade "$$@"; }; \
-	compile -o requirements/runtime.txt pyproject.toml --extra process --group build && \
-	compile -o requirements/test.txt pyproject.toml --extra process --group test -c requirements/runtime.txt && \
-	compile -o requirements/dev.txt pyproject.toml --extra process --group dev -c requirements/test.txt && \
+	compile -o requirements/runtime.txt pyproject.toml --extra process --extra watch --group build && \
+	compile -o requirements/test.txt pyproject.toml --extra process --extra watch --group test -c requirements/runtime.txt && \
+	compile -o requirements/dev.txt pyproject.toml --extra process --extra watch --group dev -c requirements/test.txt && \
 	compile -o requirements/lock.txt --group lock
 
 .PHONY: clean
