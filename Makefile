@@ -84,13 +84,16 @@ bench-quick: $(PACKAGE) ## requests per second beside plain sockets, in under a 
 bench-search: $(PACKAGE) ## how fast the standard library is indexed, and what a query takes
 	@$(PY) benchmarks/search.py
 
+# All extras are in the locks: tests run with them, and what `make` made can do everything.
+EXTRAS := --extra pdf --extra process --extra watch
+
 .PHONY: lock
 lock: .venv-lock/lock.stamp ## renew the locks in requirements/ from pyproject.toml
 	@compile() { .venv-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-cache --system-certs --quiet --upgrade "$$@"; }; \
-	compile -o requirements/runtime.txt pyproject.toml --extra process --extra watch --group build && \
-	compile -o requirements/test.txt pyproject.toml --extra process --extra watch --group test -c requirements/runtime.txt && \
-	compile -o requirements/dev.txt pyproject.toml --extra process --extra watch --group dev -c requirements/test.txt && \
+	compile -o requirements/runtime.txt pyproject.toml $(EXTRAS) --group build && \
+	compile -o requirements/test.txt pyproject.toml $(EXTRAS) --group test -c requirements/runtime.txt && \
+	compile -o requirements/dev.txt pyproject.toml $(EXTRAS) --group dev -c requirements/test.txt && \
 	compile -o requirements/lock.txt --group lock
 
 .PHONY: clean
