@@ -84,6 +84,10 @@ bench-quick: $(PACKAGE) ## requests per second beside plain sockets, in under a 
 bench-search: $(PACKAGE) ## how fast the standard library is indexed, and what a query takes
 	@$(PY) benchmarks/search.py
 
+.PHONY: bench-scale
+bench-scale: $(PACKAGE) ## the same over 100,000 files of 1 GB, made up: some minutes, and 3 GB of disk
+	@$(PY) benchmarks/search.py --files 100000 --rounds 1
+
 # All extras are in the locks: tests run with them, and what `make` made can do everything.
 EXTRAS := --extra pdf --extra process --extra watch
 

@@ -37,8 +37,8 @@ from rich.text import Text
 import letterhead
 from letterhead.message import Buffer
 from letterhead.net.wire import SocketWire
+from letterhead.search.answers import SearchResult
 from letterhead.search.documents import Document, documents
-from letterhead.search.query import SearchResult
 from letterhead.wire.reader import Reader
 
 PROJECT = Path(__file__).resolve().parent.parent

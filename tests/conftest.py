@@ -1,4 +1,4 @@
-"""Fixtures for the rooms that run servers and clients. Nothing here is automatic."""
+"""Fixtures for the rooms that run servers and clients. All that is automatic is where caches lie."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
@@ -11,6 +11,21 @@ import pytest
 from tests import leaks
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_the_users() -> Iterator[None]:
+    """Programs that tests start keep their caches in a folder that ends with the tests."""
+    with TemporaryDirectory(prefix="letterhead-cache-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", folder)
+        yield
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of this test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture(params=list(leaks.LOOPS))

@@ -44,6 +44,9 @@ DOCUMENTED: dict[str, float] = {
     "user_timeout_seconds": 30,
     "search_query_bytes": KIB,
     "search_terms": 16,
+    "search_prefixes": 2,
+    "search_prefix_letters": 3,
+    "search_ranked": 20_000,
     "search_seconds": 0.25,
     "search_rows": 100,
 }

@@ -98,7 +98,13 @@ class Limits:
     search_query_bytes: int = 1_024
     """A query, in UTF-8."""
     search_terms: int = 16
-    """Words in a query."""
+    """Words, phrases and filters in a query."""
+    search_prefixes: int = 2
+    """Words that end in ``*`` in a query: each stands for many."""
+    search_prefix_letters: int = 3
+    """Letters before a ``*`` at least."""
+    search_ranked: int = 20_000
+    """Of the documents that match, so many are ranked, and those with the words in their title besides."""
     search_seconds: float = 0.25
     """One query (an unbounded one of 5,000 terms was measured to hold SQLite for 57 s)."""
     search_rows: int = 100

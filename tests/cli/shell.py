@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -100,8 +100,10 @@ class Started(NamedTuple):
 
 
 @contextmanager
-def started(*words: str, cwd: Path | None = None, **variables: str) -> Iterator[Started]:
-    """Run a command that serves, from when it listens until the block ends."""
+def started(
+    *words: str, cwd: Path | None = None, preexec: Callable[[], None] | None = None, **variables: str
+) -> Iterator[Started]:
+    """Run a command that serves, from when it listens until the block ends; ``preexec`` runs in its process first."""
     with subprocess.Popen(
         [*COMMAND, *words],
         stdin=subprocess.DEVNULL,
@@ -110,6 +112,7 @@ def started(*words: str, cwd: Path | None = None, **variables: str) -> Iterator[
         encoding="utf-8",
         cwd=cwd,
         env={**os.environ, **PLAIN, **variables},
+        preexec_fn=preexec,
     ) as process:
         try:
             assert process.stdout is not None and process.stderr is not None

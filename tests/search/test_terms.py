@@ -1,5 +1,6 @@
 """What a word is, in Python and in SQLite."""
 
+import re
 import sqlite3
 import unicodedata
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letterhead.search.terms import TOKENIZER, fold, spaced, words
+from letterhead.search.terms import TOKENIZER, UNSPACED, fold, spaced, stands_alone, tokens
 
 OLD_LETTERS = [
     letter
@@ -33,7 +34,7 @@ def tokens_of(text: str) -> list[str]:
 
 def test_fold_folds_every_letter_as_the_tokenizer_does() -> None:
     letters = [letter for letter in OLD_LETTERS if letter not in NOT_FOLDED_ALIKE]
-    pairs = zip(letters, tokens_of(" ".join(letters)), strict=True)
+    pairs = zip(letters, tokens_of(" ".join(map(spaced, letters))), strict=True)
     assert [letter for letter, token in pairs if fold(letter) != token] == []
 
 
@@ -56,33 +57,57 @@ def test_a_text_in_ascii_goes_to_the_tokenizer_as_it_is() -> None:
     assert spaced(text) is text
 
 
-def test_words_are_what_white_space_divides() -> None:
-    assert words("follow  the\trabbit\n") == [("follow",), ("the",), ("rabbit",)]
-
-
 def test_a_word_with_punctuation_is_several_tokens() -> None:
-    assert words("os.path is_file C++") == [("os", "path"), ("is", "file"), ("C",)]
-
-
-def test_a_word_counts_once() -> None:
-    assert words("to be or not to be") == [("to",), ("be",), ("or",), ("not",)]
+    assert [tokens(part) for part in ("os.path", "is_file", "C++")] == [("os", "path"), ("is", "file"), ("C",)]
 
 
 @pytest.mark.parametrize("query", ["", "  ", '"', "-- *", "«»", "\0", "\u0301", "\u200d\ufe0f"])
-def test_what_holds_no_letter_digit_or_symbol_is_no_word(query: str) -> None:
-    assert words(query) == []
+def test_what_holds_no_letter_digit_or_symbol_has_no_token(query: str) -> None:
+    assert tokens(query) == ()
 
 
 def test_a_combining_mark_stays_in_its_word() -> None:
-    assert words("cafe\u0301s") == [("cafe\u0301s",)]
+    assert tokens("caf\u0323es") == ("caf\u0323es",)
+
+
+# -- Chinese, Japanese, Korean -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["东京大学", "ひらがな", "カタカナー", "한국어", "ㄅㄆㄇ", "ｶﾀｶﾅ", "々〆", "𠀀𠀁"])
+def test_each_character_of_an_unspaced_script_is_a_token(text: str) -> None:
+    assert tokens_of(spaced(text)) == list(text) == list(tokens(text))
+    assert all(map(stands_alone, text))
+
+
+def test_no_mark_or_punctuation_is_taken_for_a_character_of_an_unspaced_script() -> None:
+    taken = re.compile(f"[{UNSPACED}]")
+    letters = [letter for letter in map(chr, range(0x10000)) if taken.match(letter)]
+    assert {unicodedata.category(letter)[0] for letter in letters} <= {"L", "N", "C"}  # C: not assigned yet
+
+
+def test_words_of_other_scripts_end_where_an_unspaced_one_begins() -> None:
+    assert tokens_of(spaced("昨日Python3入門、foo")) == ["昨", "日", "python3", "入", "門", "foo"]
+
+
+@pytest.mark.parametrize("text", ["한국어", "ガギグ", "が"])
+def test_decomposed_characters_are_the_same_words(text: str) -> None:
+    assert spaced(unicodedata.normalize("NFD", text)) == spaced(text)
+
+
+def test_wide_letters_and_digits_are_those_of_ascii() -> None:
+    assert tokens_of(spaced("ＡＢｃ１")) == ["abc1"]
+    assert fold("Ａ") == "a"
+
+
+# -- queries and texts are cut alike -------------------------------------------------------------------------
 
 
 @given(st.text())
 def test_no_token_of_a_query_holds_anything_of_fts5s_syntax(query: str) -> None:
-    assert not set('"*^:(){}+-,. \0') & set("".join(token for word in words(query) for token in word))
+    assert not set('"*^:(){}+-,. \0') & set("".join(tokens(query)))
 
 
 @given(st.text(st.sampled_from(OLD_LETTERS + list("aZ09_.-\"' \n\u0301\N{RABBIT FACE}\N{TRADE MARK SIGN}"))))
-def test_words_cuts_a_query_as_the_tokenizer_cuts_a_text(query: str) -> None:
-    mine = [token for part in query.split() for word in words(part) for token in word]
+def test_tokens_cuts_a_query_as_the_tokenizer_cuts_a_text(query: str) -> None:
+    mine = [token for part in query.split() for token in tokens(part)]
     assert [tokens_of(token) for token in mine] == [[token] for token in tokens_of(spaced(query))]

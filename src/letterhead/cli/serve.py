@@ -1,29 +1,36 @@
-"""``letterhead serve``: a search over folders of text, indexed when it starts."""
+"""``letterhead serve``: a search over folders of text, whose index is brought up to date when it starts."""
 
 import contextlib
 import os
 import shlex
 import signal
-import sqlite3
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from letterhead.cli.listening import at_option, for_clients, letterhead_elsewhere, python_elsewhere, say_where
+from letterhead.cli.text import one_line
+from letterhead.errors import Unavailable
 from letterhead.limits import Limits
 from letterhead.net.address import listen, parse
 from letterhead.net.server import Server
+from letterhead.net.serving import App
+from letterhead.search import schema
 from letterhead.search.application import application
-from letterhead.search.documents import SAMPLES
-from letterhead.search.index import Built, build, build_folders
-from letterhead.search.terms import words
+from letterhead.search.documents import SAMPLES, Skipped, walk
+from letterhead.search.index import Index, build
+from letterhead.search.place import place_of
+from letterhead.search.terms import tokens
+from letterhead.search.update import Changes, Progress, Update
+
+_LONGEST_PATH = 1_000
 
 
-class NothingToSearch(click.ClickException):
-    """The folders hold no text."""
+class Failed(click.ClickException):
+    """There is nothing to serve; the sentence says why."""
 
     exit_code = 1
 
@@ -33,29 +40,56 @@ class NothingToSearch(click.ClickException):
 Examples:
   letterhead serve                                 three samples, at 127.0.0.1:65432
   letterhead serve ~/notes ~/src/project
+  letterhead serve ~/notes --watch                 what changes there is found at once
   letterhead serve docs --at :65432                for other machines, too
-  letterhead serve docs --at unix:/run/user/1000/search.sock"""
+  letterhead serve docs --at unix:/run/user/1000/search.sock --index /var/cache/docs.index"""
 )
 @click.argument("folders", nargs=-1, metavar="[FOLDER]...")
 @at_option
-def command(folders: tuple[str, ...], at: tuple[str, ...]) -> None:
-    """Index the text files of each FOLDER and answer searches over them until Ctrl-C.
+@click.option("--watch", is_flag=True, help="Keep the index up to date while the files change.")
+@click.option("--index", metavar="FILE", help="Keep the index there, instead of in your cache folder.")
+@click.option("--rebuild", is_flag=True, help="Make the index anew, whatever state it is in.")
+@click.option("-v", "--verbose", is_flag=True, help="List the files that are left out.")
+def command(
+    folders: tuple[str, ...], at: tuple[str, ...], watch: bool, index: str | None, rebuild: bool, verbose: bool
+) -> None:
+    """Index the text in each FOLDER and answer searches over it until Ctrl-C.
 
-    Text is what reads as text, whatever its name. Hidden files, symbolic links and files above 4 MiB are left out. The
-    index is a temporary file; the folders stay as they are. Without a FOLDER three samples are served.
+    Text is what reads as text, whatever its name: plain, Markdown, source code in any encoding, HTML, and PDF where
+    letterhead[pdf] is installed. Hidden files, symbolic links and very large files are left out. The folders stay as
+    they are. The index is kept in your cache folder, and the next start reads only what has changed since. Without a
+    FOLDER three samples are served.
     """
     _try_to_listen(at)
-    folders = tuple(os.path.expanduser(folder) for folder in folders)  # noqa: PTH111  # a folder that was typed stays as it was
-    # Until the server takes over, SIGTERM and SIGHUP end the block below in order, too.
+    # Until the server takes over, SIGTERM and SIGHUP end the blocks below in order, too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
-    with tempfile.TemporaryDirectory(prefix="letterhead-") as folder:
-        index = Path(folder, "index")
-        built = _index(index, folders)
-        _say_what(built, folders)
-        word = _a_word(index) if folders else "rabbit"
-        application(index).run(*at, on_ready=lambda server: _say_how(server, word))
+    if not folders:
+        if watch or rebuild or index is not None:
+            raise click.UsageError("--watch, --index and --rebuild take the folders that are to be searched")
+        with tempfile.TemporaryDirectory(prefix="letterhead-") as folder:
+            path = Path(folder, "index")
+            build(path, SAMPLES)
+            click.echo(f"no folder is named, so there are three samples: {', '.join(s.title for s in SAMPLES)}")
+            _serve(application(path), at, "rabbit")
+        return
+    folders = tuple(os.path.expanduser(folder) for folder in folders)  # noqa: PTH111  # a folder that was typed stays as it was
+    path = place_of(folders) if index is None else Path(index).expanduser().absolute()
+    with contextlib.ExitStack() as stack:
+        written = stack.enter_context(Index(path, rebuild=rebuild))
+        update = Update(written, folders, _say_skipped if verbose else None)
+        _bring_up_to_date(written, update, folders)
+        app = application(path)
+        if watch:
+            _keep_up_to_date(app, update)
+        else:
+            stack.close()  # what is written no more may be written by others
+        _serve(app, at, _a_word(path))
+
+
+def _serve(app: App, at: Sequence[str], word: str) -> None:
+    app.run(*at, on_ready=lambda server: _say_how(server, word))
 
 
 def _try_to_listen(at: Sequence[str]) -> None:
@@ -67,12 +101,44 @@ def _try_to_listen(at: Sequence[str]) -> None:
             Path(place.path).unlink(missing_ok=True)
 
 
-def _index(path: Path, folders: Sequence[str]) -> Built:
-    """Index the folders, with a progress bar if there is somebody to see it."""
-    if not folders:
-        return build(path, SAMPLES)
+# -- the index ---------------------------------------------------------------------------------------------------------
+
+
+def _bring_up_to_date(index: Index, update: Update, folders: Sequence[str]) -> None:
+    new = index.new
+    try:
+        with _progress(folders) as progress:
+            changes = update.all(progress)
+    except Unavailable as error:
+        if not index.complete:
+            raise
+        click.echo(f"letterhead: {error.message}; what it holds from last time is served", err=True)
+        return
+    if not changes.documents:
+        why = _left_out(changes)
+        why = f" ({why})" if why else ""
+        raise Failed(f"no text to search in {', '.join(folders)}{why}: name a folder with text files in it")
+    _say_what(changes, new=new)
+
+
+def _keep_up_to_date(app: App, update: Update) -> None:
+    try:
+        from letterhead.search.watch import Watch
+    except ModuleNotFoundError as error:
+        if error.name != "watchfiles":
+            raise
+        raise Failed("--watch needs watchfiles: pip install 'letterhead[watch]'") from None
+    watch = Watch(update, lambda changes: click.echo(f"updated: {_news(changes)}"))
+    app.on_start(watch.start)
+    app.on_stop(watch.stop)
+
+
+@contextlib.contextmanager
+def _progress(folders: Sequence[str]) -> Iterator[Progress | None]:
+    """A progress bar, if there is somebody to see it."""
     if not sys.stderr.isatty():
-        return build_folders(path, folders)
+        yield None
+        return
     from rich import progress
     from rich.console import Console
 
@@ -83,35 +149,47 @@ def _index(path: Path, folders: Sequence[str]) -> Built:
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
     )
+    # Walking twice costs little; keeping what the first walk found would take memory that grows with the corpus.
+    size = sum(found.size for found in walk(folders))
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("indexing", total=None)
-
-        def advance(_: int, done: int, __: int, size: int) -> None:
-            bar.update(task, completed=done, total=size)
-
-        return build_folders(path, folders, advance)
+        task = bar.add_task("indexing", total=size)
+        yield lambda _, done: bar.update(task, completed=done)
 
 
-def _say_what(built: Built, folders: Sequence[str]) -> None:
-    skipped = ", ".join(f"{count:,} {reason}" for reason, count in sorted(built.skipped.items()))
-    if not built.documents:
-        why = f" ({skipped})" if skipped else ""
-        raise NothingToSearch(f"no text to search in {', '.join(folders)}{why}: name a folder with text files in it")
-    if not folders:
-        click.echo(f"no folder is named, so there are three samples: {', '.join(sample.title for sample in SAMPLES)}")
-        return
-    documents = f"{built.documents:,} document{'s' * (built.documents != 1)}"
-    size = f"{built.bytes / 1e6:.1f} MB" if built.bytes >= 1e6 else f"{built.bytes / 1e3:.1f} kB"
-    speed = built.bytes / 1e6 / max(built.seconds, 1e-6)
-    left_out = f"; left out: {skipped}" if skipped else ""
-    click.echo(f"indexed {documents}, {size} in {built.seconds:.2f} s ({speed:.1f} MB/s){left_out}")
+# -- what is said ------------------------------------------------------------------------------------------------------
+
+
+def _say_skipped(skipped: Skipped) -> None:
+    click.echo(f"left out, {skipped.reason}: {one_line(skipped.path, _LONGEST_PATH)}", err=True)
+
+
+def _say_what(changes: Changes, *, new: bool) -> None:
+    documents = f"{changes.documents:,} document{'s' * (changes.documents != 1)}"
+    size = f"{changes.bytes / 1e6:.1f} MB" if changes.bytes >= 1e6 else f"{changes.bytes / 1e3:.1f} kB"
+    took = f"in {changes.seconds:.2f} s"
+    if new:
+        took += f" ({changes.bytes / 1e6 / max(changes.seconds, 1e-6):.1f} MB/s)"
+        news = ""
+    else:
+        news = f"; since last time {_news(changes) or 'nothing has changed'}"
+    left_out = _left_out(changes)
+    click.echo(f"indexed {documents}, {size} {took}{news}{f'; left out: {left_out}' if left_out else ''}")
+
+
+def _news(changes: Changes) -> str:
+    counts = {"new": changes.added, "changed": changes.changed, "gone": changes.removed}
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+
+
+def _left_out(changes: Changes) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(changes.skipped.items()))
 
 
 def _a_word(index: Path) -> str:
     """A word to ask for: one of a title, so that something is found."""
-    with contextlib.closing(sqlite3.connect(index)) as connection:
+    with contextlib.closing(schema.open_reader(index, Limits().search_seconds)) as connection:
         (title,) = connection.execute("SELECT title FROM documents ORDER BY length(title), id LIMIT 1").fetchone()
-    return next((" ".join(word) for word in words(title)), "words")
+    return " ".join(tokens(title)) or "words"
 
 
 def _say_how(server: Server, query: str) -> None:

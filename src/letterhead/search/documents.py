@@ -14,8 +14,8 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -59,6 +59,7 @@ class Document:
     path: str
     text: str
     size: int = 0
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,48 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that was found but not read yet: where it lies, its path as users see it, its size in bytes."""
+    """A file that was found but not read yet.
+
+    ``location`` is where it lies, ``path`` what users see, ``size`` in bytes, the times of change of its content
+    (``mtime``) and of its inode (``ctime``) in nanoseconds.
+    """
 
     location: str
     path: str
     size: int
+    mtime: int = 0
+    ctime: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its name in its folder."""
+        return os.path.basename(self.location)  # noqa: PTH119  # a Path for each of 100,000 files takes a second
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder: where it lies, and what the paths in it begin with (empty, or ending with ``/``)."""
+
+    location: str
+    shown: str
+
+    @property
+    def name(self) -> str:
+        """Its name in its folder."""
+        return os.path.basename(self.location)  # noqa: PTH119
+
+    def below(self, name: str) -> "Folder":
+        """The folder of this name in it."""
+        return Folder(os.path.join(self.location, name), f"{self.shown}{_shown(name)}/")  # noqa: PTH118
+
+
+@dataclass(slots=True)
+class Listing:
+    """What stands in one folder, each kind by name."""
+
+    files: list[Source] = field(default_factory=list)
+    folders: list[Folder] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
 
 
 def _sample(name: str, text: str) -> Document:
@@ -109,8 +147,65 @@ def walk(folders: Iterable[str | os.PathLike[str]]) -> Iterator[Source | Skipped
     Raises:
         UsageError: as ``documents``; before the first is yielded.
     """
-    roots = _roots(folders)
-    return (found for root, prefix in roots.items() for found in _walk(root, prefix, roots))
+    roots = roots_of(folders)
+    return (found for location, shown in roots.items() for found in _walk(Folder(location, shown), roots))
+
+
+def roots_of(folders: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
+    """The real places of the folders, in order, each with what its paths begin with.
+
+    Raises:
+        UsageError: no folder is named, or one of them does not exist or is no folder.
+    """
+    places = set()
+    for folder in folders:
+        place = Path(folder).resolve()
+        if not place.is_dir():
+            problem = "is not a folder" if place.exists() else "does not exist"
+            raise UsageError(f"{os.fspath(folder)!r} {problem}: name a folder with text files in it")
+        places.add(str(place))
+    if not places:
+        raise UsageError("no folder to search: name one or more")
+    roots = dict.fromkeys(sorted(places), "")
+    if len(roots) > 1:
+        taken: set[str] = set()
+        for root in roots:
+            name = _shown(os.path.basename(root)) or "root"  # noqa: PTH119
+            names = (name if number == 1 else f"{name}-{number}" for number in range(1, len(roots) + 2))
+            unique = next(candidate for candidate in names if candidate not in taken)
+            taken.add(unique)
+            roots[root] = unique + "/"
+    return roots
+
+
+def listing(folder: Folder, roots: Mapping[str, str]) -> Listing:
+    """What stands in a folder that is searched together with all of ``roots``.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = Listing()
+    with os.scandir(folder.location) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    if folder.location not in roots and any(entry.name in _ENVIRONMENT_MARKS for entry in ordered):
+        return found
+    for entry in ordered:
+        if entry.name.startswith("."):
+            continue
+        path = folder.shown + _shown(entry.name)
+        file = _found(entry, path)
+        if isinstance(file, Source):
+            found.files.append(file)
+        elif file is not None:
+            found.skipped.append(file)
+        elif not passed_over(entry.name) and entry.path not in roots:
+            found.folders.append(Folder(entry.path, path + "/"))
+    return found
+
+
+def passed_over(name: str) -> bool:
+    """Whether folders of this name are never looked into: hidden ones, caches, installed packages."""
+    return name.startswith(".") or name in _PASSED_OVER
 
 
 def load(source: Source) -> Document | Skipped:
@@ -161,52 +256,19 @@ def _decoded(data: bytes, encoding: str) -> str | None:
     return None if "\0" in text else text
 
 
-def _roots(folders: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
-    """The real places of the folders, each with what its paths begin with."""
-    roots: dict[str, str] = {}
-    for folder in folders:
-        place = Path(folder).resolve()
-        if not place.is_dir():
-            problem = "is not a folder" if place.exists() else "does not exist"
-            raise UsageError(f"{os.fspath(folder)!r} {problem}: name a folder with text files in it")
-        roots[str(place)] = ""
-    if not roots:
-        raise UsageError("no folder to search: name one or more")
-    if len(roots) > 1:
-        taken: set[str] = set()
-        for root in roots:
-            name = _shown(Path(root).name) or "root"
-            names = (name if number == 1 else f"{name}-{number}" for number in range(1, len(roots) + 2))
-            unique = next(candidate for candidate in names if candidate not in taken)
-            taken.add(unique)
-            roots[root] = unique + "/"
-    return roots
-
-
-def _walk(root: str, prefix: str, roots: dict[str, str]) -> Iterator[Source | Skipped]:
+def _walk(root: Folder, roots: Mapping[str, str]) -> Iterator[Source | Skipped]:
     # A stack, not recursion: folders nest deeper than Python's calls may.
-    folders = [(root, prefix)]
+    folders = [root]
     while folders:
-        folder, shown = folders.pop()
+        folder = folders.pop()
         try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+            found = listing(folder, roots)
         except OSError:
-            yield Skipped(shown or "./", Reason.UNREADABLE)
+            yield Skipped(folder.shown or "./", Reason.UNREADABLE)
             continue
-        if folder != root and any(entry.name in _ENVIRONMENT_MARKS for entry in entries):
-            continue
-        below = []
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            path = shown + _shown(entry.name)
-            found = _found(entry, path)
-            if found is not None:
-                yield found
-            elif entry.name not in _PASSED_OVER and entry.path not in roots:
-                below.append((entry.path, path + "/"))
-        folders.extend(reversed(below))
+        yield from found.files
+        yield from found.skipped
+        folders.extend(reversed(found.folders))
 
 
 def _found(entry: "os.DirEntry[str]", path: str) -> Source | Skipped | None:
@@ -218,12 +280,10 @@ def _found(entry: "os.DirEntry[str]", path: str) -> Source | Skipped | None:
             return None
         if not entry.is_file(follow_symlinks=False):
             return Skipped(path, Reason.NOT_A_FILE)
-        size = entry.stat(follow_symlinks=False).st_size
+        status = entry.stat(follow_symlinks=False)
     except OSError:
         return Skipped(path, Reason.UNREADABLE)
-    if size > MAX_BYTES:
-        return Skipped(path, Reason.TOO_LARGE, size)
-    return Source(entry.path, path, size)
+    return Source(entry.path, path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _shown(name: str) -> str:

@@ -1,211 +1,207 @@
-"""Documents into one SQLite file: a table of documents and a full-text index that stores no text again.
+"""``Index``: an index that is written. Documents go in and out of it, in transactions.
 
-The file is made beside its final place and moved there when it is whole: a reader never sees half an index,
-and a crash while building costs nothing but the work. So the build itself needs neither journal nor syncing.
-Its memory is bounded by SQLite's page cache and FTS5's table of words, whatever the size of the corpus.
+Whoever has one has the right to write it (``lock.py``); what the file looks like says ``schema.py``, and what goes into
+it is decided elsewhere. A transaction that fails is taken back whole; the index stays what it was before.
 
-What goes into the index is ``terms.spaced`` of what stands in the documents: to take a document out again,
-FTS5 must be given exactly that. This file does not know how queries are written or answered.
+Its memory is bounded by SQLite's page cache and FTS5's table of words, whatever the size of the index.
 """
 
-import os
+import contextlib
 import sqlite3
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-from letterhead.errors import Internal, Refused, Unavailable
-from letterhead.search.documents import Document, Reason, Skipped, documents, walk
-from letterhead.search.terms import TOKENIZER, spaced
+from letterhead.errors import Internal, Unavailable, UsageError
+from letterhead.search import schema
+from letterhead.search.documents import Document
+from letterhead.search.lock import Lock
+from letterhead.search.terms import VERSION, spaced
 
-APPLICATION_ID = 0x4C745248
-"""SQLite's ``application_id`` of an index: "LtRH"."""
-FORMAT = 1
-"""SQLite's ``user_version`` of an index: a reader refuses any other."""
-
-Progress = Callable[[int, int, int, int], None]
-"""Called now and then with files done, bytes done, files in all, bytes in all (both 0 where not known)."""
-
-# Measured on the standard library's 31 MB: pages of 16 KiB build 15 % faster than those of 4 KiB. FTS5's default of
-# 1 MiB of words before it writes a segment takes 1.6 times as long as 16 MiB; more than that gains nothing.
-_PAGE_BYTES = 16 << 10
-_WORDS_BYTES = 16 << 20
-_REPORT_FILES = 32
-_REPORT_BYTES = 256 << 10
-
-_SETTINGS = f"""
-PRAGMA page_size = {_PAGE_BYTES};
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-PRAGMA locking_mode = EXCLUSIVE;
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {FORMAT};
-"""
-_TABLES = f"""
-CREATE TABLE documents (id INTEGER PRIMARY KEY, title TEXT NOT NULL, path TEXT NOT NULL, text TEXT NOT NULL);
-CREATE VIRTUAL TABLE texts USING fts5
-    (title, text, content = 'documents', content_rowid = 'id', tokenize = "{TOKENIZER}");
-INSERT INTO texts (texts, rank) VALUES ('hashsize', {_WORDS_BYTES});
-"""
-# One segment answers faster than several; an index on titles is cheaper made at once than kept while inserting.
-_FINISH = """
-INSERT INTO texts (texts) VALUES ('optimize');
-CREATE INDEX titles ON documents (title);
-"""
+# Pages of FTS5's that one step of a merge writes: each step is a transaction, so that readers and the log go on.
+_MERGE_PAGES = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
-    """What a build came to: documents, their bytes on disk, seconds, and how many files were skipped why."""
+class Index:
+    """The index in the file ``path``, to be written by one thread at a time; ``close`` it, or use it in a ``with``.
 
-    documents: int
-    bytes: int
-    seconds: float
-    skipped: dict[Reason, int]
+    An index of another version is made anew, empty. So is any with ``rebuild``.
 
+    Args:
+        path: the file; it is made if it is not there, and ``path.lock``, ``path-wal`` and ``path-shm`` beside it.
+        rebuild: begin with an empty index, whatever state the old one is in.
 
-def build_folders(
-    path: str | os.PathLike[str],
-    folders: Iterable[str | os.PathLike[str]],
-    progress: Progress | None = None,
-) -> Built:
-    """Indexes the text files of ``folders`` into the file ``path``, replacing what stands there.
+    Attributes:
+        new: whether it was made just now, and so is empty.
 
     Raises:
-        UsageError: no folder is named, or one of them does not exist or is no folder.
-        Unavailable: the index cannot be written (see ``build``).
+        Unavailable: another program writes it, or it cannot be opened or written.
+        Internal: it is damaged.
+        UsageError: the file is something else than an index.
     """
-    folders = list(folders)
-    files = size = 0
-    if progress is not None:
-        # Walking twice costs little; keeping what the first walk found would take memory that grows with the corpus.
-        for found in walk(folders):
-            files += 1
-            size += found.size
-    return build(path, documents(folders), progress=progress, files=files, size=size)
 
-
-def build(
-    path: str | os.PathLike[str],
-    items: Iterable[Document | Skipped],
-    *,
-    progress: Progress | None = None,
-    files: int = 0,
-    size: int = 0,
-) -> Built:
-    """Indexes ``items`` into the file ``path``, replacing what stands there.
-
-    ``files`` and ``size`` (bytes) are what is expected in all, handed on to ``progress``.
-
-    Raises:
-        Unavailable: it cannot be written: no space, no such folder, no right to, or an SQLite without FTS5.
-    """
-    started = time.monotonic()
-    path = Path(path)
-    tally = _Tally()
-    building = _beside(path)
-    try:
-        connection = sqlite3.connect(building, isolation_level=None)
+    def __init__(self, path: Path, *, rebuild: bool = False) -> None:
+        self.path = path
+        self.new = False
+        self._sound = True
+        self._lock = Lock(path)
         try:
-            for item in _inserted(connection, items):
-                if tally.add(item) and progress is not None:
-                    progress(tally.files, tally.bytes, files, size)
+            try:
+                if not self._lock.known and not schema.may_be_index(path):
+                    raise UsageError(f"{path} is a file of another kind, no index: name another one")
+                with self.told():
+                    self._connection = self._open(rebuild)
+            except OSError as error:
+                raise Unavailable(f"the index {path} cannot be written: {error.strerror}") from error
+        except UsageError:
+            self._lock.forget()
+            raise
+        except BaseException:
+            self._lock.release(sound=self._sound)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write everything out and let others write."""
+        try:
+            with self.told():
+                self._connection.close()
         finally:
+            self._lock.release(sound=self._sound)
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    def _open(self, rebuild: bool) -> sqlite3.Connection:
+        if rebuild:
+            self._remove()
+        connection = schema.open_writer(self.path)
+        try:
+            if self._lock.doubtful and not rebuild and not schema.verify(connection):
+                raise self._damaged()
+            if not schema.of_this_version(connection) or not self._same_words(connection):
+                connection.close()
+                self._remove()
+                connection = schema.open_writer(self.path)
+                schema.create(connection)
+                self.new = True
+        except BaseException:
             connection.close()
-        _move(building, path)
-    except sqlite3.Error as error:
-        raise refusal(error) from error
-    finally:
-        building.unlink(missing_ok=True)
-    if progress is not None:
-        progress(tally.files, tally.bytes, files, size)
-    return Built(tally.documents, tally.document_bytes, time.monotonic() - started, dict(tally.skipped))
+            raise
+        return connection
+
+    def _same_words(self, connection: sqlite3.Connection) -> bool:
+        row = connection.execute("SELECT value FROM meta WHERE name = 'terms'").fetchone()
+        return row is not None and row[0] == VERSION
+
+    def _remove(self) -> None:
+        """Remove the file. Who reads it goes on reading what is removed."""
+        # The index before its log: a log without its index is dropped by SQLite, an index without its log is damaged.
+        for end in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Turns what goes wrong with the file into what a user is told."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if not schema.is_damage(error):
+                raise schema.refusal(error, f"the index {self.path}") from error
+            raise self._damaged() from error
+
+    def _damaged(self) -> Internal:
+        self._sound = False
+        return Internal(f"the index {self.path} is damaged: --rebuild builds it anew")
+
+    # -- documents -------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is done in it is done whole, or not at all; readers see it when it ends.
+
+        Raises:
+            Unavailable: it cannot be written: no space is left, say. Internal: the index is damaged.
+        """
+        with self.told():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def execute(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
+        """Run a statement on the tables of ``schema.py``, within ``told``."""
+        return self._connection.execute(statement, tuple(values))
+
+    def insert(self, statement: str, values: Iterable[Any]) -> int:
+        """Run a statement that inserts a row; the row's number."""
+        number = self.execute(statement, values).lastrowid
+        if number is None:
+            raise ValueError(f"nothing was inserted by {statement}")
+        return number
+
+    def add(self, document: Document, number: int | None = None) -> None:
+        """Take in a document, under a number that no other has (the next one, if none is named)."""
+        number = self.insert(
+            "INSERT INTO documents (id, title, path, type, size) VALUES (?, ?, ?, ?, ?)",
+            (number, document.title, document.path, document.type, document.size),
+        )
+        values = (number, document.text, schema.checksum(document.text))
+        self.execute("INSERT INTO contents (id, text, checksum) VALUES (?, ?, ?)", values)
+        words = (number, spaced(document.title), spaced(document.text))
+        self.execute("INSERT INTO texts (rowid, title, text) VALUES (?, ?, ?)", words)
+
+    def remove(self, number: int) -> None:
+        """Take out a document, if there is one of this number."""
+        self.execute(
+            "INSERT INTO texts (texts, rowid, title, text) SELECT 'delete', id, title, text FROM indexed WHERE id = ?",
+            (number,),
+        )
+        self.execute("DELETE FROM contents WHERE id = ?", (number,))
+        self.execute("DELETE FROM documents WHERE id = ?", (number,))
+
+    @property
+    def complete(self) -> bool:
+        """Whether an update has come to its end once: then it is out of date at worst, not a part of what there is."""
+        return self.execute("SELECT 1 FROM meta WHERE name = 'complete'").fetchone() is not None
+
+    def completed(self) -> None:
+        """An update has come to its end."""
+        self.execute("INSERT OR IGNORE INTO meta VALUES ('complete', '1')")
+
+    def merge(self) -> None:
+        """Make one part of the many that a large update left: queries look through one sooner."""
+        with self.told():
+            pages = -_MERGE_PAGES  # negative: begin to merge all there is
+            while True:
+                before = self._connection.total_changes
+                self.execute("INSERT INTO texts (texts, rank) VALUES ('merge', ?)", (pages,))
+                pages = _MERGE_PAGES
+                if self._connection.total_changes - before < 2:  # nothing but the command itself
+                    break
+            self.execute("PRAGMA wal_checkpoint (TRUNCATE)")
 
 
-def refusal(error: sqlite3.Error) -> Refused:
-    """What a user is told of an SQLite error: its kind in plain words, never its text."""
-    primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if primary == sqlite3.SQLITE_FULL:
-        return Unavailable("the index cannot be written: no space is left")
-    if primary in (
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_AUTH,
-    ):
-        return Unavailable("the index cannot be opened")
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return Unavailable("the index is in use by another program")
-    if primary == sqlite3.SQLITE_IOERR:
-        return Unavailable("the index cannot be read or written: the disk reports an error")
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return Internal("the index is damaged: build it again")
-    if "no such module" in str(error):
-        return Unavailable("this Python's SQLite has no full-text search (FTS5)")
-    return Internal("the index could not be used")
+def build(path: Path, documents: Iterable[Document]) -> None:
+    """Make the file ``path`` an index of ``documents``, whatever index stood there.
 
-
-@dataclass(slots=True)
-class _Tally:
-    documents: int = 0
-    document_bytes: int = 0
-    files: int = 0
-    bytes: int = 0
-    skipped: Counter[Reason] = field(default_factory=Counter)
-    _reported_files: int = 0
-    _reported_bytes: int = 0
-
-    def add(self, item: Document | Skipped) -> bool:
-        """Counts ``item``; says whether enough has come together to be worth a report."""
-        self.files += 1
-        self.bytes += item.size
-        if isinstance(item, Skipped):
-            self.skipped[item.reason] += 1
-        else:
-            self.documents += 1
-            self.document_bytes += item.size
-        if self.files - self._reported_files < _REPORT_FILES and self.bytes - self._reported_bytes < _REPORT_BYTES:
-            return False
-        self._reported_files, self._reported_bytes = self.files, self.bytes
-        return True
-
-
-def _inserted(connection: sqlite3.Connection, items: Iterable[Document | Skipped]) -> Iterator[Document | Skipped]:
-    """Each of ``items`` once it is in the index, or passed over; at the end the index is whole."""
-    connection.executescript(_SETTINGS)
-    connection.executescript(_TABLES)
-    # One transaction: without a journal it holds nothing in memory, and each one's end would write out FTS5's
-    # words.
-    connection.execute("BEGIN")
-    number = 0
-    for item in items:
-        if isinstance(item, Document):
-            number += 1
-            connection.execute("INSERT INTO documents VALUES (?, ?, ?, ?)", (number, item.title, item.path, item.text))
-            connection.execute(
-                "INSERT INTO texts (rowid, title, text) VALUES (?, ?, ?)",
-                (number, spaced(item.title), spaced(item.text)),
-            )
-        yield item
-    connection.execute("COMMIT")
-    connection.executescript(_FINISH)
-
-
-def _beside(path: Path) -> Path:
-    try:
-        # Readable by its owner alone, as the files it was made from may be.
-        descriptor, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".building", dir=path.parent)
-    except OSError as error:
-        raise Unavailable(f"the index cannot be written: {error.strerror}") from error
-    os.close(descriptor)
-    return Path(name)
-
-
-def _move(building: Path, path: Path) -> None:
-    try:
-        building.replace(path)
-    except OSError as error:
-        raise Unavailable(f"the index cannot be written: {error.strerror}") from error
+    Raises:
+        As ``Index``.
+    """
+    with Index(path, rebuild=True) as index:
+        with index.transaction():
+            for document in documents:
+                index.add(document)
+            index.completed()
+        index.merge()

@@ -1,81 +1,38 @@
 """Questions to an index: a user's words in, ranked hits out.
 
-* What a user types is never FTS5's language: ``terms.words`` keeps letters, digits and symbols alone, and
-  each word goes to FTS5 between quotes. All words must occur, in the title or in the text.
+* What a user types is never FTS5's language: ``syntax.py`` takes it apart, and puts each word between quotes.
 * Every question is bounded (``Limits.search_…``): its length, its words, its rows before it runs, its time
   while it runs. SQLite asks every so many steps whether to go on. ``total`` is exact, or the answer is an error.
+* An answer is of one state of the index, whatever is written meanwhile.
 * A connection is used by one thread at a time and kept for the next: there are as many as threads that ask at once.
-* No error carries SQLite's text or a path.
+* Once the index was found to be damaged there are no more answers: the next one might be wrong without a sign of it.
+* No error carries SQLite's text or the index's place.
 
 This file knows no files but the index, and nothing of how answers travel.
 """
 
+import logging
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from letterhead.errors import DeadlineExceeded, InvalidArgument, TooLarge, Unavailable
+from letterhead.errors import DeadlineExceeded, Internal, InvalidArgument, Unavailable
 from letterhead.limits import Limits
-from letterhead.search.index import APPLICATION_ID, FORMAT, refusal
-from letterhead.search.snippets import snippet
-from letterhead.search.terms import Word, words
+from letterhead.search import schema
+from letterhead.search.answers import Asking, Found, Hit, SearchResult
+from letterhead.search.syntax import check_size, parse
 from letterhead.search.titles import one_line
-from letterhead.wire.header import content_limit
 
-_STEPS = 200
-# Characters that one answer's snippets are looked for in, times the words of the query: about a tenth of a second.
-_REACH = 16 << 20
+_log = logging.getLogger("letterhead.search")
+
+# Between two looks at the clock, some milliseconds: each look waits for the threads that run Python.
+_STEPS = 5_000
 _CLASSIC_HITS = 10
 _MOST_OFFSET = 2**63 - 1
-_TITLE_WEIGHT = 5.0
-
-_COUNT = "SELECT count(*) FROM texts WHERE texts MATCH ?"
-# Ties go by number, the order of indexing: the same question has the same answer.
-_RANKED = f"""
-SELECT rowid, -bm25(texts, {_TITLE_WEIGHT}, 1.0) AS score FROM texts WHERE texts MATCH :words
-ORDER BY score DESC, rowid LIMIT :limit OFFSET :offset
-"""
-_RANKED_TITLED_FIRST = f"""
-SELECT rowid, -bm25(texts, {_TITLE_WEIGHT}, 1.0) AS score FROM texts WHERE texts MATCH :words
-ORDER BY rowid IN (SELECT id FROM documents WHERE title = :query) DESC, score DESC, rowid
-LIMIT :limit OFFSET :offset
-"""
-_TITLED_COUNT = "SELECT count(*) FROM documents WHERE title = ?"
-_TITLED = "SELECT id, 0.0 FROM documents WHERE title = :query ORDER BY id LIMIT :limit OFFSET :offset"
-_TITLED_TEXT = "SELECT text FROM documents WHERE title = ? ORDER BY id LIMIT 1"
-_DOCUMENT = "SELECT title, path, text FROM documents WHERE id = ?"
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One found document.
-
-    ``snippet`` is one line with the matches between « and ». ``score`` is bm25 with the title counting five
-    times; higher is better, and it compares hits of one answer only.
-    """
-
-    title: str
-    path: str
-    snippet: str
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """The answer to a query: how many documents match in all, and those asked for, best first."""
-
-    query: str
-    total: int
-    took_ms: float
-    hits: list[Hit]
 
 
 class Searcher:
@@ -95,16 +52,17 @@ class Searcher:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._address = Path(path).absolute().as_uri() + "?mode=ro"
+        self._path = path
         self._limits = limits or Limits()
         self._clock = clock
         self._changed = threading.Condition()
         self._busy = 0
         self._closed = False
+        self._damaged = False
         try:
-            self._idle = [self._open()]
+            self._idle = [schema.open_reader(path, self._limits.search_seconds)]
         except sqlite3.Error as error:
-            raise refusal(error) from error
+            raise schema.refusal(error) from error
 
     def __enter__(self) -> "Searcher":
         return self
@@ -122,23 +80,42 @@ class Searcher:
             connection.close()
 
     def search(self, query: str, limit: int = 10, offset: int = 0) -> SearchResult:
-        """The documents in which every word of ``query`` occurs, best first, led by any with that very title.
+        """The documents that match ``query`` (see ``syntax.py``), best first, led by any with that very title.
 
-        A part like ``os.path`` finds its words next to each other. A query without words has no hits, save
-        titles equal to it. ``limit`` and ``offset`` choose from the ranking; ``total`` counts it whole.
+        A query without words has no hits, save titles equal to it. ``limit`` and ``offset`` choose from the ranking;
+        ``total`` counts it whole.
 
         Raises:
-            InvalidArgument: the query is too long or no Unicode text, ``limit`` or ``offset`` negative or too
+            InvalidArgument: the query is too long, or cannot be meant; ``limit`` or ``offset`` is negative or too
                 large. DeadlineExceeded: it took longer than ``Limits.search_seconds``. Unavailable: the
                 searcher is closed, or its index cannot be read. Internal: the index is damaged.
         """
         started = self._clock()
         _check_rows(limit, offset, self._limits.search_rows)
-        self._check_size(query, "query")
-        asked = self._words(query, "query")
-        with self._asking(started) as (connection, check):
-            total, hits = _answer(connection, check, query, asked, limit, offset)
-        return SearchResult(query, total, round((self._clock() - started) * 1_000, 3), hits)
+        asked = parse(query, self._limits)
+        with self._asking(started) as asking:
+            total, hits = asking.answer(asked, limit, offset)
+            better = None if total else asking.suggestion(asked)
+        return SearchResult(query, total, round((self._clock() - started) * 1_000, 3), hits, better)
+
+    def document(self, path: str, query: str = "", first_line: int = 1, lines: int | None = None) -> Found:
+        """The document whose path is ``path``, as it was indexed, and the lines in which words of ``query`` stand.
+
+        ``first_line`` and ``lines`` choose a part of its text.
+
+        Raises:
+            Refused: ``not-found``, no document of the index has this path. TooLarge: the text is longer than a JSON
+                reply may be; fewer lines may be asked for. InvalidArgument: ``first_line`` or ``lines`` is out of its
+                range, or the query as in ``search``. DeadlineExceeded, Unavailable, Internal: as ``search``.
+        """
+        started = self._clock()
+        if first_line < 1:
+            raise InvalidArgument(f"first_line is {first_line}; the first line is 1", argument="first_line")
+        if lines is not None and lines < 0:
+            raise InvalidArgument(f"lines is {lines}; it takes 0 or more", argument="lines")
+        asked = parse(query, self._limits)
+        with self._asking(started) as asking:
+            return asking.document(path, asked, first_line, lines)
 
     def classic(self, value: Any) -> str:
         """The answer for classic connections (protocol section 2), one string.
@@ -151,47 +128,19 @@ class Searcher:
                 DeadlineExceeded, Unavailable, Internal: as ``search``; the argument is named ``value``.
         """
         started = self._clock()
-        query = _as_text(value)
-        self._check_size(query, "value")
-        with self._asking(started) as (connection, check):
-            titled = connection.execute(_TITLED_TEXT, (query,)).fetchone()
+        query = _as_text(value, self._limits)
+        with self._asking(started) as asking:
+            titled = asking.titled(query)
             if titled is not None:
-                return self._sendable(titled[0])
-            _, hits = _answer(connection, check, query, self._words(query, "value"), _CLASSIC_HITS, 0)
+                return titled
+            _, hits = asking.answer(parse(query, self._limits, "value"), _CLASSIC_HITS, 0)
         if not hits:
             return f"No match for '{query}'."
         return "\n".join(map(_line, hits))
 
-    def _check_size(self, query: str, argument: str) -> None:
-        try:
-            size = len(query.encode())
-        except UnicodeEncodeError:
-            raise InvalidArgument(
-                f"{argument} is not Unicode text: it holds half a character", argument=argument
-            ) from None
-        limit = self._limits.search_query_bytes
-        if size > limit:
-            message = f"{argument} is {size} bytes long; at most {limit} are allowed"
-            raise InvalidArgument(message, argument=argument, size=size, limit=limit)
-
-    def _words(self, query: str, argument: str) -> list[Word]:
-        found = words(query)
-        terms, limit = sum(map(len, found)), self._limits.search_terms
-        if terms > limit:
-            message = f"{argument} has {terms} words; at most {limit} are allowed"
-            raise InvalidArgument(message, argument=argument, size=terms, limit=limit)
-        return found
-
-    def _sendable(self, text: str) -> str:
-        limit = content_limit("text/json", self._limits)
-        # A character takes six bytes of JSON at most, so that most texts need not be encoded to know.
-        if len(text) * 6 + 64 > limit and (size := len(msgspec.json.encode({"result": text}))) > limit:
-            raise TooLarge(f"this document takes {size} bytes; a reply holds {limit}", size=size, limit=limit)
-        return text
-
     @contextmanager
-    def _asking(self, started: float) -> Iterator[tuple[sqlite3.Connection, Callable[[], None]]]:
-        """A connection for the calling thread alone, and what raises once its time is over."""
+    def _asking(self, started: float) -> Iterator[Asking]:
+        """What the index is asked through, by the calling thread alone, until its time is over."""
 
         def over() -> bool:
             return self._closed or self._clock() - started >= self._limits.search_seconds
@@ -201,17 +150,29 @@ class Searcher:
                 raise self._stopped()
 
         with self._changed:
+            if self._damaged:
+                raise Internal(schema.DAMAGED)
             check()
             self._busy += 1
             connection = self._idle.pop() if self._idle else None
         try:
-            connection = connection or self._open()
+            connection = connection or schema.open_reader(self._path, self._limits.search_seconds)
             connection.set_progress_handler(over, _STEPS)
-            yield connection, check
+            connection.execute("BEGIN")
+            try:
+                yield Asking(connection, self._limits, check)
+            finally:
+                connection.set_progress_handler(None, 0)
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        except schema.Damaged as error:
+            raise self._found_damaged() from error
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            if schema.is_interruption(error):
                 raise self._stopped() from error
-            raise refusal(error) from error
+            if schema.is_damage(error):
+                raise self._found_damaged() from error
+            raise schema.refusal(error) from error
         finally:
             with self._changed:
                 if connection is not None:
@@ -223,57 +184,14 @@ class Searcher:
         if self._closed:
             return Unavailable("the search is closed")
         seconds = self._limits.search_seconds
-        message = f"the search took longer than {seconds * 1_000:g} ms: fewer or rarer words take less"
+        message = f"the search took longer than {seconds * 1_000:g} ms: fewer, rarer or longer words take less"
         return DeadlineExceeded(message, seconds=seconds)
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._address,
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=self._limits.search_seconds,
-        )
-        try:
-            connection.executescript("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;")
-            known = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-            if known != [APPLICATION_ID, FORMAT]:
-                raise Unavailable("the index is of another version, or none at all: build it again")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-
-def _answer(
-    connection: sqlite3.Connection,
-    check: Callable[[], None],
-    query: str,
-    asked: list[Word],
-    limit: int,
-    offset: int,
-) -> tuple[int, list[Hit]]:
-    """How many documents match in all, and the hits from ``offset`` on."""
-    match = " AND ".join('"' + " ".join(word) + '"' for word in asked)
-    titled: int = connection.execute(_TITLED_COUNT, (query,)).fetchone()[0]
-    # A title equal to the query holds all its words; only where there are none must it be counted by itself.
-    total: int = connection.execute(_COUNT, (match,)).fetchone()[0] if asked else titled
-    if not limit or offset >= total:
-        return total, []
-    ranking = (_RANKED_TITLED_FIRST if titled else _RANKED) if asked else _TITLED
-    values = {"words": match, "query": query, "limit": limit, "offset": offset}
-    found = connection.execute(ranking, values).fetchall()
-    left = _REACH // max(sum(map(len, asked)), 1)
-    hits: list[Hit] = []
-    for number, score in found:
-        check()
-        title, path, text = connection.execute(_DOCUMENT, (number,)).fetchone()
-        # Short texts leave more for long ones.
-        reach = left // (len(found) - len(hits))
-        left -= min(reach, len(text))
-        hits.append(Hit(title, path, snippet(text, asked, reach=reach), float(f"{score:.6g}")))
-    check()
-    return total, hits
+    def _found_damaged(self) -> Internal:
+        if not self._damaged:
+            self._damaged = True
+            _log.error("the index %s is damaged; nothing is answered from it any more", self._path)
+        return Internal(schema.DAMAGED)
 
 
 def _check_rows(limit: int, offset: int, most: int) -> None:
@@ -289,9 +207,11 @@ def _line(hit: Hit) -> str:
     return f"{hit.title}: {hit.snippet}" if path == hit.title else f"{hit.title} ({path}): {hit.snippet}"
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: Any, limits: Limits) -> str:
     try:
-        return str(value)
+        text = str(value)
     except (ValueError, RecursionError):
         # An integer of thousands of digits, or lists in lists without end: Python refuses to show them.
         raise InvalidArgument("value is too large to be searched for", argument="value") from None
+    check_size(text, limits, "value")
+    return text

@@ -1,7 +1,8 @@
 """The piece of a text that shows best why it was found: one line, with its matches between « and ».
 
-It is cut from the original text. Each word is looked for with a regular expression in which a letter stands for
-all those that the tokenizer folds to it; the time it takes is linear in the text's length.
+It is cut from the original text. Each term is looked for with a regular expression in which a letter stands for
+all those that the tokenizer folds to it; the time it takes is linear in the text's length. ``lines`` tells where all of
+them stand.
 
 This file knows neither databases nor files.
 """
@@ -10,9 +11,11 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
-from letterhead.search.terms import MARKS, Word, fold, spellings, symbols
+from letterhead.search.syntax import Term
+from letterhead.search.terms import MARKS, UNSPACED, fold, lone, spellings, stands_alone
 from letterhead.search.titles import BLANK
 
 WIDTH = 160
@@ -32,15 +35,23 @@ _TAIL = re.compile(r"(?<![^\W_])[^\W_]{1,30}$")
 _MARK = re.compile(f"[{MARKS}]")
 
 
-def snippet(text: str, words: Sequence[Word], width: int = WIDTH, reach: int = sys.maxsize) -> str:
-    """About ``width`` characters of ``text``: the first of those places that hold the most different words.
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """A piece of a text, on one line, with the matches between « and »; and the line, from 1, of the first of them."""
+
+    text: str
+    line: int
+
+
+def snippet(text: str, terms: Sequence[Term], width: int = WIDTH, reach: int = sys.maxsize) -> Snippet:
+    """About ``width`` characters of ``text``: the first of those places that hold the most different terms.
 
     White space and control characters are folded to single spaces; what is cut off is cut between words and
-    shown by ``…``. Where no word stands in the first ``reach`` characters of the text, its beginning.
+    shown by ``…``. Where no term stands in the first ``reach`` characters of the text, its beginning, and line 0.
     """
-    matches = _matches(text, words, reach)
+    matches = _matches(text, terms, reach)
     if not matches:
-        return _after(text, 0, width).lstrip()
+        return Snippet(_after(text, 0, width).lstrip(), 0)
     spans = _merged(_densest(matches, width))
     start, end = spans[0][0], spans[-1][1]
     core = _marked(text, spans)
@@ -48,19 +59,31 @@ def snippet(text: str, words: Sequence[Word], width: int = WIDTH, reach: int = s
     # Half of the room goes to each side, and what one side does not need to the other.
     after = _after(text, end, max(room - len(_before(text, start, room // 2)), 0))
     before = _before(text, start, max(room - len(after), 0))
-    return before + core + after
+    return Snippet(before + core + after, text.count("\n", 0, start) + 1)
 
 
-def _matches(text: str, words: Sequence[Word], reach: int) -> list[tuple[int, int, int]]:
-    """Where words stand, in order: start, end, number of the word."""
+def lines(text: str, terms: Sequence[Term], most: int) -> Iterator[int]:
+    """The first lines, from 1, in which a term begins: in order, each once, from ``most`` places of each term."""
+    line, position = 1, 0
+    shown = 0
+    for start, _, _ in _matches(text, terms, len(text), most):
+        line += text.count("\n", position, start)
+        position = start
+        if line != shown:
+            shown = line
+            yield line
+
+
+def _matches(text: str, terms: Sequence[Term], reach: int, most: int = _MAX_MATCHES) -> list[tuple[int, int, int]]:
+    """Where terms stand, in order: start, end, number of the term."""
     text = text[:reach]
     plain = text.isascii()
     if plain:
         # Lower case keeps every place in ASCII, and letters are found ten times as fast as sets of letters.
         text = text.lower()
     found = []
-    for number, word in enumerate(words):
-        spans = islice(_occurrences(_pattern(word, plain), text), _MAX_MATCHES)
+    for number, term in enumerate(terms):
+        spans = islice(_occurrences(_pattern(term, plain), text), most)
         found += [(start, end, number) for start, end in spans]
     return sorted(found)
 
@@ -74,24 +97,27 @@ def _occurrences(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int
             yield match.span()
 
 
-def _pattern(word: Word, plain: bool) -> re.Pattern[str]:
-    """What finds ``word`` in any text, or only in lower-case ASCII where ``plain``."""
+def _pattern(term: Term, plain: bool) -> re.Pattern[str]:
+    """What finds ``term`` in any text, or only in lower-case ASCII where ``plain``."""
     # Nothing that a gap takes can begin a token, so that it need never give anything back; but Python before 3.11.4
     # does not match a possessive repetition of a group that is empty.
     after, gap = (
-        ("", rf"[\W_]{{0,{_MAX_GAP}}}+") if plain else (f"[{MARKS}]*+", rf"(?:(?![{symbols()}])[\W_]){{0,{_MAX_GAP}}}")
+        ("", rf"[\W_]{{0,{_MAX_GAP}}}+") if plain else (f"[{MARKS}]*+", rf"(?:(?![{lone()}])[\W_]){{0,{_MAX_GAP}}}")
     )
+    # What stands alone ends a word as well as white space does.
+    inside = r"[^\W_]" if plain else rf"[^\W_{UNSPACED}]"
+    rest = f"{inside}*+" if plain else f"(?:{inside}|[{MARKS}])*"
     # Look-behinds have a fixed length: a letter before, or a letter with a mark.
-    no_letter_before = r"(?<![^\W_].)" + ("" if plain else rf"(?<![^\W_][{MARKS}].)")
+    no_letter_before = f"(?<!{inside}.)" + ("" if plain else f"(?<!{inside}[{MARKS}].)")
     tokens = []
-    for token in word:
+    for number, token in enumerate(term.word, 1):
         letters = [fold(letter) for letter in _MARK.sub("", token)]
         if not plain:
             letters = [f"[{spellings(letter)}]" for letter in letters]
-        if token[0].isalnum():
+        if not stands_alone(token):
             # They stand after the first letter: so the search can skip from one such letter to the next.
             letters[0] += no_letter_before
-            letters.append(r"(?![^\W_])")
+            letters.append(rest if term.prefix and number == len(term.word) else f"(?!{inside})")
         tokens.append(after.join(letters))
     return re.compile(gap.join(tokens), re.DOTALL)
 

@@ -1,0 +1,113 @@
+"""The right to write an index: one program at a time has it, and what it leaves behind tells the next.
+
+Beside the index ``FILE`` stands ``FILE.lock``. Its lock (``flock``) is the right to write, which the system takes back
+when the process ends, however it ends. What the file says is
+
+* while somebody writes: which process;
+* afterwards: size and time of the index file, as the last writer left it.
+
+An index file that is not as its last writer left it was changed by something else: then it is in doubt, and is looked
+through before it is used. One whose writer was killed is not: SQLite's log makes it whole again.
+
+This file knows nothing of what stands in an index.
+"""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+
+from letterhead.errors import Unavailable
+
+_MOST_BYTES = 4096
+_NEVER = (-1, -1)
+
+
+class _State(msgspec.Struct):
+    """What the lock file says. While somebody writes, size and time are not known."""
+
+    writer: int
+    left: tuple[int, int] | None = None
+
+
+class Lock:
+    """The right to write the index at ``path``, held until ``release``.
+
+    Attributes:
+        known: whether the index file has had a writer before.
+        doubtful: whether something else has changed the index file since.
+
+    Raises:
+        Unavailable: another program has it, or the lock file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._descriptor = os.open(_beside(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unavailable(f"the index {path} cannot be written: {error.strerror}") from None
+        try:
+            self._take()
+            state, found = self._read(), _found(path)
+            self.known = state is not None
+            killed = state is not None and state.left is None
+            self.doubtful = found is not None and not killed and (state is None or state.left != found)
+            self._write(_State(os.getpid()))
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def forget(self) -> None:
+        """Give it back, and leave nothing behind: the file is none of ours."""
+        with contextlib.suppress(FileNotFoundError):
+            _beside(self._path).unlink()
+        os.close(self._descriptor)
+
+    def release(self, *, sound: bool) -> None:
+        """Give it back. Unless the index file, closed by now, is ``sound``, the next writer will doubt it."""
+        with contextlib.suppress(Unavailable):  # on a full disk it stays "somebody writes": nothing to doubt
+            self._write(_State(os.getpid(), (_found(self._path) if sound else None) or _NEVER))
+        os.close(self._descriptor)
+
+    def _take(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            state = self._read()
+            who = f" (process {state.writer})" if state is not None else ""
+            raise Unavailable(
+                f"the index {self._path} is being written by another program{who}: wait until it is done, stop it, or "
+                "name another file with --index"
+            ) from None
+        except OSError as error:  # a file system that has no locks
+            raise Unavailable(f"the index {self._path} cannot be locked: {error.strerror}") from None
+
+    def _read(self) -> _State | None:
+        try:
+            return msgspec.json.decode(os.pread(self._descriptor, _MOST_BYTES, 0), type=_State)
+        except msgspec.DecodeError:
+            return None
+
+    def _write(self, state: _State) -> None:
+        data = msgspec.json.encode(state)
+        try:
+            os.pwrite(self._descriptor, data, 0)
+            os.ftruncate(self._descriptor, len(data))
+        except OSError as error:
+            raise Unavailable(f"the index {self._path} cannot be written: {error.strerror}") from None
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
+def _found(path: Path) -> tuple[int, int] | None:
+    """Size and time of a file with something in it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_size, status.st_mtime_ns) if status.st_size else None

@@ -1,0 +1,334 @@
+"""``Update``: an index brought in step with folders: what is new, changed or gone since last time, and nothing else.
+
+It goes folder by folder: a folder's entries are compared with what the index knows of that folder, so that memory
+is bounded by the largest folder, not by the corpus. A file is read again when its size, its time of change or its time
+of inode change is another one; the last of them changes on every write, whoever sets the other one back. A file that
+changed in the last two seconds is not trusted: it could change again without its times telling (two seconds is the
+coarsest that file systems have), so the next update reads it once more. What reads as before is not indexed again.
+
+Commits come every few megabytes: an update that is ended, killed even, is gone on with the next time. A folder that is
+gone takes its documents with it; so does one that may not be read any more. Where a named folder itself cannot be read,
+nothing is taken for gone.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from letterhead.errors import Unavailable, UsageError
+from letterhead.search.documents import (
+    Document,
+    Folder,
+    Listing,
+    Reason,
+    Skipped,
+    Source,
+    listing,
+    load,
+    passed_over,
+    roots_of,
+)
+from letterhead.search.index import Index
+
+Progress = Callable[[int, int], None]
+"""Called now and then with files and bytes looked at so far."""
+
+# A commit writes out FTS5's table of words, so that many small ones take longer; measured, larger ones gain nothing.
+_COMMIT_BYTES = 16 << 20
+_TRUSTED_SECONDS = 2.0
+_REPORT_FILES = 32
+_REPORT_BYTES = 256 << 10
+# What may read otherwise next time though the file is the same.
+_RETRIED = frozenset({Reason.UNREADABLE})
+
+
+@dataclass(slots=True)
+class Changes:
+    """What an update came to.
+
+    ``documents`` and ``bytes`` (on disk) are what was found; ``added``, ``changed`` and ``removed`` what of it was
+    other than last time; ``read`` how many files were read to know that; ``skipped`` counts the files that were left
+    out, by reason.
+    """
+
+    documents: int = 0
+    bytes: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    read: int = 0
+    skipped: Counter[Reason] = field(default_factory=Counter)
+    skipped_bytes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def files(self) -> int:
+        """All that was looked at."""
+        return self.documents + self.skipped.total()
+
+
+class _Stamp(NamedTuple):
+    """What tells whether a file has changed: its size in bytes, and times in nanoseconds."""
+
+    size: int
+    mtime: int
+    ctime: int
+
+
+class _Known(NamedTuple):
+    """What the index knows of a file; ``skipped`` is None for a document."""
+
+    number: int
+    stamp: _Stamp
+    skipped: str | None
+
+
+class Update:
+    """Keeps ``index`` in step with ``folders``.
+
+    Args:
+        index: where it is not new, it must be of the same folders.
+        folders: as typed; one that lies in another is read once.
+        on_skipped: called with each file that is left out.
+        trusted_seconds: how long ago a file must have changed for its times to tell.
+
+    Attributes:
+        folders: the real places of the folders.
+
+    Raises:
+        UsageError: no folder is named, one of them does not exist, or the index is of other folders.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        folders: Iterable[str | os.PathLike[str]],
+        on_skipped: Callable[[Skipped], None] | None = None,
+        *,
+        trusted_seconds: float = _TRUSTED_SECONDS,
+    ) -> None:
+        self._index = index
+        self._roots = roots_of(folders)
+        self.folders = tuple(self._roots)
+        self._on_skipped = on_skipped
+        self._trusted_ns = int(trusted_seconds * 1e9)
+        self._changes = Changes()
+        there = sorted(self._numbers(0))
+        if there and there != sorted(self._roots):
+            raise UsageError(
+                f"the index {index.path} is of other folders ({', '.join(there)}): name another file with --index, or "
+                "build it anew with --rebuild"
+            )
+
+    def all(self, progress: Progress | None = None) -> Changes:
+        """Look through all folders.
+
+        Raises:
+            Unavailable: a named folder cannot be read, or as ``Index.transaction``. Internal: as there.
+        """
+        before: int = self._index.execute("SELECT count(*) FROM documents").fetchone()[0]
+        changes = self._made(self._everything(), progress)
+        if not self._index.complete:
+            with self._index.transaction():
+                self._index.completed()
+        if changes.added + changes.changed > before // 2:
+            self._index.merge()
+        return changes
+
+    def some(self, paths: Iterable[str]) -> Changes:
+        """Look through the folders in which something happened to ``paths``, and through what is new below them.
+
+        What it came to tells only of these folders.
+
+        Raises:
+            Unavailable, Internal: as ``Index.transaction``.
+        """
+        return self._made(self._around(set(paths)), None)
+
+    def _made(self, work: Iterator[int], progress: Progress | None) -> Changes:
+        """Do work, in transactions of some megabytes; ``work`` tells after each step the bytes that it took in."""
+        began = time.monotonic()
+        changes = self._changes = Changes()
+        told_files = told_size = 0
+        finished = False
+        while not finished:
+            with self._index.transaction():
+                written = 0
+                for size in work:
+                    written += size
+                    files, looked_at = changes.files, changes.bytes + changes.skipped_bytes
+                    if files - told_files >= _REPORT_FILES or looked_at - told_size >= _REPORT_BYTES:
+                        told_files, told_size = files, looked_at
+                        if progress is not None:
+                            progress(files, looked_at)
+                    if written >= _COMMIT_BYTES:
+                        break
+                else:
+                    finished = True
+        if progress is not None:
+            progress(changes.files, changes.bytes + changes.skipped_bytes)
+        changes.seconds = time.monotonic() - began
+        return changes
+
+    # -- folders ---------------------------------------------------------------------------------------------------
+
+    def _everything(self) -> Iterator[int]:
+        known = self._numbers(0)
+        for location, shown in self._roots.items():
+            root = Folder(location, shown)
+            try:
+                found = listing(root, self._roots)
+            except OSError as error:
+                raise Unavailable(f"{location} cannot be read: {error.strerror}") from None
+            yield from self._compare(root, known.get(location) or self._enter(0, location), found, deep=True)
+
+    def _around(self, paths: set[str]) -> Iterator[int]:
+        for number, folder in self._holding(paths).items():
+            try:
+                found = listing(folder, self._roots)
+            except OSError:
+                continue  # it is gone, which the folder that held it tells; a root that is gone may come back
+            yield from self._compare(folder, number, found, deep=False)
+
+    def _holding(self, paths: set[str]) -> dict[int, Folder]:
+        """The folders that hold ``paths``, or where the index does not know these, the nearest above that it does."""
+        folders = {}
+        for path in sorted(paths):
+            for location, shown in self._roots.items():
+                place = Path(path)
+                if not place.is_relative_to(location) or path == location:
+                    continue
+                names = place.relative_to(location).parts[:-1]
+                if any(map(passed_over, names)):
+                    continue
+                folder, number = Folder(location, shown), self._numbers(0).get(location)
+                for name in names:
+                    further = None if number is None else self._numbers(number).get(name)
+                    if further is None:
+                        break
+                    folder, number = folder.below(name), further
+                if number is not None:
+                    folders[number] = folder
+        return folders
+
+    def _compare(self, folder: Folder, number: int, found: Listing, *, deep: bool) -> Iterator[int]:
+        """Bring one folder up to date, and those below it: all of them with ``deep``, else those that are new."""
+        # A stack, not recursion: folders nest deeper than Python's calls may.
+        stack: list[tuple[Folder, int, Listing | None]] = [(folder, number, found)]
+        while stack:
+            folder, number, listed = stack.pop()
+            found = listed or self._listed(folder)
+            yield from self._compare_files(number, found)
+            known = self._numbers(number)
+            below = []
+            for sub in found.folders:
+                there = known.pop(sub.name, None)
+                if there is None or deep:
+                    below.append((sub, there or self._enter(number, sub.name), None))
+            stack.extend(reversed(below))
+            for gone in known.values():
+                yield from self._leave(gone)
+
+    def _listed(self, folder: Folder) -> Listing:
+        try:
+            return listing(folder, self._roots)
+        except OSError:
+            self._skip(Skipped(folder.shown, Reason.UNREADABLE))
+            return Listing()
+
+    def _numbers(self, parent: int) -> dict[str, int]:
+        rows = self._index.execute("SELECT name, id FROM folders WHERE parent = ?", (parent,))
+        return {os.fsdecode(name): number for name, number in rows}
+
+    def _enter(self, parent: int, name: str) -> int:
+        values = (parent, os.fsencode(name))
+        return self._index.insert("INSERT INTO folders (parent, name) VALUES (?, ?)", values)
+
+    def _leave(self, number: int) -> Iterator[int]:
+        """Take out a folder and all below it."""
+        numbers = [number]
+        while numbers:
+            number = numbers.pop()
+            numbers.extend(self._numbers(number).values())
+            yield from self._compare_files(number, Listing())
+            self._index.execute("DELETE FROM folders WHERE id = ?", (number,))
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    def _compare_files(self, folder: int, found: Listing) -> Iterator[int]:
+        rows = self._index.execute(
+            "SELECT name, id, size, mtime, ctime, skipped FROM files WHERE folder = ?", (folder,)
+        )
+        known = {os.fsdecode(name): _Known(number, _Stamp(*stamp), why) for name, number, *stamp, why in rows}
+        for source in found.files:
+            yield self._compare_file(folder, source, known.pop(source.name, None))
+        for skipped in found.skipped:
+            self._skip(skipped)
+        for gone in known.values():
+            yield self._forget(gone)
+
+    def _compare_file(self, folder: int, source: Source, known: _Known | None) -> int:
+        """Bring one file up to date; the bytes that were taken in."""
+        stamp = _Stamp(source.size, source.mtime, source.ctime)
+        if known is not None and known.stamp == stamp:
+            if known.skipped is None:
+                self._changes.documents += 1
+                self._changes.bytes += source.size
+            else:
+                self._skip(Skipped(source.path, Reason(known.skipped), source.size))
+            return 0
+        if time.time_ns() - max(stamp.mtime, stamp.ctime) < self._trusted_ns:
+            stamp = _Stamp(-1, 0, 0)
+        self._changes.read += 1
+        item = load(source)
+        if isinstance(item, Skipped):
+            self._skip(item)
+            freed = 0 if known is None else self._forget(known)
+            if item.reason not in _RETRIED:
+                self._note(folder, source.name, stamp, item.reason)
+            return freed
+        self._changes.documents += 1
+        self._changes.bytes += source.size
+        if known is not None and known.skipped is None and self._reads_as_before(known.number, item):
+            values = (*stamp, known.number)
+            self._index.execute("UPDATE files SET size = ?, mtime = ?, ctime = ? WHERE id = ?", values)
+            return 0
+        self._changes.added += known is None or known.skipped is not None
+        self._changes.changed += known is not None and known.skipped is None
+        if known is not None:
+            self._take_out(known.number)
+        self._index.add(item, self._note(folder, source.name, stamp, None))
+        return max(source.size, len(item.text))
+
+    def _reads_as_before(self, number: int, document: Document) -> bool:
+        row = self._index.execute(
+            "SELECT title, path, type, text FROM documents JOIN contents USING (id) WHERE id = ?", (number,)
+        ).fetchone()
+        known: object = row
+        return known == (document.title, document.path, document.type, document.text)
+
+    def _note(self, folder: int, name: str, stamp: _Stamp, skipped: Reason | None) -> int:
+        values = (folder, os.fsencode(name), *stamp, skipped)
+        return self._index.insert(
+            "INSERT INTO files (folder, name, size, mtime, ctime, skipped) VALUES (?, ?, ?, ?, ?, ?)", values
+        )
+
+    def _forget(self, known: _Known) -> int:
+        """Take out a file that is a document no more; the bytes that this wrote."""
+        self._changes.removed += known.skipped is None
+        self._take_out(known.number)
+        return max(known.stamp.size, 0)
+
+    def _take_out(self, number: int) -> None:
+        self._index.remove(number)
+        self._index.execute("DELETE FROM files WHERE id = ?", (number,))
+
+    def _skip(self, skipped: Skipped) -> None:
+        self._changes.skipped[skipped.reason] += 1
+        self._changes.skipped_bytes += skipped.size
+        if self._on_skipped is not None:
+            self._on_skipped(skipped)
