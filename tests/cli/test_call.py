@@ -120,7 +120,7 @@ def test_an_unknown_action_is_told_with_where_to_look(server: Everything) -> Non
     status, line = failure("call", server.address, "gret", "name=Ada")
     assert status == 1
     assert line.startswith(f"gret at {server.address} failed (unknown-action): invalid action 'gret'; ")
-    assert f"letterhead call {server.address} letterhead.describe" in line
+    assert f"letterhead describe {server.address}" in line
 
 
 @pytest.mark.parametrize(

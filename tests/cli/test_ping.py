@@ -12,15 +12,16 @@ from tests.cli.shell import failure, letterhead
 def test_times_are_printed_and_summed_up(server: Everything) -> None:
     done = letterhead("ping", server.address, "--count", "3")
     assert (done.status, done.err) == (0, "")
-    connected, *times, summary = done.out.splitlines()
+    connected, *times, counts, summary = done.out.splitlines()
     assert re.fullmatch(rf"connected to {server.address} in \d+\.\d\d\d ms", connected)
     figures = [float(re.fullmatch(rf" +{number}  (\d+\.\d\d\d) ms", line)[1]) for number, line in enumerate(times, 1)]  # type: ignore[index]  # a line that does not match fails here
     shortest, median, longest = sorted(figures)
-    assert summary == f"min {shortest:.3f} ms, median {median:.3f} ms, max {longest:.3f} ms"
+    assert counts == "3 sent, 3 answered, 0% lost"
+    assert summary == f"min {shortest:.3f} ms, median {median:.3f} ms, p99 {longest:.3f} ms, max {longest:.3f} ms"
 
 
 def test_five_times_where_no_count_is_given(server: Everything) -> None:
-    assert len(letterhead("ping", server.address).out.splitlines()) == 1 + 5 + 1
+    assert len(letterhead("ping", server.address).out.splitlines()) == 1 + 5 + 2
 
 
 def test_a_classic_server_is_recognised() -> None:
