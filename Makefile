@@ -84,6 +84,10 @@ bench-quick: $(PACKAGE) ## requests per second beside plain sockets, in under a 
 bench-search: $(PACKAGE) ## how fast the standard library is indexed, and what a query takes
 	@$(PY) benchmarks/search.py
 
+.PHONY: bench-start
+bench-start: $(PACKAGE) ## how long a command takes from the start of its process to its end
+	@$(PY) benchmarks/start.py
+
 .PHONY: lock
 lock: .venv-lock/lock.stamp ## renew the locks in requirements/ from pyproject.toml
 	@compile() { .venv-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
@@ -107,11 +111,13 @@ $(RUNTIME): requirements/runtime.txt scripts/environment.py
 
 $(PACKAGE): pyproject.toml $(RUNTIME)
 	@$(PY) scripts/environment.py package
+	@$(PY) scripts/environment.py compile
 	@touch $@
 
 $(DEV): requirements/dev.txt $(PACKAGE)
 	@echo "adding what tests and checks need to $(VENV)"
 	@$(PY) scripts/environment.py install requirements/dev.txt
+	@$(PY) scripts/environment.py compile
 	@touch $@
 
 .venv-%/test.stamp: requirements/test.txt scripts/environment.py pyproject.toml
@@ -119,6 +125,7 @@ $(DEV): requirements/dev.txt $(PACKAGE)
 		"$$python" scripts/environment.py create $(@D)
 	@$(@D)/bin/python scripts/environment.py install requirements/test.txt
 	@$(@D)/bin/python scripts/environment.py package
+	@$(@D)/bin/python scripts/environment.py compile
 	@printf '%s\n' $(call quoted,$(CURDIR)) > $(@D)/made-for
 	@touch $@
 
