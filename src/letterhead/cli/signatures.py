@@ -100,20 +100,28 @@ def type_of(schema: Any, depth: int = 0) -> str:
     return "any"
 
 
-def choices(schema: Any, defs: dict[str, Any], depth: int = 0) -> list[str]:
-    """The values that an argument can have, as they are typed, where those are few: an enum's, or true and false."""
-    if depth > _DEEPEST:
-        return []
-    match schema:
-        case {"$ref": str(place)}:
-            return choices(defs.get(place.removeprefix("#/$defs/")), defs, depth + 1)
-        case {"type": "boolean"}:
-            return ["true", "false"]
-        case {"enum": list(values)}:
-            return [value for value in values if isinstance(value, str)]
-        case {"anyOf": list(either)}:
-            return [choice for one in either for choice in choices(one, defs, depth + 1)]
-    return []
+def choices(schema: Any, defs: dict[str, Any]) -> list[str]:
+    """The values that an argument can have, as they are typed, where those are few: an enum's, or true and false.
+
+    Args:
+        schema: the argument's.
+        defs: the schemas that it may refer to, by their names.
+    """
+    found: dict[str, None] = {}
+    pending = [schema]
+    followed: set[str] = set()
+    while pending:
+        match pending.pop():
+            case {"$ref": str(place)} if place not in followed:  # a server's schemas may refer to each other in circles
+                followed.add(place)
+                pending.append(defs.get(place.removeprefix("#/$defs/")))
+            case {"type": "boolean"}:
+                found |= dict.fromkeys(("true", "false"))
+            case {"enum": list(values)}:
+                found |= dict.fromkeys(value for value in values if isinstance(value, str))
+            case {"anyOf": list(either)}:
+                pending += reversed(either)
+    return list(found)
 
 
 def _literal(value: Any) -> str:
