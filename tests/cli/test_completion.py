@@ -100,6 +100,8 @@ def typed(shell: str, line: str, until: str, home: Path) -> str:
     try:
         os.write(ours, f"{SET_UP[shell]}; echo 're''ady'\n".encode())
         _until(ours, "ready")
+        while termios.tcgetattr(ours)[3] & termios.ICANON:  # until the prompt the terminal itself edits what is typed
+            time.sleep(0.01)
         os.write(ours, f"{line}\n".encode())
         return _until(ours, until)
     finally:
@@ -170,6 +172,7 @@ def test_zsh_and_fish_are_told_what_an_action_does(address: str) -> None:
     assert offered("fish", f"letterhead call {address} gr") == ["plain,greet\tGreet somebody: in words."]
 
 
+@pytest.mark.smoke
 def test_an_argument_that_stands_there_is_not_offered_again(address: str) -> None:
     assert offered("bash", f"letterhead call {address} greet name=Ada ") == ["open,times="]
 
@@ -189,6 +192,26 @@ def test_an_option_joined_to_its_value_stays_so() -> None:
 
 def test_quotes_on_the_line_are_read_as_the_shell_reads_them(address: str) -> None:
     assert offered("bash", f"letterhead call '{address}' \"gr", "gr") == ["plain,greet"]
+
+
+def test_a_server_is_told_where_it_may_listen() -> None:
+    assert offered("fish", "letterhead run app:app --at ") == ["plain,127.0.0.1:65432", "open,unix:"]
+
+
+@pytest.mark.parametrize(
+    "line", ["", "letterhead", "letterhead no-such-command ", "letterhead call 'unclosed ", "\\", "'"]
+)
+def test_a_line_of_any_kind_is_no_error(line: str) -> None:
+    for shell in SHELLS:
+        offered(shell, line)
+
+
+def test_commands_are_offered_without_a_look_at_them() -> None:
+    assert offered("fish", "letterhead s") == [
+        "plain,serve\tServe a search over folders of text.",
+        "plain,search\tAsk a server's search.",
+        "plain,send\tSend a file or stdin to a server.",
+    ]
 
 
 def test_files_and_folders_are_left_to_the_shell() -> None:

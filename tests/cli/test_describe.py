@@ -53,6 +53,7 @@ def address() -> Iterator[str]:
         yield served.server.addresses[0]
 
 
+@pytest.mark.smoke
 def test_actions_are_listed_as_signatures_with_the_first_lines_of_their_docstrings(address: str) -> None:
     done = letterhead("describe", address)
     assert (done.status, done.err) == (0, "")

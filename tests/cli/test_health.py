@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 import letterhead as library
 from letterhead.testing.background import running
 from letterhead.wire.writer import encode_frame
@@ -33,6 +35,7 @@ def answering(result: Any) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.smoke
 def test_a_server_that_takes_requests_is_ok(server: Everything) -> None:
     with library.Client(server.address) as client:
         client.call("greet", name="Ada")

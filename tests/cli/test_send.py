@@ -82,6 +82,7 @@ def test_a_json_file_is_json(address: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["-"]])
+@pytest.mark.smoke
 def test_stdin_is_sent_where_no_file_is_named(address: str, words: list[str]) -> None:
     assert told(address, *words, stdin="some text") == "9 application/octet-stream binary"
 

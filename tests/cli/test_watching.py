@@ -36,6 +36,7 @@ def test_every_frame_is_shown_with_direction_size_header_and_content(server: Eve
     assert closed == "* connection closed"
 
 
+@pytest.mark.smoke
 def test_stdout_stays_one_json_document(server: Everything) -> None:
     done = letterhead("call", server.address, "greet", "name=Ada", "--json", "-v")
     assert json.loads(done.out) == "hello Ada"

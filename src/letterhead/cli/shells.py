@@ -26,11 +26,11 @@ class _Completion(ShellComplete):
     _typed = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        words = split_arg_string(os.environ[_LINE] + _END)
+        words = split_arg_string(os.environ.get(_LINE, "") + _END)
         self._typed = words[-1].removesuffix(_END)
         return words[1:-1], self._typed
 
-    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
+    def get_completions(self, args: list[str], incomplete: str) -> "list[CompletionItem[str]]":
         found = super().get_completions(args, incomplete)
         option, equals, _ = self._typed.partition("=")
         if equals and option.startswith("--"):  # click completes the value by itself; the shell has the whole word
@@ -38,7 +38,7 @@ class _Completion(ShellComplete):
                 item.value = f"{option}={item.value}"
         return found
 
-    def format_completion(self, item: CompletionItem[Any]) -> str:
+    def format_completion(self, item: "CompletionItem[Any]") -> str:
         help = f"\t{item.help}" if item.help else ""
         return f"{item.type},{item.value}{help}"
 
@@ -64,7 +64,7 @@ class Bash(_Completion):
 complete -o nosort -F %(complete_func)s %(prog_name)s
 """
 
-    def format_completion(self, item: CompletionItem[Any]) -> str:
+    def format_completion(self, item: "CompletionItem[Any]") -> str:
         word = os.environ.get(_WORD, "")
         before = self._typed.removesuffix(word) if word else self._typed
         value = item.value
@@ -104,7 +104,7 @@ else
 fi
 """
 
-    def format_completion(self, item: CompletionItem[Any]) -> str:
+    def format_completion(self, item: "CompletionItem[Any]") -> str:
         value = item.value.replace("\\", "\\\\").replace(":", "\\:")
         return f"{item.type},{value}" + (f":{item.help}" if item.help else "")
 
@@ -120,7 +120,7 @@ function %(complete_func)s
         while read -l --delimiter , kind value
             switch $kind
                 case plain open
-                    echo $value
+                    printf '%%s\\n' $value
                 case file
                     __fish_complete_path (commandline -ct)
                 case dir
