@@ -137,7 +137,9 @@ def main() -> None:
 
 def _forget_stdout() -> None:
     """What could not be written is not tried again when Python ends, which would complain about it."""
-    with contextlib.suppress(OSError, ValueError):
+    if sys.stdout is None:
+        return
+    with contextlib.suppress(OSError, ValueError):  # it has no descriptor, or is closed: then nothing is written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
