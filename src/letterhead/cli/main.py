@@ -10,9 +10,11 @@ program can be the cause of is told in one line on stderr. A traceback is a bug 
 """
 
 import contextlib
+import gc
 import io
 import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -49,7 +51,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"letterhead.cli.{cmd_name}").command
+        with _without_garbage():
+            command: click.Command = import_module(f"letterhead.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -61,6 +64,20 @@ class _Commands(click.Group):
 
         found = [CompletionItem(name, help=what) for name, what in _COMMANDS.items() if name.startswith(incomplete)]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+@contextlib.contextmanager
+def _without_garbage() -> Iterator[None]:
+    """Import without a look for garbage, then and later: what is imported stays until the process ends.
+
+    Those looks, most of them at the end, were 12 of the 80 ms of a call.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
