@@ -110,7 +110,7 @@ def command(
 
 
 def _guessed(file: str) -> str:
-    # Without the system's own tables: the same file has the same type everywhere.
+    # Without the system's own tables: one name, one type. Behind ./ a name with a colon is not taken for a URL.
     known, compression = mimetypes.MimeTypes().guess_type(f"./{file}")
     if known in JSON_TYPES:
         return JSON
