@@ -88,9 +88,12 @@ bench-search: $(PACKAGE) ## how fast the standard library is indexed, and what a
 bench-scale: $(PACKAGE) ## the same over 100,000 files of 1 GB, made up: some minutes, and 3 GB of disk
 	@$(PY) benchmarks/search.py --files 100000 --rounds 1
 
+.PHONY: bench-start
+bench-start: $(PACKAGE) ## how long a command takes from the start of its process to its end
+	@$(PY) benchmarks/start.py
+
 # All extras are in the locks: tests run with them, and what `make` made can do everything.
 EXTRAS := --extra pdf --extra process --extra watch
-
 .PHONY: lock
 lock: .venv-lock/lock.stamp ## renew the locks in requirements/ from pyproject.toml
 	@compile() { .venv-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
@@ -114,11 +117,13 @@ $(RUNTIME): requirements/runtime.txt scripts/environment.py
 
 $(PACKAGE): pyproject.toml $(RUNTIME)
 	@$(PY) scripts/environment.py package
+	@$(PY) scripts/environment.py compile
 	@touch $@
 
 $(DEV): requirements/dev.txt $(PACKAGE)
 	@echo "adding what tests and checks need to $(VENV)"
 	@$(PY) scripts/environment.py install requirements/dev.txt
+	@$(PY) scripts/environment.py compile
 	@touch $@
 
 .venv-%/test.stamp: requirements/test.txt scripts/environment.py pyproject.toml
@@ -126,6 +131,7 @@ $(DEV): requirements/dev.txt $(PACKAGE)
 		"$$python" scripts/environment.py create $(@D)
 	@$(@D)/bin/python scripts/environment.py install requirements/test.txt
 	@$(@D)/bin/python scripts/environment.py package
+	@$(@D)/bin/python scripts/environment.py compile
 	@printf '%s\n' $(call quoted,$(CURDIR)) > $(@D)/made-for
 	@touch $@
 

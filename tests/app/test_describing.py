@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -72,7 +73,7 @@ def test_describe_tells_every_action_with_its_schemas() -> None:
     find = told["find"]
     assert find["doc"].startswith("Find an order.")
     assert find["parameters"]["properties"]["number"] == {"type": "integer", "minimum": 1}
-    assert find["parameters"]["properties"]["deep"]["type"] == "boolean"
+    assert find["parameters"]["properties"]["deep"] == {"type": "boolean", "default": False}
     assert find["parameters"]["required"] == ["number"]
     assert find["parameters"]["additionalProperties"] is False
     assert {"$ref": "#/$defs/Order"} in find["result"]["anyOf"]
@@ -87,6 +88,24 @@ def test_describe_tells_every_action_with_its_schemas() -> None:
     for action in told.values():
         assert action["stream"] is False
         assert isinstance(action["content-types"], list)
+
+
+def test_a_default_that_json_cannot_say_is_left_out() -> None:
+    app = App()
+    looped: list[Any] = []
+    looped.append(looped)
+    first = Order(1)
+    nested = json.loads("[" * 20 + "]" * 20)
+
+    @app.action
+    async def draw(
+        kind: Kind = Kind.A, order: Order | None = first, low: float = float("-inf"), name: str = "a" * 2000,
+        deep: Any = nested, loop: Any = looped, raw: bytes = b"x",
+    ) -> None: ...  # fmt: skip
+
+    properties = leaks.run(described(app))["actions"]["draw"]["parameters"]["properties"]
+    defaults = {name: schema["default"] for name, schema in properties.items() if "default" in schema}
+    assert defaults == {"kind": "a", "order": {"number": 1, "kind": "a"}, "raw": "eA=="}
 
 
 @pytest.mark.smoke

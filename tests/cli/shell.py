@@ -30,11 +30,11 @@ class Done(NamedTuple):
     err: str
 
 
-def letterhead(*words: str, cwd: Path | None = None, **variables: str) -> Done:
+def letterhead(*words: str, cwd: Path | None = None, stdin: str = "", **variables: str) -> Done:
     """Run a command to its end, its output on pipes."""
     done = subprocess.run(
         [*COMMAND, *words],
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         encoding="utf-8",
         cwd=cwd,
@@ -45,9 +45,9 @@ def letterhead(*words: str, cwd: Path | None = None, **variables: str) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def failure(*words: str, cwd: Path | None = None) -> tuple[int, str]:
+def failure(*words: str, cwd: Path | None = None, stdin: str = "") -> tuple[int, str]:
     """The exit status of a command that must fail, and the one line that it must say why in."""
-    done = letterhead(*words, cwd=cwd)
+    done = letterhead(*words, cwd=cwd, stdin=stdin)
     assert done.status != 0, done.out
     assert done.out == ""
     assert re.fullmatch(r"letterhead: [^\n]+\n", done.err), done.err

@@ -85,6 +85,41 @@ def test_whatever_a_classic_server_says_is_a_result() -> None:
     assert done.out.startswith("Error: invalid action")
 
 
+@pytest.mark.parametrize(
+    ("words", "result"),
+    [
+        (["greet", "name=Ada"], "hello Ada"),
+        (["echo", "value=[1, null]"], [1, None]),
+        (["octets"], "AP8bCg=="),
+        (["harm"], f"first\tline\nsecond {application.HARM}"),
+    ],
+)
+def test_json_is_the_result_and_nothing_else(server: Everything, words: list[str], result: object) -> None:
+    done = letterhead("call", server.address, *words, "--json")
+    assert (done.status, json.loads(done.out), done.err) == (0, result, "")
+    assert not [character for character in application.OBEYED if character in done.out]
+
+
+def test_an_error_is_json_with_its_code_and_facts(server: Everything) -> None:
+    done = letterhead("call", server.address, "refuse", "--json")
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    error = json.loads(done.err)["error"]
+    assert (error["code"], error["name"]) == ("not-found", "thing")
+    assert "no such\nthing" in error["message"]
+    assert not [character for character in application.OBEYED if character in done.err]
+
+
+def test_an_error_of_the_network_is_json_too(nobody: str) -> None:
+    error = json.loads(letterhead("call", nobody, "greet", "--json").err)["error"]
+    assert (error["code"], error["address"]) == ("connect-refused", nobody)
+
+
+def test_wrong_usage_is_told_as_a_sentence_even_so(server: Everything) -> None:
+    done = letterhead("call", server.address, "greet", "Ada", "--json")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("letterhead: an argument is written NAME=VALUE")
+
+
 # What a server sends never reaches a terminal as something that it obeys.
 
 
@@ -120,7 +155,7 @@ def test_an_unknown_action_is_told_with_where_to_look(server: Everything) -> Non
     status, line = failure("call", server.address, "gret", "name=Ada")
     assert status == 1
     assert line.startswith(f"gret at {server.address} failed (unknown-action): invalid action 'gret'; ")
-    assert f"letterhead call {server.address} letterhead.describe" in line
+    assert f"letterhead describe {server.address}" in line
 
 
 @pytest.mark.parametrize(
@@ -201,6 +236,7 @@ def test_a_server_that_is_none_of_ours_is_told(answer: bytes, says: str) -> None
         (["127.0.0.1:1", "greet", "Ada"], "an argument is written NAME=VALUE, not 'Ada'"),
         (["127.0.0.1:1", "greet", "=Ada"], "an argument is written NAME=VALUE, not '=Ada'"),
         (["127.0.0.1:1", "greet", "name=Ada", "name=Eve"], "the argument 'name' stands there twice"),
+        (["127.0.0.1:1", ""], "ACTION is empty"),
         (["127.0.0.1:1"], "Missing argument 'ACTION'; see 'python -m letterhead call --help'"),
         (["127.0.0.1:1", "greet", "--timeout", "0"], "Invalid value for '--timeout'"),
         (["127.0.0.1:1", "greet", "--bogus"], "No such option '--bogus'"),

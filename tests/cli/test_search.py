@@ -1,17 +1,21 @@
 """`letterhead search`."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+import letterhead as library
 from letterhead.search.application import application as search_application
 from letterhead.search.documents import SAMPLES, Document
 from letterhead.search.index import build
 from letterhead.testing.background import running
 from tests.classic import server as classic_server
 from tests.cli import application
+from tests.cli.application import HARM, OBEYED
 from tests.cli.conftest import Everything
 from tests.cli.shell import Done, failure, letterhead, on_terminal
 
@@ -128,3 +132,106 @@ def test_wrong_usage_is_status_2(words: list[str], says: str) -> None:
     status, line = failure("search", *words)
     assert status == 2
     assert says in line
+
+
+# What a server may tell beside the text, and leave out.
+
+
+@contextmanager
+def answering(**answer: object) -> Iterator[tuple[str, list[object]]]:
+    """The address of a search that always answers so, and the queries that it was asked."""
+    app = library.App()
+    asked: list[object] = []
+
+    @app.action
+    async def search(query: str, limit: int = 10) -> object:
+        asked.append(query)
+        return {"total": 0, "hits": [], **answer}
+
+    with running(app, "127.0.0.1:0") as served:
+        yield served.server.addresses[0], asked
+
+
+def test_the_line_of_the_first_match_stands_behind_the_path() -> None:
+    hits = [
+        {"title": "Alice", "path": "alice.md", "line": 7, "type": "markdown", "score": 1.5},
+        {"title": "hat.txt", "path": "hat.txt", "line": 1},
+        {"title": "none.txt", "path": "none.txt", "line": 0, "type": "text"},
+    ]
+    with answering(total=3, hits=hits) as (address, _):
+        done = letterhead("search", address, "rabbit")
+    assert done.out == (
+        "3 documents for 'rabbit'\n\n"
+        "  1. Alice  (score 1.50, markdown)\n     alice.md:7\n\n"
+        "  2. hat.txt\n     hat.txt:1\n\n"
+        "  3. none.txt  (text)\n"
+    )
+
+
+def test_what_was_meant_is_told_where_nothing_matches() -> None:
+    with answering(suggestion=f"rabbit{HARM}") as (address, _):
+        out = letterhead("search", address, "rabit").out
+    assert "\ndid you mean: rabbit\\x1b]0;owned" in out
+    assert not [character for character in OBEYED if character in out]
+
+
+def test_where_something_matches_nothing_else_was_meant() -> None:
+    with answering(total=1, hits=[{"title": "a"}], suggestion="rabbit") as (address, _):
+        assert "did you mean" not in letterhead("search", address, "rabit").out
+
+
+def test_json_is_what_the_server_says(samples: str) -> None:
+    with library.Client(samples) as client:
+        said = client.call("search", query="rabbit", limit=2)
+    told = json.loads(letterhead("search", samples, "rabbit", "--limit", "2", "--json").out)
+    assert told["hits"] == said["hits"]
+    assert told["total"] == 1
+
+
+def test_json_of_a_classic_server_is_a_string() -> None:
+    with classic_server.running() as (host, port):
+        out = letterhead("search", f"{host}:{port}", "ring", "--json").out
+    assert json.loads(out) == "In the caves beneath the Misty Mountains. 💍"
+
+
+# Words that begin with a hyphen.
+
+
+@pytest.mark.parametrize(
+    ("typed", "query"),
+    [
+        (["white", "-rabbit"], "white -rabbit"),
+        (["-rabbit", "white"], "-rabbit white"),
+        (["-hat", "-verbose", "-x"], "-hat -verbose -x"),
+        (["a", "-"], "a -"),
+        (["--limit", "3", "-rabbit", "white"], "-rabbit white"),
+        (["white", "-rabbit", "--limit=3", "hat"], "white -rabbit hat"),
+        (["white", "--", "--rabbit", "-v", "--"], "white --rabbit -v --"),
+        (['"white rabbit"', "rab*", "path:a/b", "type:md"], '"white rabbit" rab* path:a/b type:md'),
+        (["white rabbit"], "white rabbit"),
+    ],
+)
+def test_words_reach_the_server_as_they_are_typed(typed: list[str], query: str) -> None:
+    with answering() as (address, asked):
+        done = letterhead("search", address, *typed)
+    assert (done.status, asked) == (0, [query]), done.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["white", "--limt", "3"], "No such option '--limt'"),
+        (["white", "--limit"], "Option '--limit' requires an argument"),
+        (["white", "--limit", "-rabbit"], "Invalid value for '--limit': '-rabbit'"),
+        (["--timeout", "0", "white"], "Invalid value for '--timeout'"),
+    ],
+)
+def test_what_begins_with_two_hyphens_is_an_option(typed: list[str], says: str) -> None:
+    status, line = failure("search", "127.0.0.1:1", *typed)
+    assert status == 2
+    assert says in line
+
+
+def test_short_options_are_options_among_words(samples: str) -> None:
+    assert "* connected to" in letterhead("search", samples, "white", "-v", "rabbit").err
+    assert letterhead("search", samples, "white", "-h").out.startswith("Usage: ")

@@ -29,6 +29,7 @@ class Parameters:
     Attributes:
         types: parameter name → type, in order.
         required: names without a default.
+        defaults: the other names and their defaults.
         returns: the annotated result type, or Any.
     """
 
@@ -36,6 +37,7 @@ class Parameters:
         self.action = action
         self.types: dict[str, Any] = {}
         self.required: list[str] = []
+        self.defaults: dict[str, Any] = {}
         try:
             hints = typing.get_type_hints(function, include_extras=True)
         except (NameError, SyntaxError, TypeError) as error:
@@ -47,6 +49,8 @@ class Parameters:
             self.types[name] = _checked(hints.get(name, Any), f"action {action!r}: parameter {name!r}")
             if parameter.default is inspect.Parameter.empty:
                 self.required.append(name)
+            else:
+                self.defaults[name] = parameter.default
         self._names = tuple(self.types)
         self._optional = len(self.required) < len(self.types)
         fields = [

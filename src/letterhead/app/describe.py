@@ -5,8 +5,11 @@ from typing import Any
 import msgspec
 
 from letterhead.app.app import Action, Application
+from letterhead.wire import strict_json
 
 PROTOCOL_VERSION = 1
+_DEFAULT_BYTES = 1_000
+_DEFAULT_DEPTH = 16
 _SHOWN_LIMITS = ("header_bytes", "content_bytes", "json_bytes", "max_open", "deadline_seconds", "deadline_max_seconds")
 OWN_ACTIONS: dict[str, str] = {
     "letterhead.ping": "Return the argument as it came: is the server there, and how far away is it?",
@@ -39,11 +42,14 @@ def _action(action: Action) -> dict[str, Any]:
     parameters = action.parameters
     names = list(parameters.types)
     schemas, parts = _schemas([*parameters.types.values(), parameters.returns])
+    properties = dict(zip(names, schemas[:-1], strict=True))
+    for name, default in parameters.defaults.items():
+        properties[name] = {**properties[name], **_default(default)}
     described: dict[str, Any] = {
         "doc": action.doc,
         "parameters": {
             "type": "object",
-            "properties": dict(zip(names, schemas[:-1], strict=True)),
+            "properties": properties,
             "required": list(parameters.required),
             "additionalProperties": False,
         },
@@ -62,6 +68,15 @@ def _schemas(types: list[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     sayable = [kind if _has_schema(kind) else Any for kind in types]
     schemas, parts = msgspec.json.schema_components(sayable, ref_template="#/$defs/{name}")
     return list(schemas), dict(parts)
+
+
+def _default(value: Any) -> dict[str, Any]:
+    """The keyword ``default``; nothing for a value that has no JSON form, or too long a one to be read."""
+    try:
+        encoded = strict_json.encode(value)
+        return {"default": strict_json.decode(encoded, _DEFAULT_DEPTH)} if len(encoded) <= _DEFAULT_BYTES else {}
+    except strict_json.NotJson:
+        return {}
 
 
 def _has_schema(kind: Any) -> bool:

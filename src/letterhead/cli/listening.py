@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from letterhead.cli import completing
 from letterhead.net.address import parse
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,6 +25,7 @@ def at_option(function: F) -> F:
         default=("127.0.0.1:65432",),
         show_default=True,
         metavar="ADDRESS",
+        shell_complete=completing.addresses,
         help="Listen there: HOST:PORT, [::1]:PORT, :PORT (every interface) or unix:PATH; port 0 takes a free one.",
     )(function)
 

@@ -10,23 +10,35 @@ program can be the cause of is told in one line on stderr. A traceback is a bug 
 """
 
 import contextlib
+import gc
 import io
-import platform
+import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
-from letterhead.cli.text import one_line
+from letterhead.cli.failing import Failed, as_line
 from letterhead.errors import LetterheadError, UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _COMMANDS = {
     "serve": "Serve a search over folders of text.",
     "run": "Serve an application of your own.",
     "search": "Ask a server's search.",
     "call": "Call an action of a server.",
+    "send": "Send a file or stdin to a server.",
+    "describe": "List the actions of a server.",
     "ping": "Measure how long a server takes to answer.",
+    "health": "Ask whether a server takes requests.",
+    "completion": "Print a script for completion in a shell.",
 }
+_COMPLETE = "_LETTERHEAD_COMPLETE"
+"""The variable by which a shell asks for completions (shells.py)."""
 _INTERRUPTED = 130
 
 
@@ -39,16 +51,38 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"letterhead.cli.{cmd_name}").command
+        with _without_garbage():
+            command: click.Command = import_module(f"letterhead.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=what) for name, what in _COMMANDS.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+@contextlib.contextmanager
+def _without_garbage() -> Iterator[None]:
+    """Import without a look for garbage, then and later: what is imported stays until the process ends.
+
+    Those looks, most of them at the end, were 12 of the 80 ms of a call.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
+        import platform
         from importlib import metadata
 
         try:
@@ -69,7 +103,7 @@ Examples:
   letterhead search 127.0.0.1:65432 white rabbit      in another terminal
   letterhead run server:app                           the App `app` in server.py
   letterhead call 127.0.0.1:65432 greet name=Ada
-  letterhead call 127.0.0.1:65432 letterhead.describe
+  letterhead describe 127.0.0.1:65432                 what there is to call
 
 An address is HOST:PORT, [::1]:PORT, :PORT or unix:PATH. `letterhead COMMAND --help` tells more.""",
 )
@@ -87,24 +121,46 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a character gets it escaped, instead of no answer at all.
         sys.stdout.reconfigure(errors="backslashreplace")
+    if _COMPLETE in os.environ:
+        from letterhead.cli.shells import register
+
+        register()
     try:
-        sys.exit(commands.main(standalone_mode=False))
+        status = commands.main(standalone_mode=False, complete_var=_COMPLETE)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where its failure can be told
+        sys.exit(status)
     except click.UsageError as error:
         hint = f"; see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
-        _fail(error.format_message().rstrip(".") + hint, error.exit_code)
+        _fail(as_line(error.format_message().rstrip(".") + hint), error.exit_code)
+    except Failed as error:
+        _fail(error.line(), error.exit_code)
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(as_line(error.format_message()), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(_INTERRUPTED)
     except UsageError as error:
-        _fail(error.message, 2)
+        _fail(as_line(error.message), 2)
     except LetterheadError as error:
-        _fail(error.message, 1)
+        _fail(as_line(error.message), 1)
+    except BrokenPipeError:
+        # Whoever read stdout has read enough, as head(1) does: nobody is left to tell.
+        _forget_stdout()
+        sys.exit(1)
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error), 1)
+        _forget_stdout()
+        _fail(as_line(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)), 1)
 
 
-def _fail(sentence: str, status: int) -> None:
+def _forget_stdout() -> None:
+    """What could not be written is not tried again when Python ends, which would complain about it."""
+    if sys.stdout is None:
+        return
+    with contextlib.suppress(OSError, ValueError):  # it has no descriptor, or is closed: then nothing is written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(line: str, status: int) -> None:
     with contextlib.suppress(OSError):  # nobody reads stderr: the status says enough
-        click.echo(f"letterhead: {one_line(sentence, 1_000)}", err=True)
+        click.echo(line, err=True)
     sys.exit(status)

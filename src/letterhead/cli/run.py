@@ -10,6 +10,7 @@ from types import ModuleType
 import click
 
 from letterhead.app.app import Action
+from letterhead.cli import completing
 from letterhead.cli.listening import at_option, for_clients, letterhead_elsewhere, say_where
 from letterhead.net.server import Server
 from letterhead.net.serving import App, not_while_imported
@@ -28,7 +29,7 @@ Examples:
   letterhead run project/server.py:app
   letterhead run server:app --at 127.0.0.1:0 --at unix:/run/user/1000/app.sock"""
 )
-@click.argument("target", metavar="MODULE:APP")
+@click.argument("target", metavar="MODULE:APP", shell_complete=completing.files)
 @at_option
 def command(target: str, at: tuple[str, ...]) -> None:
     """Serve APP, a letterhead.App in MODULE, until Ctrl-C.

@@ -10,7 +10,6 @@ import sys
 from typing import Any
 
 import click
-import msgspec
 
 # Control characters save tab and line end, and those that turn the direction of text around.
 _OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
@@ -29,15 +28,36 @@ def one_line(text: str, limit: int) -> str:
     return _LINE_ENDS.sub(_escape, harmless(shown))
 
 
-def as_json(value: Any) -> str:
-    """A value as indented JSON; what a terminal would obey stands in it as JSON's own escapes."""
-    shown = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+def as_json(value: Any, indent: int = 2) -> str:
+    """A value as JSON, on one line where ``indent`` is 0; what a terminal would obey stands as JSON's own escapes."""
+    import msgspec  # here: what only prints its help does not need it
+
+    encoded = msgspec.json.encode(value)
+    shown = (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", shown)
+
+
+def print_value(value: Any) -> None:
+    """What a server answered, on stdout: text as it is, anything else as JSON; bytes raw, save on a terminal."""
+    if not isinstance(value, bytes):
+        click.echo(harmless(value) if isinstance(value, str) else as_json(value))
+    elif sys.stdout is None or sys.stdout.isatty():
+        click.echo(harmless(value.decode("utf-8", "backslashreplace")))
+    else:
+        sys.stdout.buffer.write(value)
+        sys.stdout.flush()
 
 
 def with_style() -> bool:
     """Whether stdout is a terminal that knows bold, and nobody asked for plain text (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    if sys.stdout is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.stdout.isatty()
+
+
+def bold(text: str) -> str:
+    """``text`` in bold where stdout knows that."""
+    return click.style(text, bold=True) if with_style() else text
 
 
 def highlighted(snippet: str) -> str:

@@ -1,15 +1,15 @@
 """Addresses as users write them, and what the operating system makes of them.
 
 ``HOST:PORT``, ``[::1]:PORT``, ``:PORT`` (every interface; for a client, this machine), ``unix:PATH``.
+
+What only those who listen need is imported where they do: a command that calls once should start at once.
 """
 
 import errno
-import ipaddress
 import os
 import socket
-import stat
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from letterhead.errors import (
     ConnectionFailed,
@@ -20,6 +20,9 @@ from letterhead.errors import (
     escaped,
 )
 from letterhead.limits import Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TO_ITSELF = (errno.ECONNREFUSED, "the kernel chose the very port to send from: nobody listens there")
 
@@ -82,6 +85,8 @@ def of_peer(name: object) -> str:
 
 def is_beyond_loopback(address: Address) -> bool:
     """Whether others than this machine reach a listener here."""
+    import ipaddress
+
     return address.path is None and not ipaddress.ip_address(address.host.partition("%")[0]).is_loopback
 
 
@@ -113,7 +118,9 @@ def resolve(address: Address, passive: bool) -> list[tuple[socket.AddressFamily,
     Raises:
         OSError: the name cannot be resolved (``socket.gaierror``).
     """
-    host = address.host or (None if passive else "localhost")
+    host: str | bytes | None = address.host or (None if passive else "localhost")
+    if isinstance(host, str) and host.isascii():
+        host = host.encode()  # else Python loads its tables of international names first
     flags = socket.AI_PASSIVE if passive else 0
     found: list[tuple[socket.AddressFamily, tuple[object, ...]]] = []
     try:
@@ -191,6 +198,8 @@ def _listen_failed(address: Address, error: OSError) -> ListenFailed:
 
 
 def _listen_unix(address: Address, limits: Limits) -> socket.socket:
+    from pathlib import Path
+
     path = Path(address.path or "")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -209,8 +218,10 @@ def _listen_unix(address: Address, limits: Limits) -> socket.socket:
     return sock
 
 
-def _clear_stale(path: Path, address: Address) -> None:
+def _clear_stale(path: "Path", address: Address) -> None:
     """Remove the socket file of a server that is gone; refuse what is anything else."""
+    import stat
+
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -234,6 +245,8 @@ def _clear_stale(path: Path, address: Address) -> None:
 
 def _who_listens(address: Address) -> str | None:
     """The program that listens on a port, such as ``python (process 4711)``; None where it cannot be told."""
+    from pathlib import Path
+
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
