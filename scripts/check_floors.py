@@ -68,6 +68,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "net",
         (
             "net.address",
+            "net.listeners",
             "net.caller",
             "net.expiry",
             "net.tls",
@@ -84,7 +85,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "net.workers",
         ),
     ),
-    ("uses", ("testing.*", "echo", "search.*", "files.*", "tools.*", "bridges.*", "console.*")),
+    ("uses", ("testing.*", "echo", "echo_client", "search.*", "files.*", "tools.*", "bridges.*", "console.*")),
     ("door", ("", "cli.*", "__main__")),
 )
 
