@@ -71,6 +71,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "net.listeners",
             "net.caller",
             "net.expiry",
+            "net.waiting",
             "net.tls",
             "net.connection",
             "net.wire",

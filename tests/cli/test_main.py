@@ -6,13 +6,13 @@ import pytest
 
 from tests.cli.shell import failure, letterhead
 
-COMMANDS = ["serve", "run", "search", "call", "ping"]
+COMMANDS = ["serve", "run", "search", "call", "ping", "echo-server", "echo-client"]
 
 
 def test_help_lists_every_command_and_examples() -> None:
     done = letterhead("--help")
     assert (done.status, done.err) == (0, "")
-    assert [line.split()[0] for line in done.out.partition("Commands:\n")[2].splitlines()[:5]] == COMMANDS
+    assert [line.split()[0] for line in done.out.partition("Commands:\n")[2].splitlines()[: len(COMMANDS)]] == COMMANDS
     assert "Examples:" in done.out
 
 

@@ -1,8 +1,8 @@
 """The command ``letterhead``: finds the command that was typed, and says in one line what went wrong.
 
-A command is the module of its name in this folder, imported when it is typed: ``letterhead call`` starts without what
-``letterhead serve`` needs (an event loop, SQLite, a progress bar). So this file imports no more than every command
-does, and the list below is all that ``--help`` knows of them.
+A command is the module of its name in this folder (``_`` stands for ``-``), imported when it is typed: ``letterhead
+call`` starts without what ``letterhead serve`` needs (an event loop, SQLite, a progress bar). So this file imports no
+more than every command does, and the list below is all that ``--help`` knows of them.
 
 Exit status: 0 success; 1 what was asked for failed; 2 it was asked for wrongly; 130 Ctrl-C. What a user or another
 program can be the cause of is told in one line on stderr. A traceback is a bug of Letterhead or of the application that
@@ -26,6 +26,8 @@ _COMMANDS = {
     "search": "Ask a server's search.",
     "call": "Call an action of a server.",
     "ping": "Measure how long a server takes to answer.",
+    "echo-server": "Send back every byte that comes.",
+    "echo-client": "See whether an echo server does.",
 }
 _INTERRUPTED = 130
 
@@ -39,7 +41,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"letterhead.cli.{cmd_name}").command
+        command: click.Command = import_module(f"letterhead.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
