@@ -37,7 +37,7 @@ SCRATCH = 64 * 1024
 """Bytes of one read."""
 _ACCEPTED_AT_ONCE = 128
 _LEAVE_SECONDS = 1.0
-"""``write_seconds`` once the server was told to stop: who reads gets its bytes, who does not keeps nobody waiting."""
+"""Once the server was told to stop: how long a peer may take none of its bytes, then how long to end its own side."""
 _SAY_AGAIN_SECONDS = 10.0
 _RESET = struct.pack("ii", 1, 0)
 
@@ -48,10 +48,11 @@ class _Connection:
     Attributes:
         events: what the selector looks for.
         ended: the end of the peer's stream has been read.
+        shut: the end of ours has been sent; what still comes is dropped.
         congested: it is not read, because it does not read itself.
     """
 
-    __slots__ = ("congested", "ended", "events", "peer", "received", "sent", "sock", "unsent")
+    __slots__ = ("congested", "ended", "events", "peer", "received", "sent", "shut", "sock", "unsent")
 
     def __init__(self, sock: socket.socket, peer: str) -> None:
         self.sock = sock
@@ -61,6 +62,7 @@ class _Connection:
         self.sent = 0
         self.events = READ
         self.ended = False
+        self.shut = False
         self.congested = False
 
 
@@ -158,8 +160,8 @@ class EchoServer:
     def stop(self) -> None:
         """Make ``run`` end in order; safe in signal handlers and from other threads, any number of times.
 
-        What has been read is still echoed to those who take it. Who takes nothing for a second is cut off, and so is
-        everybody after ``Limits.drain_seconds``.
+        What has been read is still echoed to those who take it. Who takes nothing for a second is cut off, who does
+        not end its side a second after the last byte is closed, and so is everybody after ``Limits.drain_seconds``.
         """
         self._stopping = True
         try:
@@ -263,9 +265,11 @@ class EchoServer:
             count = connection.sock.recv_into(self._scratch)
         except BlockingIOError:
             return False
+        connection.ended = count == 0
+        if connection.shut:
+            return False
         connection.received += count
         self.received += count
-        connection.ended = count == 0
         gone = 0
         if not connection.unsent:
             gone = self._send(connection, self._scratch[:count])
@@ -286,22 +290,38 @@ class EchoServer:
     def _go_on(self, connection: _Connection, progress: bool) -> None:
         """Wait for what it needs next, or close it when that is nothing."""
         unsent = len(connection.unsent)
-        if not unsent and (connection.ended or self._stopping):
-            self._end(connection, "closed" if connection.ended else "closed, since the server stops")
+        if not unsent and connection.ended:
+            self._end(connection, "closed")
             return
         now = time.monotonic()
         if not unsent:
             self._stalled.forget(connection)
-            self._idle.begin(connection, now)
+            if connection not in self._idle or not self._stopping:
+                self._idle.begin(connection, now)
+            if self._stopping and not connection.shut and not self._shut(connection):
+                return
         elif progress or connection not in self._stalled:  # to send more is no progress for somebody who does not read
             self._idle.forget(connection)
             self._stalled.begin(connection, now)
         connection.congested = unsent > (self.limits.write_low if connection.congested else self.limits.write_high)
-        reads = not (connection.ended or connection.congested or self._stopping)
+        reads = connection.shut or not (connection.ended or connection.congested or self._stopping)
         events = (READ if reads else 0) | (WRITE if unsent else 0)
         if events != connection.events:
             connection.events = events
             self._selector.modify(connection.sock, events, connection)
+
+    def _shut(self, connection: _Connection) -> bool:
+        """Tell the peer that nothing more will come; whether it is still there.
+
+        To close at once would lose what is on its way: a system that gets bytes for a closed socket resets it.
+        """
+        connection.shut = True
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._end(connection, addresses.how_it_broke(error))
+            return False
+        return True
 
     def _cut_off(self, connection: _Connection, why: str) -> None:
         """Close it without a wait of the kernel's for a peer that takes nothing."""
@@ -331,7 +351,8 @@ class EchoServer:
         for connection in self._stalled.over(now):
             self._try_once_more(connection)
         for connection in self._idle.over(now):
-            self._end(connection, f"closed: quiet for {self._idle.seconds:g} s")
+            why = "since the server stops" if self._stopping else f"quiet for {self._idle.seconds:g} s"
+            self._end(connection, f"closed, {why}")
         if now >= self._leave_by:
             for connection in list(self._connections):
                 self._cut_off(connection, "cut off, since the server stops")
@@ -346,16 +367,17 @@ class EchoServer:
         if progress:
             self._go_on(connection, progress)
         else:
-            self._cut_off(connection, f"cut off: it took nothing for {self._stalled.seconds:g} s")
+            self._cut_off(connection, f"cut off, having taken nothing for {self._stalled.seconds:g} s")
 
     def _leave(self, now: float) -> None:
-        """Listen no more, read no more; close who has got everything."""
+        """Listen no more, read no more; who has got everything is told that this was all."""
         self._leave_by = now + self.limits.drain_seconds
         if self._rest_until == NEVER:
             for listener in self._listeners.sockets:
                 self._selector.unregister(listener)
         self._rest_until = NEVER
         self._listeners.close()
-        self._stalled.seconds = min(self._stalled.seconds, _LEAVE_SECONDS)
+        for waiting in (self._stalled, self._idle):  # who has been quiet for so long already is not waited for
+            waiting.seconds = min(waiting.seconds, _LEAVE_SECONDS)
         for connection in list(self._connections):
             self._go_on(connection, progress=False)
