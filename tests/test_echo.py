@@ -147,7 +147,7 @@ def test_a_peer_that_takes_a_little_now_and_then_is_not_cut_off() -> None:
         went = send_until_nothing_goes(sock, server)
         taken = 0
         for _ in range(12):
-            threading.Event().wait(0.15)
+            threading.Event().wait(0.15)  # the pause of a slow reader
             taken += len(received(sock, 64 * 1024))
         assert received(sock, went - taken) == pattern(went)[taken:]
 

@@ -38,6 +38,8 @@ SCRATCH = 64 * 1024
 _ACCEPTED_AT_ONCE = 128
 _LEAVE_SECONDS = 1.0
 """Once the server was told to stop: how long a peer may take none of its bytes, then how long to end its own side."""
+_TRIES = 4
+"""How often within ``write_seconds`` it is tried to send to a peer whose socket is not said to be writable."""
 _SAY_AGAIN_SECONDS = 10.0
 _RESET = struct.pack("ii", 1, 0)
 
@@ -49,10 +51,11 @@ class _Connection:
         events: what the selector looks for.
         ended: the end of the peer's stream has been read.
         shut: the end of ours has been sent; what still comes is dropped.
+        tries: how often in a row it was tried in vain to send to it though it was not said to be writable.
         congested: it is not read, because it does not read itself.
     """
 
-    __slots__ = ("congested", "ended", "events", "peer", "received", "sent", "shut", "sock", "unsent")
+    __slots__ = ("congested", "ended", "events", "peer", "received", "sent", "shut", "sock", "tries", "unsent")
 
     def __init__(self, sock: socket.socket, peer: str) -> None:
         self.sock = sock
@@ -63,6 +66,7 @@ class _Connection:
         self.events = READ
         self.ended = False
         self.shut = False
+        self.tries = 0
         self.congested = False
 
 
@@ -99,7 +103,8 @@ class EchoServer:
         self.accepted = self.turned_away = self.received = self.sent = 0
         self._most = most_connections(self.limits)
         self._connections: set[_Connection] = set()
-        self._stalled: Waiting[_Connection] = Waiting(self.limits.write_seconds)
+        self._write_seconds = self.limits.write_seconds
+        self._stalled: Waiting[_Connection] = Waiting(self._write_seconds / _TRIES)
         self._idle: Waiting[_Connection] = Waiting(self.limits.idle_seconds)
         self._scratch = memoryview(bytearray(SCRATCH))
         self._stopping = False
@@ -301,6 +306,7 @@ class EchoServer:
             if self._stopping and not connection.shut and not self._shut(connection):
                 return
         elif progress or connection not in self._stalled:  # to send more is no progress for somebody who does not read
+            connection.tries = 0
             self._idle.forget(connection)
             self._stalled.begin(connection, now)
         connection.congested = unsent > (self.limits.write_low if connection.congested else self.limits.write_high)
@@ -349,7 +355,7 @@ class EchoServer:
         if now >= self._rest_until:
             self._accept_again()
         for connection in self._stalled.over(now):
-            self._try_once_more(connection)
+            self._try_to_send(connection, now)
         for connection in self._idle.over(now):
             why = "since the server stops" if self._stopping else f"quiet for {self._idle.seconds:g} s"
             self._end(connection, f"closed, {why}")
@@ -357,7 +363,7 @@ class EchoServer:
             for connection in list(self._connections):
                 self._cut_off(connection, "cut off, since the server stops")
 
-    def _try_once_more(self, connection: _Connection) -> None:
+    def _try_to_send(self, connection: _Connection, now: float) -> None:
         """A socket counts as writable only with a good part of its buffer free: a slow reader may have taken some."""
         try:
             progress = self._send_rest(connection)
@@ -366,8 +372,12 @@ class EchoServer:
             return
         if progress:
             self._go_on(connection, progress)
+            return
+        connection.tries += 1
+        if connection.tries < _TRIES:
+            self._stalled.begin(connection, now)
         else:
-            self._cut_off(connection, f"cut off, having taken nothing for {self._stalled.seconds:g} s")
+            self._cut_off(connection, f"cut off, having taken nothing for {self._write_seconds:g} s")
 
     def _leave(self, now: float) -> None:
         """Listen no more, read no more; who has got everything is told that this was all."""
@@ -377,7 +387,9 @@ class EchoServer:
                 self._selector.unregister(listener)
         self._rest_until = NEVER
         self._listeners.close()
-        for waiting in (self._stalled, self._idle):  # who has been quiet for so long already is not waited for
-            waiting.seconds = min(waiting.seconds, _LEAVE_SECONDS)
+        # Who has been quiet for so long already is not waited for.
+        self._idle.seconds = min(self._idle.seconds, _LEAVE_SECONDS)
+        self._write_seconds = min(self._write_seconds, _LEAVE_SECONDS)
+        self._stalled.seconds = self._write_seconds / _TRIES
         for connection in list(self._connections):
             self._go_on(connection, progress=False)
