@@ -1,5 +1,6 @@
 """examples/classic: what the scripts say when they are started wrongly, and how they end."""
 
+import errno
 import re
 import signal
 import socket
@@ -59,7 +60,7 @@ def test_a_port_in_use_is_told_in_one_line(name: str, silent: tuple[str, socket.
 def test_a_server_that_is_down_is_told_in_one_line(name: str) -> None:
     done = run(script(name), "127.0.0.1", "1", *CLIENTS[name])
     assert done.status == 1
-    assert done.err == "127.0.0.1:1: [Errno 111] Connection refused\n"
+    assert done.err == f"127.0.0.1:1: [Errno {errno.ECONNREFUSED}] Connection refused\n"
 
 
 @pytest.mark.parametrize("name", CLIENTS)
