@@ -209,8 +209,8 @@ class EchoServer:
                 return
             self.accepted += 1
             if len(self._connections) >= self._most:
-                sock.close()
                 self.turned_away += 1
+                sock.close()
                 self._say(f"{self._most} are open, as many as may be; further ones are closed at once")
                 continue
             self._welcome(sock, addresses.of_peer(name))
