@@ -72,7 +72,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     try:
         show(ask(arguments.host, arguments.port, request(arguments.action, arguments.value)))
-    except (OSError, Refused) as error:  # Refused: what came back is no frame, or not what it says
+    except (OSError, Refused, UnicodeError) as error:  # no sound answer; a host or an answer that cannot be written
         sys.exit(f"{arguments.host}:{arguments.port}: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

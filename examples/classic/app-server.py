@@ -57,7 +57,7 @@ def next_answer(connection: Connection) -> bytes:
         print(f"Answering {bytes(request.content[:100])!r} of {connection.address}")
         return answer(request)
     except Refused as error:  # whatever is wrong with what came: the client is told, and the server goes on
-        print(f"Refusing {connection.address}: {error!r}")
+        print(f"Refusing {connection.address}: {error!a}")  # in ASCII: it may quote what no terminal here can show
         connection.over = isinstance(error, BadFrame)  # where its next request would begin nobody knows
         return result(f"Error: {error.message}", error={"code": error.code, "message": error.message})
 

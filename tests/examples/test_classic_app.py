@@ -110,6 +110,17 @@ def test_bytes_that_are_no_frame_get_an_error_and_the_end_and_harm_nobody(app_se
         assert classic.receive_reply(other).result.startswith("In the caves")
 
 
+def test_a_server_whose_output_knows_only_ascii_answers_whatever_is_asked() -> None:
+    with started(["env", "PYTHONIOENCODING=ascii", *script("app-server.py")], "127.0.0.1", "0") as serving:
+        for request, result in (
+            ({"action": "dance 🐶"}, "Error: invalid action 'dance 🐶'."),
+            ({"action": "search", "value": "🐶"}, "🐾 Playing ball! 🏐"),
+        ):
+            with connect(f"{serving.host}:{serving.port}") as sock:
+                classic.send_json(sock, request)
+                assert classic.receive_reply(sock).result == result
+
+
 def test_content_that_is_no_json_gets_an_error_and_the_next_request_its_answer(app_server: str) -> None:
     with connect(app_server) as sock:
         classic.send_frame(sock, b"{", content_type="text/json", content_encoding="utf-8")
