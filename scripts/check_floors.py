@@ -68,8 +68,10 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "net",
         (
             "net.address",
+            "net.listeners",
             "net.caller",
             "net.expiry",
+            "net.waiting",
             "net.tls",
             "net.connection",
             "net.wire",
@@ -84,7 +86,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "net.workers",
         ),
     ),
-    ("uses", ("testing.*", "echo", "search.*", "files.*", "tools.*", "bridges.*", "console.*")),
+    ("uses", ("testing.*", "echo", "echo_client", "search.*", "files.*", "tools.*", "bridges.*", "console.*")),
     ("door", ("", "cli.*", "__main__")),
 )
 

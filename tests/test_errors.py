@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -213,3 +215,14 @@ def test_a_quote_that_was_shortened_says_so() -> None:
 @pytest.mark.parametrize("kind", [BadHeader, InvalidArgument, Cancelled, FrameTimeout])
 def test_an_error_shows_its_class_and_sentence(kind: Any) -> None:
     assert repr(kind("no", field="id")) == f"{kind.__name__}('no')"
+
+
+def test_what_a_peer_sent_is_escaped_without_opening_a_file() -> None:
+    program = """
+import resource
+from letterhead.errors import escaped
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+print(escaped(b"\\0\\x1b"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)
+    assert (done.stdout, done.stderr) == ("\\x00\\x1b\n", "")

@@ -33,11 +33,14 @@ the caller then gets plain ``Refused`` with that ``code``.
 Facts are keyword arguments: they stand in ``error.facts`` and are readable as attributes (``error.limit``).
 """
 
+import codecs
 import re
 from typing import Any, ClassVar, Self, overload
 
 _CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z")
 _RESERVED = frozenset({"code", "message"})
+# Looked up now: the first use of a codec opens a file, which a server without a free descriptor could not.
+_ESCAPE = codecs.lookup("unicode_escape").encode
 
 
 class LetterheadError(Exception):
@@ -276,5 +279,5 @@ def _may_be_code(code: str) -> bool:
 def escaped(data: bytes | str, limit: int = 60) -> str:
     """What came from a peer, shortened and escaped so that it can stand in a log line or a message."""
     text = data if isinstance(data, str) else data[: limit * 4].decode("utf-8", "backslashreplace")
-    shown = text[:limit].encode("unicode_escape").decode("ascii")
+    shown = _ESCAPE(text[:limit])[0].decode("ascii")
     return shown[:limit] + ("…" if len(text) > limit or len(shown) > limit else "")

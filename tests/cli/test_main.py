@@ -6,7 +6,10 @@ import pytest
 
 from tests.cli.shell import failure, letterhead
 
-COMMANDS = ["serve", "run", "search", "call", "send", "describe", "ping", "health", "completion"]
+COMMANDS = [
+    *("serve", "run", "search", "call", "send", "describe", "ping", "health"),
+    *("echo-server", "echo-client", "completion"),
+]
 
 
 def test_help_lists_every_command_and_examples() -> None:

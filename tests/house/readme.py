@@ -17,12 +17,15 @@ What else there is to say about a block stands in a comment before it, which rea
     <!-- test: file=server.py -->              is written to that file; something later must name the file
     <!-- test: file=server.py background -->   is written, and runs until the next background block
     <!-- test: background -->                  a python, sh or console block without a name does so
+    <!-- test: background once -->             the same for one that serves a single client, and then ends by itself
     <!-- test: continue -->                    goes on where the python block before it ended
     <!-- test: output -->                      is what the block before it prints (```text)
 
 A background block names port 65432. That number is replaced, textually, by one free port in all code,
 commands and outputs, and the next block runs when something listens there. A background command is a single
-program. At the end it gets SIGTERM and must end. Lines that a traceback names are those of `file`.
+program. At the end it gets SIGTERM and must end. One that runs `once` is not looked at by connecting to it, which
+would be its single client: the next block runs when it has printed something, and at the end it must have ended with
+exit code 0. Lines that a traceback names are those of `file`.
 """
 
 import contextlib
@@ -49,11 +52,12 @@ _WITHOUT_EFFECT = {"cd", "export", "source", ".", "alias", "set", "unset"}
 
 
 class Running(NamedTuple):
-    """A command that was started; `output` is the file it prints to."""
+    """A command that was started; `output` is the file it prints to, `once` that it ends by itself."""
 
     command: Command
     process: subprocess.Popen[bytes]
     output: Path
+    once: bool = False
 
     def printed(self) -> str:
         """What it has printed so far."""
@@ -110,6 +114,9 @@ class _Runner:
 
     def run(self, block: Block) -> None:
         background = "background" in block.words
+        once = "once" in block.words
+        if once and not background:
+            raise Problem(block.line, "only a background block runs once")
         if background:
             if PORT not in block.text:
                 raise Problem(block.line, f"a background block names port {PORT}, for a free one to take its place")
@@ -130,10 +137,10 @@ class _Runner:
             case "python" if background or not block.file:
                 name = block.file or f"block_{block.line}.py"
                 self._write(name, block.line, text)
-                self._run_command(Command(block.line, f"python {name}", None), background)
+                self._run_command(Command(block.line, f"python {name}", None), background, once)
             case "sh" | "console" if not block.file:
                 for command in commands(block):
-                    self._run_command(command, background)
+                    self._run_command(command, background, once)
             case _ if background:
                 raise Problem(block.line, "only a python, sh or console block runs in the background")
             case "json" | "toml":
@@ -154,13 +161,17 @@ class _Runner:
         self._check_background()
         while self.background:
             running = self.background[-1]
-            os.killpg(running.process.pid, signal.SIGTERM)
+            after, fine = (
+                ("its client", [0]) if running.once else ("SIGTERM", [0, -signal.SIGTERM, 128 + signal.SIGTERM])
+            )
+            if not running.once:
+                os.killpg(running.process.pid, signal.SIGTERM)
             try:
                 code = running.process.wait(self.seconds_to_end)
             except subprocess.TimeoutExpired:
-                raise running.problem(f"runs on {self.seconds_to_end:g} s after SIGTERM") from None
-            if code not in (0, -signal.SIGTERM, 128 + signal.SIGTERM):
-                raise running.problem(f"ended with exit code {code} after SIGTERM")
+                raise running.problem(f"runs on {self.seconds_to_end:g} s after {after}") from None
+            if code not in fine:
+                raise running.problem(f"ended with exit code {code} after {after}")
             running.compare()
             running.kill()
             self.background.pop()
@@ -182,7 +193,7 @@ class _Runner:
         target.write_text(text, encoding="utf-8")
         self.unnamed[name] = line
 
-    def _run_command(self, command: Command, background: bool) -> None:
+    def _run_command(self, command: Command, background: bool, once: bool) -> None:
         shown = None if command.shown is None else self._with_port(command.shown)
         command = Command(command.line, self._with_port(command.text), shown)
         self._note_names(command.text)
@@ -198,7 +209,7 @@ class _Runner:
         if background:
             # In the shell's place, so that SIGTERM reaches the program itself and its end is seen.
             command = command._replace(text=f"exec {command.text}")
-        running = self._start(command)
+        running = self._start(command)._replace(once=once)
         if background:
             self.background.append(running)
             self._wait_for_port(running)
@@ -245,10 +256,11 @@ class _Runner:
 
     def _wait_for_port(self, running: Running) -> None:
         deadline = time.monotonic() + self.seconds
-        while not _listens(self.port):
+        while not (running.printed() if running.once else _listens(self.port)):
             self._check_background()
             if time.monotonic() > deadline:
-                raise running.problem(f"nothing listens on port {PORT} after {self.seconds:g} s")
+                what = "nothing is printed" if running.once else f"nothing listens on port {PORT}"
+                raise running.problem(f"{what} after {self.seconds:g} s")
             # The pause between two looks is a wait for the end of the process, which would be news as well.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.process.wait(0.02)
@@ -256,7 +268,7 @@ class _Runner:
     def _check_background(self) -> None:
         for running in self.background:
             code = running.process.poll()
-            if code is not None:
+            if code is not None and not (running.once and code == 0):
                 raise running.problem(f"ended by itself, with exit code {code}")
 
 

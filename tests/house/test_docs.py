@@ -1,4 +1,4 @@
-"""The code in docs/ runs, as that of the README does."""
+"""The code in docs/ and of the classic examples runs, as that of the README does."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ import pytest
 
 from tests.house import readme
 
-DOCS = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "examples/classic/README.md"]
 
 
-@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_block_of_a_page_runs(page: Path) -> None:
     readme.run(page)

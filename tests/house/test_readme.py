@@ -1,5 +1,6 @@
 """Runs README.md, and shows on small planted texts that the runner (readme.py) lets nothing pass unrun."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,43 @@ def test_a_continued_block_keeps_its_line_numbers(tmp_path: Path) -> None:
 def test_only_python_continues(tmp_path: Path) -> None:
     found = problem(tmp_path, fence("sh", "true") + fence("python", "", "continue"))
     assert found.sentence == "only a python block continues, and only a python block before it"
+
+
+# Serves one connection, and ends.
+SINGLE = """
+import socket
+
+with socket.create_server(("127.0.0.1", 65432)) as listener:
+    print("ready", flush=True)
+    connection, _ = listener.accept()
+    connection.sendall(b"hello")
+    connection.close()
+"""
+
+
+def test_a_server_for_a_single_client_serves_it_and_has_ended(tmp_path: Path) -> None:
+    run(tmp_path, fence("python", SINGLE, "background once") + fence("python", CLIENT) + fence("sh", "true"))
+
+
+def test_a_server_for_a_single_client_that_runs_on_is_found(tmp_path: Path) -> None:
+    found = problem(tmp_path, fence("python", SINGLE, "background once") + fence("sh", "true"), seconds_to_end=0.5)
+    assert found.sentence == "runs on 0.5 s after its client"
+
+
+def test_a_server_for_a_single_client_that_fails_is_found(tmp_path: Path) -> None:
+    failing = SINGLE + "\nraise SystemExit(3)"
+    found = problem(tmp_path, fence("python", failing, "background once") + fence("python", CLIENT))
+    assert re.fullmatch("ended (by itself, )?with exit code 3( after its client)?", found.sentence)
+
+
+def test_one_that_prints_nothing_is_found(tmp_path: Path) -> None:
+    silent = SINGLE.replace('print("ready", flush=True)', "")
+    found = problem(tmp_path, fence("python", silent, "background once"), seconds=0.5)
+    assert found.sentence == "nothing is printed after 0.5 s"
+
+
+def test_only_a_background_block_runs_once(tmp_path: Path) -> None:
+    assert problem(tmp_path, fence("python", "x = 1", "once")).sentence == "only a background block runs once"
 
 
 def test_a_file_is_written_for_later_commands_and_blocks(tmp_path: Path) -> None:
@@ -316,7 +354,7 @@ def test_data_is_read(tmp_path: Path, language: str, good: str, bad: str) -> Non
         (fence("console", "true"), "a console block begins with a command, behind a dollar sign and a blank"),
         (
             fence("python", "1", "skip"),
-            "'skip' is no word of a test comment: file=NAME, background, continue, output",
+            "'skip' is no word of a test comment: file=NAME, background, continue, once, output",
         ),
         ("<!-- test: output -->\n\ntext\n", "no code block follows this comment"),
         ("<!-- test: output -->\n", "no code block follows this comment"),

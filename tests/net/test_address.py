@@ -4,7 +4,7 @@ import pytest
 
 from letterhead import AsyncClient, Client, UsageError
 from letterhead.net import address as addresses
-from letterhead.net.address import Address, parse
+from letterhead.net.address import Address, of_parts, parse
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,28 @@ def test_callers_are_named_by_their_address() -> None:
     assert addresses.of_peer(("127.0.0.1", 5)) == "127.0.0.1:5"
     assert addresses.of_peer(("::1", 5, 0, 0)) == "[::1]:5"
     assert addresses.of_peer("") == addresses.of_peer(b"") == "unix"
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "address"),
+    [
+        ("127.0.0.1", "80", Address("127.0.0.1", 80)),
+        ("::1", "80", Address("::1", 80)),
+        ("[::1]", "0", Address("::1", 0)),
+        ("fe80::1%lo", "80", Address("fe80::1%lo", 80)),
+        ("", "80", Address("", 80)),
+        ("localhost", "65535", Address("localhost", 65535)),
+    ],
+)
+def test_host_and_port_may_be_written_apart(host: str, port: str, address: Address) -> None:
+    assert of_parts(host, port) == address
+    assert parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [("host:80", "80"), ("a:b:c", "80"), ("host", ""), ("host", "port"), ("host", "-1"), ("host", "65536"), ("h", "٣")],
+)
+def test_what_is_no_host_and_port_is_refused(host: str, port: str) -> None:
+    with pytest.raises(UsageError):
+        of_parts(host, port)

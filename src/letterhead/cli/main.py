@@ -1,8 +1,8 @@
 """The command ``letterhead``: finds the command that was typed, and says in one line what went wrong.
 
-A command is the module of its name in this folder, imported when it is typed: ``letterhead call`` starts without what
-``letterhead serve`` needs (an event loop, SQLite, a progress bar). So this file imports no more than every command
-does, and the list below is all that ``--help`` knows of them.
+A command is the module of its name in this folder (``_`` stands for ``-``), imported when it is typed: ``letterhead
+call`` starts without what ``letterhead serve`` needs (an event loop, SQLite, a progress bar). So this file imports no
+more than every command does, and the list below is all that ``--help`` knows of them.
 
 Exit status: 0 success; 1 what was asked for failed; 2 it was asked for wrongly; 130 Ctrl-C. What a user or another
 program can be the cause of is told in one line on stderr. A traceback is a bug of Letterhead or of the application that
@@ -34,6 +34,8 @@ _COMMANDS = {
     "send": "Send a file or stdin to a server.",
     "describe": "List the actions of a server.",
     "ping": "Measure how long a server takes to answer.",
+    "echo-server": "Send back every byte that comes.",
+    "echo-client": "See whether an echo server does.",
     "health": "Ask whether a server takes requests.",
     "completion": "Print a script for completion in a shell.",
 }
@@ -52,7 +54,7 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         with _without_garbage():
-            command: click.Command = import_module(f"letterhead.cli.{cmd_name}").command
+            command: click.Command = import_module(f"letterhead.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TO_ITSELF = (errno.ECONNREFUSED, "the kernel chose the very port to send from: nobody listens there")
+_NO_PORT = "a port is a number from 0 to 65535"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,38 @@ def parse(text: str) -> Address:
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or (":" in host and not bracketed):
         raise UsageError(f"an address is HOST:PORT, [::1]:PORT, :PORT or unix:PATH, not '{escaped(text)}'")
-    if not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
-        raise UsageError(f"a port is a number from 0 to 65535, not '{escaped(port)}' (in '{escaped(text)}')")
-    return Address(host[1:-1] if bracketed else host, int(port))
+    number = _port(port)
+    if number is None:
+        raise UsageError(f"{_NO_PORT}, not '{escaped(port)}' (in '{escaped(text)}')")
+    return Address(host[1:-1] if bracketed else host, number)
+
+
+def of_parts(host: str, port: str) -> Address:
+    """The address whose host and port a user wrote apart; IPv6 with or without brackets, ``""`` for every interface.
+
+    Raises:
+        UsageError: they are none; the sentence says why.
+    """
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if ":" in bare and not _is_ipv6(bare):
+        raise UsageError(f"a host is a name or an IP address, not '{escaped(host)}'; a port is written apart from it")
+    number = _port(port)
+    if number is None:
+        raise UsageError(f"{_NO_PORT}, not '{escaped(port)}'")
+    return Address(bare, number)
+
+
+def _port(text: str) -> int | None:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else -1
+    return number if 0 <= number <= 65535 else None
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def of_socket(sock: socket.socket) -> Address:

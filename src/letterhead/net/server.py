@@ -5,11 +5,9 @@ uvloop says nothing at all. Here accepting rests for a moment, is said once, and
 """
 
 import asyncio
-import errno
 import logging
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -18,17 +16,13 @@ from letterhead.app.context import SERVING
 from letterhead.app.runner import run_hooks
 from letterhead.errors import TooMany, UsageError
 from letterhead.net import address as addresses
-from letterhead.net.address import Address
+from letterhead.net.listeners import OUT_OF_RESOURCES, REST_SECONDS, Listeners, most_connections
 from letterhead.net.server_connection import ServerConnection
 from letterhead.net.shared import Shared
 
 log = logging.getLogger("letterhead.server")
 
 _AT_ONCE = 128
-_REST_SECONDS = 0.2
-_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_SPARE_DESCRIPTORS = 256
-_FEWEST = 16
 _REFUSED_AT_ONCE = 64
 
 
@@ -41,10 +35,9 @@ class Server:
 
     def __init__(self, app: Application, where: Sequence[str]) -> None:
         self.app = app
-        self.addresses: list[str] = []
         self._where = [addresses.parse(text) for text in where]
-        self._listeners: list[socket.socket] = []
-        self._unix: list[tuple[Path, int]] = []
+        self._listeners = Listeners(log, "whoever reaches it may call every action")
+        self.addresses = self._listeners.addresses
         self._shared: Shared | None = None
         self._adopting: set[asyncio.Task[None]] = set()
         self._most = 0
@@ -73,9 +66,7 @@ class Server:
             raise UsageError("this server is running already")
         limits = self.app.limits
         try:
-            self.addresses.clear()
-            for place in self._where:
-                self._listen(place)
+            self._listeners.open(self._where, limits)
             shared = Shared(self.app)
             try:
                 await run_hooks(self.app.start_hooks)
@@ -87,33 +78,15 @@ class Server:
             raise
         self._shared = shared
         SERVING.append(asyncio.get_running_loop())
-        self._most = min(limits.connections, max(_FEWEST, _descriptor_limit() - _SPARE_DESCRIPTORS))
+        self._most = most_connections(limits)
         self._accept_again()
-
-    def _listen(self, place: Address) -> None:
-        sockets = addresses.listen(place, self.app.limits)
-        self._listeners += sockets
-        bound = [addresses.of_socket(sock) for sock in sockets]
-        self.addresses += map(str, bound)
-        if place.path is not None:
-            path = Path(place.path)
-            self._unix.append((path, path.stat().st_ino))
-        if place.host and len(bound) > 1:
-            log.info("%s has several addresses: listening at %s", place.host, " and ".join(map(str, bound)))
-        for address in bound:
-            if addresses.is_beyond_loopback(address):
-                log.warning(
-                    "%s can be reached from other machines: whoever reaches it may call every action; "
-                    "use 127.0.0.1 to keep it to this one",
-                    address,
-                )
 
     # -- accepting -------------------------------------------------------------------------------------------------
 
     def _accept_again(self) -> None:
         self._resting = False
         loop = asyncio.get_running_loop()
-        for listener in self._listeners:
+        for listener in self._listeners.sockets:
             loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _accept(self, listener: socket.socket) -> None:
@@ -124,7 +97,7 @@ class Server:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in _OUT_OF_RESOURCES:
+                if error.errno not in OUT_OF_RESOURCES:
                     log.error("a connection could not be accepted: %s", error.strerror)
                     return
                 self._rest(error)
@@ -148,9 +121,9 @@ class Server:
             self._said_full = True
             log.error("no more connections for the moment: %s; raise the limit on open files", error.strerror)
         loop = asyncio.get_running_loop()
-        for listener in self._listeners:
+        for listener in self._listeners.sockets:
             loop.remove_reader(listener.fileno())
-        self._rest_ends = loop.call_later(_REST_SECONDS, self._accept_again)
+        self._rest_ends = loop.call_later(REST_SECONDS, self._accept_again)
 
     def _refusal(self) -> TooMany | None:
         """Why the connection that was just accepted is turned away, or None."""
@@ -201,7 +174,7 @@ class Server:
         if timeout is None:
             timeout = self.app.limits.drain_seconds
         if not self._resting:
-            for listener in self._listeners:
+            for listener in self._listeners.sockets:
                 self._accept(listener)  # what the kernel had accepted for us
         self._close_listeners()
         if self._adopting:
@@ -227,28 +200,9 @@ class Server:
             shared.empty = None
 
     def _close_listeners(self) -> None:
-        listeners, self._listeners = self._listeners, []
         if self._rest_ends is not None:
             self._rest_ends.cancel()
-        for listener in listeners:
-            if self._shared is not None and not self._resting:
+        if self._shared is not None and not self._resting:
+            for listener in self._listeners.sockets:
                 asyncio.get_running_loop().remove_reader(listener.fileno())
-            listener.close()
-        for path, inode in self._unix:
-            try:
-                if path.stat().st_ino == inode:
-                    path.unlink()
-            except FileNotFoundError:
-                continue  # somebody removed it; nothing left to do
-            except OSError as error:  # such as rights that were dropped after the start
-                log.warning("the socket file %s stays: %s", path, error.strerror)
-        self._unix.clear()
-
-
-def _descriptor_limit() -> int:
-    try:
-        import resource
-    except ImportError:  # not on Windows, which has no such limit
-        return 2**31
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 2**31 if soft == resource.RLIM_INFINITY else soft
+        self._listeners.close()
