@@ -71,7 +71,9 @@ def test_json_tells_problems_too() -> None:
         done = letterhead("echo-client", *host_and_port(address), "--json")
     assert done.status == 1
     assert json.loads(done.out)["results"][0]["problem"].startswith("what came back differs at byte 7")
-    assert done.err.startswith("letterhead: what came back differs at byte 7")
+    told = json.loads(done.err)["error"]
+    assert told["code"] == "connection-failed"
+    assert told["message"].startswith("what came back differs at byte 7")
 
 
 def test_what_a_server_sends_cannot_command_the_terminal() -> None:

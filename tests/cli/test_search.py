@@ -36,6 +36,7 @@ def test_hits_are_shown_with_title_score_path_and_snippet(samples: str) -> None:
     assert re.fullmatch(
         r"1 document for 'rabbit' \(\d+\.\d ms\)\n\n"
         r"  1\. morpheus  \(score \d+\.\d\d\)\n"
+        r"     morpheus:1\n"
         r"     Follow the white «rabbit». 🐰\n",
         done.out,
     )

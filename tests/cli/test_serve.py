@@ -65,8 +65,8 @@ def test_several_folders_are_searched_as_one(tmp_path: Path, folder: Path) -> No
     (other / "queen.txt").write_text("Off with the rabbit's head!", encoding="utf-8")
     with started("serve", str(folder), str(other), "--at", "127.0.0.1:0") as server:
         out = letterhead("search", server.address, "rabbit").out
-    assert "     other/queen.txt\n" in out
-    assert "     texts/alice.txt\n" in out
+    assert "     other/queen.txt:1\n" in out
+    assert "     texts/alice.txt:1\n" in out
 
 
 def test_what_it_says_to_type_elsewhere_works() -> None:

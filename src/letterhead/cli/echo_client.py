@@ -2,9 +2,11 @@
 
 import click
 
-from letterhead.cli.calling import Failed
+from letterhead.cli.calling import Seconds
+from letterhead.cli.failing import Failed
 from letterhead.cli.text import as_json
 from letterhead.echo_client import Report, Result, exchange
+from letterhead.errors import ConnectionFailed
 from letterhead.net.address import of_parts
 
 
@@ -39,7 +41,7 @@ Examples:
 )
 @click.option(
     "--timeout",
-    type=float,
+    type=Seconds(),
     default=10.0,
     show_default=True,
     metavar="S",
@@ -71,9 +73,8 @@ def command(
         click.echo(f"{connections:,} connection{'s' * (connections != 1)} to {address}: {same}")
     if failed:
         what = str(failed[0].problem)
-        raise Failed(
-            f"{what}" if connections == 1 else f"{len(failed):,} of {connections:,} connections failed: {what}"
-        )
+        sentence = what if connections == 1 else f"{len(failed):,} of {connections:,} connections failed: {what}"
+        raise Failed(sentence, ConnectionFailed(sentence, address=address), as_json=for_programs)
 
 
 def _line(result: Result) -> str:

@@ -34,9 +34,9 @@ _COMMANDS = {
     "send": "Send a file or stdin to a server.",
     "describe": "List the actions of a server.",
     "ping": "Measure how long a server takes to answer.",
+    "health": "Ask whether a server takes requests.",
     "echo-server": "Send back every byte that comes.",
     "echo-client": "See whether an echo server does.",
-    "health": "Ask whether a server takes requests.",
     "completion": "Print a script for completion in a shell.",
 }
 _COMPLETE = "_LETTERHEAD_COMPLETE"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from letterhead.cli import completing
 from letterhead.cli.listening import at_option, for_clients, letterhead_elsewhere, python_elsewhere, say_where
 from letterhead.cli.text import one_line
 from letterhead.errors import Unavailable
@@ -44,10 +45,15 @@ Examples:
   letterhead serve docs --at :65432                for other machines, too
   letterhead serve docs --at unix:/run/user/1000/search.sock --index /var/cache/docs.index"""
 )
-@click.argument("folders", nargs=-1, metavar="[FOLDER]...")
+@click.argument("folders", nargs=-1, metavar="[FOLDER]...", shell_complete=completing.files)
 @at_option
 @click.option("--watch", is_flag=True, help="Keep the index up to date while the files change.")
-@click.option("--index", metavar="FILE", help="Keep the index there, instead of in your cache folder.")
+@click.option(
+    "--index",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="Keep the index there, instead of in your cache folder.",
+)
 @click.option("--rebuild", is_flag=True, help="Make the index anew, whatever state it is in.")
 @click.option("-v", "--verbose", is_flag=True, help="List the files that are left out.")
 def command(

@@ -91,6 +91,8 @@ def _port(text: str) -> int | None:
 
 
 def _is_ipv6(host: str) -> bool:
+    import ipaddress
+
     try:
         ipaddress.IPv6Address(host)
     except ValueError:
