@@ -28,6 +28,7 @@ from letterhead.search.terms import tokens
 from letterhead.search.update import Changes, Progress, Update
 
 _LONGEST_PATH = 1_000
+_WORTH_A_SPEED = 1_000_000
 
 
 class Failed(click.ClickException):
@@ -171,15 +172,19 @@ def _say_skipped(skipped: Skipped) -> None:
 
 def _say_what(changes: Changes, *, new: bool) -> None:
     documents = f"{changes.documents:,} document{'s' * (changes.documents != 1)}"
-    size = f"{changes.bytes / 1e6:.1f} MB" if changes.bytes >= 1e6 else f"{changes.bytes / 1e3:.1f} kB"
     took = f"in {changes.seconds:.2f} s"
-    if new:
+    if new and changes.bytes >= _WORTH_A_SPEED:
         took += f" ({changes.bytes / 1e6 / max(changes.seconds, 1e-6):.1f} MB/s)"
-        news = ""
-    else:
-        news = f"; since last time {_news(changes) or 'nothing has changed'}"
+    news = "" if new else f"; since last time {_news(changes) or 'nothing has changed'}"
     left_out = _left_out(changes)
-    click.echo(f"indexed {documents}, {size} {took}{news}{f'; left out: {left_out}' if left_out else ''}")
+    left_out = f"; left out: {left_out}" if left_out else ""
+    click.echo(f"indexed {documents}, {_size(changes.bytes)} {took}{news}{left_out}")
+
+
+def _size(count: int) -> str:
+    if count < 1_000:
+        return f"{count} byte{'s' * (count != 1)}"
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def _news(changes: Changes) -> str:
