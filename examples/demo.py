@@ -37,7 +37,8 @@ from rich.text import Text
 import letterhead
 from letterhead.message import Buffer
 from letterhead.net.wire import SocketWire
-from letterhead.search.documents import Document, documents
+from letterhead.search.documents import documents
+from letterhead.search.items import Document
 from letterhead.search.query import SearchResult
 from letterhead.wire.reader import Reader
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from letterhead.errors import Internal, Unavailable, UsageError
-from letterhead.search.documents import SAMPLES, Document, Reason, Skipped
+from letterhead.search.documents import SAMPLES
 from letterhead.search.index import build, build_folders, refusal
+from letterhead.search.items import Document, Reason, Skipped
 from letterhead.search.query import Searcher
 
 

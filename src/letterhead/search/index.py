@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from letterhead.errors import Internal, Refused, Unavailable
-from letterhead.search.documents import Document, Reason, Skipped, documents, walk
+from letterhead.search.documents import documents, walk
+from letterhead.search.items import Document, Reason, Skipped
 from letterhead.search.terms import TOKENIZER, spaced
 
 APPLICATION_ID = 0x4C745248

@@ -47,7 +47,12 @@ def title(name: str, text: str) -> str:
         found = _markdown(text[:_LOOKED_AT].splitlines())
     elif lower.endswith(_RESTRUCTURED):
         found = _restructured(text[:_LOOKED_AT].splitlines())
-    found = found or one_line(name) or _UNTITLED
+    return fitting(found, name)
+
+
+def fitting(found: str, name: str) -> str:
+    """``found`` as a title, one line of at most 200 characters; where it is empty, the name of the file."""
+    found = one_line(found) or one_line(name) or _UNTITLED
     return found if len(found) <= _MAX_TITLE else found[: _MAX_TITLE - 1] + "…"
 
 
