@@ -15,6 +15,7 @@ This file knows nothing of files and encodings.
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html import unescape
 
 from letterhead.search.titles import one_line
@@ -198,4 +199,9 @@ class _Reader:
 
 def _characters(text: str) -> str:
     """``text`` with its character references replaced."""
-    return _CHARACTER.sub(lambda found: unescape(found[0]), text) if "&" in text else text
+    return _CHARACTER.sub(lambda found: _character(found[0]), text) if "&" in text else text
+
+
+@lru_cache(maxsize=512)
+def _character(reference: str) -> str:
+    return unescape(reference)

@@ -69,7 +69,7 @@ def read_pdf(file: IO[bytes]) -> tuple[str, str] | Reason:
 def extract(file: IO[bytes]) -> tuple[str, str] | Reason:
     """What ``read_pdf`` says, found out here and now: without any bound on time and memory but pypdf's own."""
     from pypdf import PdfReader
-    from pypdf.errors import DependencyError
+    from pypdf.errors import DependencyError, LimitReachedError
 
     try:
         reader = PdfReader(file)
@@ -87,7 +87,7 @@ def extract(file: IO[bytes]) -> tuple[str, str] | Reason:
     except DependencyError:
         # A cipher that the installed libraries do not have.
         return Reason.PDF_ENCRYPTED
-    except (MemoryError, RecursionError):
+    except (LimitReachedError, MemoryError, RecursionError):
         return Reason.PDF_TOO_COSTLY
     except Exception:  # pypdf raises whatever its many parsers run into
         return Reason.PDF_DAMAGED
@@ -107,13 +107,18 @@ def _cleaned(text: str) -> str:
     return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 
-def _main() -> None:
+def bound() -> None:
+    """Bounds this process's memory and processor time, as far as the system can."""
     with contextlib.suppress(ImportError, OSError, ValueError):  # what a system does not have, it cannot bound
         import resource
 
-        for bound, value in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, int(SECONDS))):
-            _, most = resource.getrlimit(bound)
-            resource.setrlimit(bound, (value if most == resource.RLIM_INFINITY else min(value, most), most))
+        for limit, value in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, int(SECONDS))):
+            _, most = resource.getrlimit(limit)
+            resource.setrlimit(limit, (value if most == resource.RLIM_INFINITY else min(value, most), most))
+
+
+def _main() -> None:
+    bound()
     found = extract(sys.stdin.buffer)
     outcome = {"reason": found.name} if isinstance(found, Reason) else dict(zip(("title", "text"), found, strict=True))
     sys.stdout.buffer.write(json.dumps(outcome).encode())
