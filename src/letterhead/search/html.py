@@ -21,6 +21,8 @@ from html import unescape
 from letterhead.search.titles import one_line
 
 _LOOKED_AT = 4 << 10
+# Most texts begin with something else, and this is asked of every one.
+_BEGINNINGS = frozenset("< \t\r\n\f\ufeff")
 # What may stand before the first tag; each alternative begins differently, so that none is tried twice.
 _BEFORE = re.compile(r"(?:[\s\ufeff]+|<\?(?:[^?]|\?(?!>))*\?>|<!--(?:[^-]|-(?!->))*-->)")
 _FIRST_TAG = re.compile(r"<(?:!doctype\s+html|html|head)[\s/>]", re.IGNORECASE)
@@ -56,6 +58,8 @@ _CELLS = frozenset({"td", "th"})
 
 def is_html(name: str, text: str) -> bool:
     """Whether a text is a page: its first tag says so, or any first tag in a file that is called ``.html``."""
+    if text[:1] not in _BEGINNINGS:
+        return False
     start = 0
     while found := _BEFORE.match(text, start, _LOOKED_AT):
         start = found.end()

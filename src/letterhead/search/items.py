@@ -89,5 +89,5 @@ def type_of(name: str) -> str:
     stem, dot, ending = name.lower().rpartition(".")
     if not dot:
         return ending if ending in _KNOWN_NAMES else ""
-    usable = stem and ending and len(ending) <= _MAX_TYPE and not any(map(str.isspace, ending))
+    usable = stem and len(ending) <= _MAX_TYPE and len(ending.split()) == 1
     return ending if usable else ""
