@@ -1,5 +1,7 @@
 """Bytes to text."""
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,9 +27,15 @@ def test_wide_text_without_a_mark_is_read_where_it_is_clear(encoding: str, text:
 
 @pytest.mark.parametrize("number", ["<H", ">H", "<I"])
 def test_numbers_are_no_wide_text(number: str) -> None:
-    import struct
-
     assert decode(struct.pack(f"{number[0]}256{number[1]}", *range(256))) is None
+
+
+@pytest.mark.parametrize(
+    "data", [b"one\0two\0", b"text\0more!", "Grüße\0Köln".encode(), "Grüße\0Köln".encode("cp1252")]
+)
+def test_words_with_nul_between_them_are_no_wide_text(data: bytes) -> None:
+    assert decode(data) is None
+    assert decode(data + b"!") is None
 
 
 def test_text_may_hold_terminal_colours_and_form_feeds() -> None:

@@ -78,6 +78,14 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path: Path, monkeypatch
         assert read_pdf(file) == ("", "text\n")
 
 
+def test_a_reader_that_cannot_be_started_is_not_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    (tmp_path / "a.pdf").write_bytes(pdf(["text"]))
+    assert load(Source(str(tmp_path / "a.pdf"), "a.pdf", 1)) == Skipped("a.pdf", Reason.PDF_READER_FAILED, 1)
+
+
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pypdf", None)  # how Python notes that a module is not there
     (tmp_path / "a.pdf").write_bytes(pdf(["text"]))

@@ -121,15 +121,17 @@ def _not_utf8(data: bytes) -> str | None:
 
 def _wide(data: bytes) -> str | None:
     """UTF-16 or UTF-32 without a byte-order mark, where it is clear."""
-    head = data[:_SHARE_LOOKED_AT]
-    even, odd = head[::2].count(0), head[1::2].count(0)
     candidates = []
     if len(data) % 4 == 0:
         # Of four bytes the highest is always zero: no other data decodes by chance.
         candidates += ["utf-32-le", "utf-32-be"]
-    if len(data) % 2 == 0 and not (even and odd):
-        # Spaces, line ends and ASCII have one zero, always on the same side; a NUL would have two.
-        candidates += ["utf-16-be" if even else "utf-16-le"]
+    head = data[:_SHARE_LOOKED_AT]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    # Spaces, line ends and ASCII have one zero, always on the same side. So may a list of words with NUL between them;
+    # but those are text without the zeros, and hardly have as many of them.
+    words = not _BINARY_CONTROLS.search(head.replace(b"\0", b""))
+    if len(data) % 2 == 0 and not (even and odd) and (not words or 8 * (even + odd) >= 3 * len(head)):
+        candidates.append("utf-16-be" if even else "utf-16-le")
     for candidate in candidates:
         text = _decoded(data, candidate)
         if text is not None and _reads_like_text(text):

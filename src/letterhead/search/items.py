@@ -28,6 +28,7 @@ class Reason(StrEnum):
     PDF_WITHOUT_TEXT = "PDF without text (scanned pages)"
     PDF_TOO_LARGE = f"PDF too large (over {MAX_PDF_BYTES >> 20} MiB, or {MAX_BYTES >> 20} MiB of text)"
     PDF_TOO_COSTLY = "PDF that takes too long or too much memory"
+    PDF_READER_FAILED = "PDF (the program that reads them does not start)"
 
 
 @dataclass(frozen=True, slots=True)

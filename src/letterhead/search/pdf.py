@@ -59,9 +59,11 @@ def read_pdf(file: IO[bytes]) -> tuple[str, str] | Reason:
         )
     except subprocess.TimeoutExpired:
         return Reason.PDF_TOO_COSTLY
+    except OSError:
+        return Reason.PDF_READER_FAILED
     if child.returncode:
-        # It ends with 0 whatever it meets, unless the system ends it, or leaves it no memory even for that.
-        return Reason.PDF_TOO_COSTLY
+        # Once it reads, it ends with 0 whatever it meets, unless the system ends it.
+        return Reason.PDF_TOO_COSTLY if child.returncode < 0 else Reason.PDF_READER_FAILED
     outcome = json.loads(child.stdout)
     return Reason[outcome["reason"]] if "reason" in outcome else (outcome["title"], outcome["text"])
 
