@@ -38,7 +38,8 @@ import letterhead
 from letterhead.message import Buffer
 from letterhead.net.wire import SocketWire
 from letterhead.search.answers import SearchResult
-from letterhead.search.documents import Document, documents
+from letterhead.search.documents import documents
+from letterhead.search.items import Document
 from letterhead.wire.reader import Reader
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -149,9 +150,10 @@ def serving(folders: Sequence[str]) -> Iterator[tuple[str, str]]:
     It ends with the block, and must end well.
     """
     title("Documents, indexed and served")
-    arguments = ["letterhead", "serve", "--at", "127.0.0.1:0", "--", *folders]
-    say(f"$ {shlex.join(arguments)}", style="bold")
-    with subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, encoding="utf-8") as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="letterhead-demo-") as scratch,  # else the index would be kept
+        _started(["letterhead", "serve", "--at", "127.0.0.1:0", "--index", f"{scratch}/index", *folders]) as server,
+    ):
         assert server.stdout is not None
         said: dict[str, str] = {}
         try:
@@ -169,6 +171,11 @@ def serving(folders: Sequence[str]) -> Iterator[tuple[str, str]]:
     say(f"the server was told to stop, and did in {(time.perf_counter() - asked) * 1e3:.0f} ms, with status {status}")
     if status:
         sys.exit(status)
+
+
+def _started(arguments: list[str]) -> "subprocess.Popen[str]":
+    say(f"$ {shlex.join(arguments)}", style="bold")
+    return subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, encoding="utf-8")
 
 
 # -- three clients -----------------------------------------------------------------------------------------------------

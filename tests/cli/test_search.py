@@ -10,8 +10,9 @@ import pytest
 
 import letterhead as library
 from letterhead.search.application import application as search_application
-from letterhead.search.documents import SAMPLES, Document
+from letterhead.search.documents import SAMPLES
 from letterhead.search.index import build
+from letterhead.search.items import Document
 from letterhead.testing.background import running
 from tests.classic import server as classic_server
 from tests.cli import application

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from letterhead.limits import Limits
-from letterhead.search.documents import Document
 from letterhead.search.index import build
+from letterhead.search.items import Document
 from letterhead.search.query import Searcher
 
 MakeSearcher = Callable[..., Searcher]

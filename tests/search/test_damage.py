@@ -7,8 +7,8 @@ import pytest
 
 from letterhead.errors import Internal
 from letterhead.search import schema
-from letterhead.search.documents import Document
 from letterhead.search.index import Index, build
+from letterhead.search.items import Document
 from letterhead.search.query import Searcher
 
 TEXTS = [Document(f"title {n}", f"folder/{n}.txt", f"rabbit number{n} " + f"w{n}x " * 200) for n in range(300)]

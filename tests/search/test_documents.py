@@ -6,23 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from letterhead.errors import UsageError
 from letterhead.search import documents as documents_module
-from letterhead.search.documents import (
-    MAX_BYTES,
-    SAMPLES,
-    Document,
-    Reason,
-    Skipped,
-    Source,
-    decode,
-    documents,
-    load,
-    walk,
-)
+from letterhead.search.documents import SAMPLES, documents, walk
+from letterhead.search.items import MAX_PDF_BYTES, Document, Reason, Skipped
 
 
 def put(folder: Path, *names: str) -> None:
@@ -52,7 +40,7 @@ def test_files_come_before_folders_each_by_name(tmp_path: Path) -> None:
 def test_a_document_has_title_path_text_and_size(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "guide.md").write_text("# The guide\n\nnaïve\n", encoding="utf-8")
-    assert only(tmp_path) == Document("The guide", "docs/guide.md", "# The guide\n\nnaïve\n", 20)
+    assert only(tmp_path) == Document("The guide", "docs/guide.md", "# The guide\n\nnaïve\n", 20, "md")
 
 
 def test_a_file_without_an_ending_is_text_by_its_content(tmp_path: Path) -> None:
@@ -62,7 +50,7 @@ def test_a_file_without_an_ending_is_text_by_its_content(tmp_path: Path) -> None
 
 def test_an_empty_file_is_a_document(tmp_path: Path) -> None:
     (tmp_path / "__init__.py").touch()
-    assert only(tmp_path) == Document("__init__.py", "__init__.py", "", 0)
+    assert only(tmp_path) == Document("__init__.py", "__init__.py", "", 0, "py")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +102,7 @@ def test_a_name_that_is_not_utf8_is_shown_with_replacement_characters(tmp_path: 
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text("coffee")
     except OSError:
         pytest.skip("this file system takes UTF-8 names alone")
-    assert only(tmp_path) == Document("caf\ufffd.txt", "caf\ufffd.txt", "coffee", 6)
+    assert only(tmp_path) == Document("caf\ufffd.txt", "caf\ufffd.txt", "coffee", 6, "txt")
 
 
 # -- links and special files ---------------------------------------------------------------------------------
@@ -144,32 +132,6 @@ def test_a_link_that_is_named_is_followed(tmp_path: Path) -> None:
     assert paths(tmp_path / "link") == ["a.txt"]
 
 
-def test_a_file_that_became_a_link_before_it_was_read_is_not_followed(tmp_path: Path) -> None:
-    put(tmp_path, "folder/a.txt", "secret.txt")
-    (source,) = walk([tmp_path / "folder"])
-    assert isinstance(source, Source)
-    (tmp_path / "folder" / "a.txt").unlink()
-    (tmp_path / "folder" / "a.txt").symlink_to(tmp_path / "secret.txt")
-    assert load(source) == Skipped("a.txt", Reason.SYMLINK, source.size)
-
-
-def test_a_file_that_became_a_pipe_before_it_was_read_is_not_waited_for(tmp_path: Path) -> None:
-    put(tmp_path, "a.txt")
-    (source,) = walk([tmp_path])
-    assert isinstance(source, Source)
-    (tmp_path / "a.txt").unlink()
-    os.mkfifo(tmp_path / "a.txt")
-    assert load(source) == Skipped("a.txt", Reason.NOT_A_FILE, source.size)
-
-
-def test_a_file_that_is_gone_before_it_was_read_is_unreadable(tmp_path: Path) -> None:
-    put(tmp_path, "a.txt")
-    (source,) = walk([tmp_path])
-    assert isinstance(source, Source)
-    (tmp_path / "a.txt").unlink()
-    assert load(source) == Skipped("a.txt", Reason.UNREADABLE, source.size)
-
-
 def test_pipes_and_sockets_are_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.chdir(tmp_path)
@@ -195,11 +157,6 @@ def test_what_may_not_be_read_is_unreadable(tmp_path: Path) -> None:
         (tmp_path / "folder").chmod(0o700)
 
 
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
-def test_a_file_that_fails_while_it_is_read_is_unreadable() -> None:
-    assert load(Source("/proc/self/mem", "mem", 0)) == Skipped("mem", Reason.UNREADABLE)
-
-
 def test_a_folder_that_is_gone_when_its_turn_comes_is_unreadable(tmp_path: Path) -> None:
     put(tmp_path, "a.txt", "folder/b.txt")
     found = walk([tmp_path])
@@ -209,83 +166,10 @@ def test_a_folder_that_is_gone_when_its_turn_comes_is_unreadable(tmp_path: Path)
     assert list(found) == [Skipped("folder/", Reason.UNREADABLE)]
 
 
-# -- sizes ---------------------------------------------------------------------------------------------------
-
-
-def test_a_file_of_the_largest_size_is_read(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"a" * MAX_BYTES)
-    assert only(tmp_path) == Document("a.txt", "a.txt", "a" * MAX_BYTES, MAX_BYTES)
-
-
-def test_a_larger_file_is_skipped(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"a" * (MAX_BYTES + 1))
-    assert only(tmp_path) == Skipped("a.txt", Reason.TOO_LARGE, MAX_BYTES + 1)
-
-
-def test_a_file_that_has_grown_too_large_before_it_was_read_is_skipped(tmp_path: Path) -> None:
-    put(tmp_path, "a.txt")
-    (source,) = walk([tmp_path])
-    assert isinstance(source, Source)
-    (tmp_path / "a.txt").write_bytes(b"a" * (MAX_BYTES + 1))
-    assert load(source) == Skipped("a.txt", Reason.TOO_LARGE, source.size)
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
-def test_a_file_that_says_it_is_empty_is_read_to_its_end() -> None:
-    document = load(Source("/proc/self/status", "status", 0))
-    assert isinstance(document, Document)
-    assert "Pid:" in document.text
-
-
-# -- content -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "windows-1252"])
-def test_text_is_read_in(encoding: str) -> None:
-    assert decode("Füße, naïve, 5 €\r\n".encode(encoding)) == "Füße, naïve, 5 €\r\n"
-
-
-@pytest.mark.parametrize(("mark", "encoding"), [(b"\xfe\xff", "utf-16-be"), (b"\x00\x00\xfe\xff", "utf-32-be")])
-def test_text_is_read_in_big_endian_order(mark: bytes, encoding: str) -> None:
-    assert decode(mark + "Füße".encode(encoding)) == "Füße"
-
-
-def test_text_may_hold_terminal_colours_and_form_feeds() -> None:
-    assert decode(b"\x1b[31mred\x1b[0m \xfc\x0c\x08") == "\x1b[31mred\x1b[0m \xfc\x0c\x08"
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"text\0more",
-        b"\x7fELF\x02\x01\x01\x00",
-        b"\x89PNG\r\n\x1a\n",
-        b"\xff\xd8\xff\xe0\x10JFIF\x01",
-        b"\xff\xfea",
-        b"\xff\xfea\0\0\0",
-        b"\xff\xfe\x00\xd8a\x00",
-        b"\xef\xbb\xbf\xff",
-        b"caf\xe9 \x81",
-    ],
-)
-def test_binary_is(data: bytes) -> None:
-    assert decode(data) is None
-
-
-def test_a_binary_file_is_skipped_whatever_its_name(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"\x7fELF\0")
-    assert only(tmp_path) == Skipped("a.txt", Reason.BINARY, 5)
-
-
-@given(st.binary())
-def test_any_bytes_are_binary_or_a_text_without_nul(data: bytes) -> None:
-    text = decode(data)
-    assert text is None or ("\0" not in text and text.encode() is not None)
-
-
-@given(st.text().filter(lambda text: "\0" not in text and not text.startswith("\ufeff")))
-def test_every_text_in_utf8_is_read_as_it_is(text: str) -> None:
-    assert decode(text.encode()) == text
+def test_a_file_that_is_larger_than_any_may_be_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.pdf").open("wb") as file:
+        file.truncate(MAX_PDF_BYTES + 1)
+    assert list(walk([tmp_path])) == [Skipped("a.pdf", Reason.TOO_LARGE, MAX_PDF_BYTES + 1)]
 
 
 # -- several folders -----------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ import pytest
 
 from letterhead.errors import Internal, Unavailable, UsageError
 from letterhead.search import schema
-from letterhead.search.documents import SAMPLES, Document
+from letterhead.search.documents import SAMPLES
 from letterhead.search.index import Index, build
+from letterhead.search.items import Document
 from letterhead.search.query import Searcher
 
 

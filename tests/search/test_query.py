@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from letterhead.search.documents import SAMPLES, Document
+from letterhead.search.documents import SAMPLES
 from letterhead.search.index import build
+from letterhead.search.items import Document
 from letterhead.search.query import Searcher
 
 MakeSearcher = Callable[..., Searcher]

@@ -7,8 +7,9 @@ import pytest
 
 from letterhead.errors import InvalidArgument, TooLarge
 from letterhead.limits import Limits
-from letterhead.search.documents import SAMPLES, Document
+from letterhead.search.documents import SAMPLES
 from letterhead.search.index import build
+from letterhead.search.items import Document
 from letterhead.search.query import Searcher
 
 MakeSearcher = Callable[..., Searcher]

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from letterhead.errors import InvalidArgument
 from letterhead.limits import Limits
-from letterhead.search.documents import SAMPLES, Document
+from letterhead.search.documents import SAMPLES
 from letterhead.search.index import build
+from letterhead.search.items import Document
 from letterhead.search.query import Searcher
 from letterhead.search.syntax import Term, parse
 from letterhead.search.terms import fold, tokens

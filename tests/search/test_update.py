@@ -11,8 +11,8 @@ import pytest
 
 from letterhead.errors import Unavailable, UsageError
 from letterhead.search import schema
-from letterhead.search.documents import Reason, Skipped
 from letterhead.search.index import Index
+from letterhead.search.items import Reason, Skipped
 from letterhead.search.query import Searcher
 from letterhead.search.update import Changes, Update
 from tests.leaks import PATIENCE

@@ -21,8 +21,9 @@ from letterhead.net.server import Server
 from letterhead.net.serving import App
 from letterhead.search import schema
 from letterhead.search.application import application
-from letterhead.search.documents import SAMPLES, Skipped, walk
+from letterhead.search.documents import SAMPLES, walk
 from letterhead.search.index import Index, build
+from letterhead.search.items import Skipped
 from letterhead.search.place import place_of
 from letterhead.search.terms import tokens
 from letterhead.search.update import Changes, Progress, Update

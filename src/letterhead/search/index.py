@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from letterhead.errors import Internal, Unavailable, UsageError
 from letterhead.search import schema
-from letterhead.search.documents import Document
+from letterhead.search.items import Document
 from letterhead.search.lock import Lock
 from letterhead.search.terms import VERSION, spaced
 

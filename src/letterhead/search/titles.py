@@ -1,5 +1,7 @@
 """What a document is called: the first heading of a Markdown or reStructuredText file, else the file's name.
 
+Pages and PDF bring titles of their own: ``fitting`` makes those fit.
+
 Headings are read for a title's sake alone: well enough for what people write, without a parser for either
 language. This file knows no files and no database: a name and a text in, a title out.
 """
@@ -47,6 +49,11 @@ def title(name: str, text: str) -> str:
         found = _markdown(text[:_LOOKED_AT].splitlines())
     elif lower.endswith(_RESTRUCTURED):
         found = _restructured(text[:_LOOKED_AT].splitlines())
+    return fitting(found, name)
+
+
+def fitting(found: str, name: str) -> str:
+    """``found``, which is one line, as a title of at most 200 characters; where it is empty, the name of the file."""
     found = found or one_line(name) or _UNTITLED
     return found if len(found) <= _MAX_TITLE else found[: _MAX_TITLE - 1] + "…"
 

@@ -20,19 +20,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from letterhead.errors import Unavailable, UsageError
-from letterhead.search.documents import (
-    Document,
-    Folder,
-    Listing,
-    Reason,
-    Skipped,
-    Source,
-    listing,
-    load,
-    passed_over,
-    roots_of,
-)
+from letterhead.search.documents import Folder, Listing, listing, passed_over, roots_of
 from letterhead.search.index import Index
+from letterhead.search.items import Document, Reason, Skipped, Source
+from letterhead.search.reading import load
 
 Progress = Callable[[int, int], None]
 """Called now and then with files and bytes looked at so far."""
@@ -42,8 +33,8 @@ _COMMIT_BYTES = 16 << 20
 _TRUSTED_SECONDS = 2.0
 _REPORT_FILES = 32
 _REPORT_BYTES = 256 << 10
-# What may read otherwise next time though the file is the same.
-_RETRIED = frozenset({Reason.UNREADABLE})
+# What may be read next time, though the file is the same.
+_RETRIED = frozenset({Reason.UNREADABLE, Reason.VANISHED, Reason.PDF_NOT_INSTALLED, Reason.PDF_READER_FAILED})
 
 
 @dataclass(slots=True)
@@ -79,8 +70,12 @@ class _Stamp(NamedTuple):
     ctime: int
 
 
+_UNKNOWN = _Stamp(-1, 0, 0)
+"""The stamp of no file."""
+
+
 class _Known(NamedTuple):
-    """What the index knows of a file; ``skipped`` is None for a document."""
+    """What the index knows of a file; ``skipped``, the name of a ``Reason``, is None for a document."""
 
     number: int
     stamp: _Stamp
@@ -263,7 +258,11 @@ class Update:
         rows = self._index.execute(
             "SELECT name, id, size, mtime, ctime, skipped FROM files WHERE folder = ?", (folder,)
         )
-        known = {os.fsdecode(name): _Known(number, _Stamp(*stamp), why) for name, number, *stamp, why in rows}
+        known = {}
+        for name, number, size, mtime, ctime, skipped in rows:
+            # A reason of another version of this program may have gone since: then the file is read again.
+            stamp = _Stamp(size, mtime, ctime) if skipped is None or skipped in Reason.__members__ else _UNKNOWN
+            known[os.fsdecode(name)] = _Known(number, stamp, skipped)
         for source in found.files:
             yield self._compare_file(folder, source, known.pop(source.name, None))
         for skipped in found.skipped:
@@ -279,10 +278,10 @@ class Update:
                 self._changes.documents += 1
                 self._changes.bytes += source.size
             else:
-                self._skip(Skipped(source.path, Reason(known.skipped), source.size))
+                self._skip(Skipped(source.path, Reason[known.skipped], source.size))
             return 0
         if time.time_ns() - max(stamp.mtime, stamp.ctime) < self._trusted_ns:
-            stamp = _Stamp(-1, 0, 0)
+            stamp = _UNKNOWN
         self._changes.read += 1
         item = load(source)
         if isinstance(item, Skipped):
@@ -312,7 +311,7 @@ class Update:
         return known == (document.title, document.path, document.type, document.text)
 
     def _note(self, folder: int, name: str, stamp: _Stamp, skipped: Reason | None) -> int:
-        values = (folder, os.fsencode(name), *stamp, skipped)
+        values = (folder, os.fsencode(name), *stamp, skipped and skipped.name)
         return self._index.insert(
             "INSERT INTO files (folder, name, size, mtime, ctime, skipped) VALUES (?, ?, ?, ?, ?, ?)", values
         )
