@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from letterhead.errors import InvalidArgument, Refused, TooLarge
+from letterhead.errors import DeadlineExceeded, InvalidArgument, Refused, TooLarge
 from letterhead.limits import Limits
 from letterhead.search.answers import Found
 from letterhead.search.index import build
@@ -68,3 +68,12 @@ def test_a_text_too_long_for_a_reply_is_refused_and_given_in_parts(searcher_over
 
 def test_the_lines_that_are_told_are_bounded(searcher_over: MakeSearcher) -> None:
     assert len(searcher_over({"long": "rabbit\n" * 5_000}).document("folder/long", "rabbit").matches) == 1_000
+
+
+def test_looking_for_lines_ends_when_the_time_is_over(searcher_over: MakeSearcher) -> None:
+    texts = {"long": "no match in this line\n" * 40_000}
+    query = " ".join(f"word{n}" for n in range(16))
+    assert searcher_over(texts, Limits(search_seconds=60.0)).document("folder/long", query, lines=1).matches == []
+    readings = iter([0.0] * 10)
+    with pytest.raises(DeadlineExceeded):
+        searcher_over(texts, clock=lambda: next(readings, 1e9)).document("folder/long", query, lines=1)

@@ -133,12 +133,20 @@ def test_rebuilding_begins_empty(tmp_path: Path) -> None:
     assert titles(tmp_path / "index", "rabbit") == []
 
 
-def test_a_rebuilt_index_takes_its_place_while_the_old_one_is_read(tmp_path: Path) -> None:
+def test_a_rebuilt_index_takes_the_place_of_the_old_one_for_those_who_read_it(tmp_path: Path) -> None:
     build(tmp_path / "index", SAMPLES)
     with Searcher(tmp_path / "index") as before:
         build(tmp_path / "index", [Document("new", "new", "The white rabbit again.")])
-        assert [hit.title for hit in before.search("rabbit").hits] == ["morpheus"]
+        assert [hit.title for hit in before.search("rabbit").hits] == ["new"]
         assert titles(tmp_path / "index", "rabbit") == ["new"]
+
+
+def test_an_index_that_is_deleted_is_read_on(tmp_path: Path) -> None:
+    build(tmp_path / "index", SAMPLES)
+    with Searcher(tmp_path / "index") as searcher:
+        for path in tmp_path.iterdir():
+            path.unlink()
+        assert [hit.title for hit in searcher.search("rabbit").hits] == ["morpheus"]
 
 
 @pytest.mark.parametrize(

@@ -221,11 +221,11 @@ def test_a_snippet_from_the_middle_tells_its_own_line() -> None:
 
 
 def test_the_lines_of_all_matches_come_once_and_in_order() -> None:
-    assert list(lines("dog cat\ncat\n\ncat cat\ndog", terms("cat dog"), 100)) == [1, 2, 4, 5]
+    assert list(lines("dog cat\ncat\n\ncat cat\ndog", terms("cat dog"), 100, lambda: None)) == [1, 2, 4, 5]
 
 
 def test_the_matches_whose_lines_are_told_are_bounded() -> None:
-    assert len(list(lines("cat\n" * 50, terms("cat"), 10))) == 10
+    assert len(list(lines("cat\n" * 50, terms("cat"), 10, lambda: None))) == 10
 
 
 def test_a_snippet_and_its_line_are_one_value() -> None:

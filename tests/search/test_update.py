@@ -341,3 +341,21 @@ def count(tmp_path: Path) -> int:
             return searcher.search("path:*", limit=0).total
     except Unavailable:
         return 0
+
+
+def test_an_update_that_is_ended_keeps_what_it_has_done_and_is_gone_on_with(tmp_path: Path, folder: Path) -> None:
+    for number in range(50):
+        write(folder / f"{number}.txt", "rabbit")
+    with Index(tmp_path / "index") as index:
+        update: Update
+
+        def end_it(skipped: Skipped) -> None:
+            update.end()
+
+        update = Update(index, [folder], end_it, trusted_seconds=0.0)
+        changes = update.all()
+        assert 0 < changes.added < 52
+        assert not index.complete
+    rest = updated(tmp_path, folder)
+    assert rest.added == 52 - changes.added
+    assert sound(tmp_path)

@@ -107,7 +107,7 @@ class Asking:
     def suggestion(self, query: Query) -> str | None:
         """A similar query that finds something; None where there is none, or none was found in time."""
         try:
-            better = suggestion(self._connection, query)
+            better = suggestion(self._connection, query, self._check)
             if better is None:
                 return None
             return better if self.answer(parse(better, self._limits), 0, 0)[0] else None
@@ -133,7 +133,7 @@ class Asking:
         if first_line > 1 or count is not None:
             rest = text.split("\n")[first_line - 1 :]
             part = "\n".join(rest if count is None else rest[:count])
-        found = list(islice(lines(text, query.wanted, _MOST_LINES), _MOST_LINES))
+        found = list(islice(lines(text, query.wanted, _MOST_LINES, self._check), _MOST_LINES))
         self._check()
         return Found(title, path, kind, self._sendable(part), first_line, text.count("\n") + 1, found)
 

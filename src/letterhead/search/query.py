@@ -59,6 +59,7 @@ class Searcher:
         self._busy = 0
         self._closed = False
         self._damaged = False
+        self._file = _identity(path)
         try:
             self._idle = [schema.open_reader(path, self._limits.search_seconds)]
         except sqlite3.Error as error:
@@ -153,7 +154,9 @@ class Searcher:
             if self._damaged:
                 raise Internal(schema.DAMAGED)
             check()
+            self._drop_what_was_replaced()
             self._busy += 1
+            file = self._file
             connection = self._idle.pop() if self._idle else None
         try:
             connection = connection or schema.open_reader(self._path, self._limits.search_seconds)
@@ -175,10 +178,20 @@ class Searcher:
             raise schema.refusal(error) from error
         finally:
             with self._changed:
-                if connection is not None:
+                if connection is not None and file == self._file:
                     self._idle.append(connection)
+                elif connection is not None:
+                    connection.close()
                 self._busy -= 1
                 self._changed.notify_all()
+
+    def _drop_what_was_replaced(self) -> None:
+        """Where another program has built the index anew, what is open reads the removed one."""
+        file = _identity(self._path)
+        if file not in (None, self._file):  # one that is gone is read on
+            self._file = file
+            while self._idle:
+                self._idle.pop().close()
 
     def _stopped(self) -> Unavailable | DeadlineExceeded:
         if self._closed:
@@ -192,6 +205,14 @@ class Searcher:
             self._damaged = True
             _log.error("the index %s is damaged; nothing is answered from it any more", self._path)
         return Internal(schema.DAMAGED)
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116  # once a query
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _check_rows(limit: int, offset: int, most: int) -> None:

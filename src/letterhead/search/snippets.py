@@ -10,7 +10,7 @@ This file knows neither databases nor files.
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -62,11 +62,14 @@ def snippet(text: str, terms: Sequence[Term], width: int = WIDTH, reach: int = s
     return Snippet(before + core + after, text.count("\n", 0, start) + 1)
 
 
-def lines(text: str, terms: Sequence[Term], most: int) -> Iterator[int]:
-    """The first lines, from 1, in which a term begins: in order, each once, from ``most`` places of each term."""
+def lines(text: str, terms: Sequence[Term], most: int, check: Callable[[], None]) -> Iterator[int]:
+    """The first lines, from 1, in which a term begins: in order, each once, from ``most`` places of each term.
+
+    ``check`` is called again and again while they are looked for; what it raises ends that.
+    """
     line, position = 1, 0
     shown = 0
-    for start, _, _ in _matches(text, terms, len(text), most):
+    for start, _, _ in _matches(text, terms, len(text), most, check):
         line += text.count("\n", position, start)
         position = start
         if line != shown:
@@ -74,7 +77,13 @@ def lines(text: str, terms: Sequence[Term], most: int) -> Iterator[int]:
             yield line
 
 
-def _matches(text: str, terms: Sequence[Term], reach: int, most: int = _MAX_MATCHES) -> list[tuple[int, int, int]]:
+def _matches(
+    text: str,
+    terms: Sequence[Term],
+    reach: int,
+    most: int = _MAX_MATCHES,
+    check: Callable[[], None] | None = None,
+) -> list[tuple[int, int, int]]:
     """Where terms stand, in order: start, end, number of the term."""
     text = text[:reach]
     plain = text.isascii()
@@ -83,14 +92,16 @@ def _matches(text: str, terms: Sequence[Term], reach: int, most: int = _MAX_MATC
         text = text.lower()
     found = []
     for number, term in enumerate(terms):
-        spans = islice(_occurrences(_pattern(term, plain), text), most)
+        spans = islice(_occurrences(_pattern(term, plain), text, check), most)
         found += [(start, end, number) for start, end in spans]
     return sorted(found)
 
 
-def _occurrences(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
+def _occurrences(pattern: re.Pattern[str], text: str, check: Callable[[], None] | None) -> Iterator[tuple[int, int]]:
     # In pieces, since other threads stand still while an expression looks for its next match.
     for piece in range(0, len(text), _PIECE):
+        if check is not None:
+            check()
         for match in pattern.finditer(text, piece, piece + _PIECE + _OVERLAP):
             if match.start() >= piece + _PIECE:
                 break

@@ -4,23 +4,25 @@ Only words of the index are suggested, and only where the query then finds somet
 more, less, wrong, or two swapped, wherever) comes first; of several, the one that the most documents have. For longer
 words the index's words with the same beginning are looked at for two slips.
 
-This file knows connections, and nothing of time: whoever calls it interrupts it.
+This file knows connections, and nothing of time: ``check`` raises when that is over.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from letterhead.search.syntax import Query, Term
 from letterhead.search.terms import MARKS, Word, fold, stands_alone
 
-_SHORTEST = 3
+_SHORTEST, _LONGEST = 3, 40
 _SHORTEST_FOR_TWO_SLIPS = 6
 _SAME_BEGINNING = 3
 _ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "абвгдежзийклмнопрстуфхцчшщъыьэюяёіїєґ", "αβγδεζηθικλμνξοπρστυφχψω")
 
 
-def suggestion(connection: sqlite3.Connection, query: Query) -> str | None:
+def suggestion(connection: sqlite3.Connection, query: Query, check: Callable[[], None]) -> str | None:
     """The query with each word that stands nowhere replaced by a similar one; None where there is none.
+
+    ``check`` is called again and again; what it raises ends the search.
 
     Raises:
         sqlite3.Error: the connection is interrupted, or fails.
@@ -33,7 +35,7 @@ def suggestion(connection: sqlite3.Connection, query: Query) -> str | None:
         for token in term.word:
             if _documents(connection, (token,)):
                 continue
-            similar = _similar(connection, "".join(map(fold, token.strip(MARKS))))
+            similar = _similar(connection, "".join(map(fold, token.strip(MARKS))), check)
             if similar is None:
                 return None
             part = better[term.start : term.end].replace(token, similar, 1)
@@ -41,10 +43,14 @@ def suggestion(connection: sqlite3.Connection, query: Query) -> str | None:
     return None if better == query.text else better
 
 
-def _similar(connection: sqlite3.Connection, word: str) -> str | None:
-    if len(word) < _SHORTEST or stands_alone(word) or not word.isalpha():
+def _similar(connection: sqlite3.Connection, word: str, check: Callable[[], None]) -> str | None:
+    if not _SHORTEST <= len(word) <= _LONGEST or stands_alone(word) or not word.isalpha():
         return None
-    found = {near: count for near in set(_one_slip(word)) if (count := _documents(connection, (near,)))}
+    found = {}
+    for near in set(_one_slip(word)):
+        check()
+        if count := _documents(connection, (near,)):
+            found[near] = count
     if not found and len(word) >= _SHORTEST_FOR_TWO_SLIPS:
         start = word[:_SAME_BEGINNING]
         rows = connection.execute(

@@ -112,6 +112,7 @@ class Update:
         self._on_skipped = on_skipped
         self._trusted_ns = int(trusted_seconds * 1e9)
         self._changes = Changes()
+        self._ending = False
         there = sorted(self._numbers(0))
         if there and there != sorted(self._roots):
             raise UsageError(
@@ -127,6 +128,8 @@ class Update:
         """
         before: int = self._index.execute("SELECT count(*) FROM documents").fetchone()[0]
         changes = self._made(self._everything(), progress)
+        if self._ending:
+            return changes
         if not self._index.complete:
             with self._index.transaction():
                 self._index.completed()
@@ -144,6 +147,10 @@ class Update:
         """
         return self._made(self._around(set(paths)), None)
 
+    def end(self) -> None:
+        """From another thread: what is under way ends after the file that is being read, with what it has done."""
+        self._ending = True
+
     def _made(self, work: Iterator[int], progress: Progress | None) -> Changes:
         """Do work, in transactions of some megabytes; ``work`` tells after each step the bytes that it took in."""
         began = time.monotonic()
@@ -153,6 +160,7 @@ class Update:
         while not finished:
             with self._index.transaction():
                 written = 0
+                finished = True
                 for size in work:
                     written += size
                     files, looked_at = changes.files, changes.bytes + changes.skipped_bytes
@@ -160,10 +168,9 @@ class Update:
                         told_files, told_size = files, looked_at
                         if progress is not None:
                             progress(files, looked_at)
-                    if written >= _COMMIT_BYTES:
+                    if written >= _COMMIT_BYTES or self._ending:
+                        finished = self._ending
                         break
-                else:
-                    finished = True
         if progress is not None:
             progress(changes.files, changes.bytes + changes.skipped_bytes)
         changes.seconds = time.monotonic() - began

@@ -51,8 +51,9 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, after the update that is going on."""
+        """End, with what the update that is going on has done so far."""
         self._stop.set()
+        self._update.end()
         if self._thread.ident is not None:
             self._thread.join()
 
