@@ -213,7 +213,7 @@ def test_a_folder_cannot_be_an_index(tmp_path: Path) -> None:
 
 def test_an_error_of_sqlite_names_the_index_and_nothing_of_sqlite(tmp_path: Path) -> None:
     with Index(tmp_path / "index") as index, pytest.raises(Internal) as caught, index.transaction():
-        index.execute("SELECT secret FROM nowhere")
+        index.rows("SELECT secret FROM nowhere")
     assert caught.value.message == f"the index {tmp_path / 'index'} could not be used"
 
 

@@ -5,11 +5,12 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from letterhead.errors import Unavailable, UsageError
+from letterhead.errors import Internal, Unavailable, UsageError
 from letterhead.search import schema
 from letterhead.search.index import Index
 from letterhead.search.items import Reason, Skipped
@@ -359,3 +360,34 @@ def test_an_update_that_is_ended_keeps_what_it_has_done_and_is_gone_on_with(tmp_
     rest = updated(tmp_path, folder)
     assert rest.added == 52 - changes.added
     assert sound(tmp_path)
+
+
+def test_a_folder_whose_removal_is_ended_midway_is_removed_the_next_time(tmp_path: Path, folder: Path) -> None:
+    for name in ("one", "two", "three"):
+        for number in range(20):
+            write(folder / "gone" / name / f"{number}.txt", "rabbit")
+    updated(tmp_path, folder)
+    (folder / "gone").rename(tmp_path / "away")
+    with Index(tmp_path / "index") as index, index.transaction():
+        update = Update(index, [folder], trusted_seconds=0.0)
+        for _ in islice(update._everything(), 30):  # what is committed when the process ends here
+            pass
+    removed = 62 - count(tmp_path)
+    assert 0 < removed < 60
+    rest = updated(tmp_path, folder)
+    assert removed + rest.removed == 60
+    assert rest.documents == 2
+    assert sorted(paths(tmp_path, "path:*")) == ["alice.txt", "sub/hatter.md"]
+
+
+def test_damage_that_is_met_on_the_way_is_told(tmp_path: Path, folder: Path) -> None:
+    for number in range(200):
+        write(folder / f"{number}.txt", f"rabbit {number} " * 200)
+    updated(tmp_path, folder)
+    with Index(tmp_path / "index") as index:
+        whole = (tmp_path / "index").read_bytes()
+        (tmp_path / "index").write_bytes(whole[: 16 << 10] + b"\xff" * (len(whole) - (16 << 10)))
+        with pytest.raises(Internal, match="is damaged: --rebuild builds it anew"):
+            Update(index, [folder]).all()
+    with pytest.raises(Internal, match="is damaged"):
+        Index(tmp_path / "index")

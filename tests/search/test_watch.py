@@ -90,8 +90,8 @@ def test_what_cannot_be_written_is_tried_again_and_not_lost(
     with Index(tmp_path / "index") as index:
         update = Update(index, [folder])
         update.all()
-        pages = index.execute("PRAGMA page_count").fetchone()[0]
-        index.execute(f"PRAGMA max_page_count = {pages}")
+        ((pages,),) = index.rows("PRAGMA page_count")
+        index.rows(f"PRAGMA max_page_count = {pages}")
         watch = Watch(update, told.put, again_seconds=0.1)
         watch.start()
         try:
@@ -101,7 +101,7 @@ def test_what_cannot_be_written_is_tried_again_and_not_lost(
                     with pytest.raises(queue.Empty):
                         told.get(timeout=0.2)
             assert paths(tmp_path, "rabbit") == ["alice.txt"]
-            index.execute("PRAGMA max_page_count = 1000000")
+            index.rows("PRAGMA max_page_count = 1000000")
             assert told.get(timeout=PATIENCE).added == 1
         finally:
             watch.stop()

@@ -8,12 +8,12 @@ Its memory is bounded by SQLite's page cache and FTS5's table of words, whatever
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from letterhead.errors import Internal, Unavailable, UsageError
+from letterhead.errors import Internal, Refused, Unavailable, UsageError
 from letterhead.search import schema
 from letterhead.search.items import Document
 from letterhead.search.lock import Lock
@@ -50,8 +50,9 @@ class Index:
             try:
                 if not self._lock.known and not schema.may_be_index(path):
                     raise UsageError(f"{path} is a file of another kind, no index: name another one")
-                with self.told():
-                    self._connection = self._open(rebuild)
+                self._connection = self._open(rebuild)
+            except sqlite3.Error as error:
+                raise self._told(error) from error
             except OSError as error:
                 raise Unavailable(f"the index {path} cannot be written: {error.strerror}") from error
         except UsageError:
@@ -72,8 +73,9 @@ class Index:
     def close(self) -> None:
         """Write everything out and let others write."""
         try:
-            with self.told():
-                self._connection.close()
+            self._connection.close()
+        except sqlite3.Error as error:
+            raise self._told(error) from error
         finally:
             self._lock.release(sound=self._sound)
 
@@ -107,15 +109,9 @@ class Index:
         for end in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + end).unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def told(self) -> Iterator[None]:
-        """Turns what goes wrong with the file into what a user is told."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            if not schema.is_damage(error):
-                raise schema.refusal(error, f"the index {self.path}") from error
-            raise self._damaged() from error
+    def _told(self, error: sqlite3.Error) -> Refused:
+        """What a user is told of what went wrong with the file."""
+        return self._damaged() if schema.is_damage(error) else schema.refusal(error, f"the index {self.path}")
 
     def _damaged(self) -> Internal:
         self._sound = False
@@ -130,30 +126,40 @@ class Index:
         Raises:
             Unavailable: it cannot be written: no space is left, say. Internal: the index is damaged.
         """
-        with self.told():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self.execute("ROLLBACK")
+            raise
 
-    def execute(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
-        """Run a statement on the tables of ``schema.py``, within ``told``."""
-        return self._connection.execute(statement, tuple(values))
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> int:
+        """Run a statement that writes to the tables of ``schema.py``; the number of the row that it inserted, if any.
 
-    def insert(self, statement: str, values: Iterable[Any]) -> int:
-        """Run a statement that inserts a row; the row's number."""
-        number = self.execute(statement, values).lastrowid
-        if number is None:
-            raise ValueError(f"nothing was inserted by {statement}")
-        return number
+        Raises:
+            As ``transaction``.
+        """
+        try:
+            return self._connection.execute(statement, values).lastrowid or 0
+        except sqlite3.Error as error:
+            raise self._told(error) from error
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """The rows of a statement that reads.
+
+        Raises:
+            As ``transaction``.
+        """
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._told(error) from error
 
     def add(self, document: Document, number: int | None = None) -> None:
         """Take in a document, under a number that no other has (the next one, if none is named)."""
-        number = self.insert(
+        number = self.execute(
             "INSERT INTO documents (id, title, path, type, size) VALUES (?, ?, ?, ?, ?)",
             (number, document.title, document.path, document.type, document.size),
         )
@@ -174,7 +180,7 @@ class Index:
     @property
     def complete(self) -> bool:
         """Whether an update has come to its end once: then it is out of date at worst, not a part of what there is."""
-        return self.execute("SELECT 1 FROM meta WHERE name = 'complete'").fetchone() is not None
+        return bool(self.rows("SELECT 1 FROM meta WHERE name = 'complete'"))
 
     def completed(self) -> None:
         """An update has come to its end."""
@@ -182,15 +188,14 @@ class Index:
 
     def merge(self) -> None:
         """Make one part of the many that a large update left: queries look through one sooner."""
-        with self.told():
-            pages = -_MERGE_PAGES  # negative: begin to merge all there is
-            while True:
-                before = self._connection.total_changes
-                self.execute("INSERT INTO texts (texts, rank) VALUES ('merge', ?)", (pages,))
-                pages = _MERGE_PAGES
-                if self._connection.total_changes - before < 2:  # nothing but the command itself
-                    break
-            self.execute("PRAGMA wal_checkpoint (TRUNCATE)")
+        pages = -_MERGE_PAGES  # negative: begin to merge all there is
+        while True:
+            before = self._connection.total_changes
+            self.execute("INSERT INTO texts (texts, rank) VALUES ('merge', ?)", (pages,))
+            pages = _MERGE_PAGES
+            if self._connection.total_changes - before < 2:  # nothing but the command itself
+                break
+        self.rows("PRAGMA wal_checkpoint (TRUNCATE)")
 
 
 def build(path: Path, documents: Iterable[Document]) -> None:

@@ -11,6 +11,7 @@ gone takes its documents with it; so does one that may not be read any more. Whe
 nothing is taken for gone.
 """
 
+import errno
 import os
 import time
 from collections import Counter
@@ -33,6 +34,7 @@ _COMMIT_BYTES = 16 << 20
 _TRUSTED_SECONDS = 2.0
 _REPORT_FILES = 32
 _REPORT_BYTES = 256 << 10
+_NOT_TO_BE_READ = frozenset({errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR})
 # What may be read next time, though the file is the same.
 _RETRIED = frozenset({Reason.UNREADABLE, Reason.VANISHED, Reason.PDF_NOT_INSTALLED, Reason.PDF_READER_FAILED})
 
@@ -126,7 +128,7 @@ class Update:
         Raises:
             Unavailable: a named folder cannot be read, or as ``Index.transaction``. Internal: as there.
         """
-        before: int = self._index.execute("SELECT count(*) FROM documents").fetchone()[0]
+        ((before,),) = self._index.rows("SELECT count(*) FROM documents")
         changes = self._made(self._everything(), progress)
         if self._ending:
             return changes
@@ -222,12 +224,14 @@ class Update:
         # A stack, not recursion: folders nest deeper than Python's calls may.
         stack: list[tuple[Folder, int, Listing | None]] = [(folder, number, found)]
         while stack:
-            folder, number, listed = stack.pop()
-            found = listed or self._listed(folder)
-            yield from self._compare_files(number, found)
+            folder, number, given = stack.pop()
+            listed = given or self._listed(folder)
+            if listed is None:
+                continue
+            yield from self._compare_files(number, listed)
             known = self._numbers(number)
             below = []
-            for sub in found.folders:
+            for sub in listed.folders:
                 there = known.pop(sub.name, None)
                 if there is None or deep:
                     below.append((sub, there or self._enter(number, sub.name), None))
@@ -235,36 +239,36 @@ class Update:
             for gone in known.values():
                 yield from self._leave(gone)
 
-    def _listed(self, folder: Folder) -> Listing:
+    def _listed(self, folder: Folder) -> Listing | None:
+        """What stands in a folder; None where that cannot be known now, as the disk or the network fails."""
         try:
             return listing(folder, self._roots)
-        except OSError:
+        except OSError as error:
             self._skip(Skipped(folder.shown, Reason.UNREADABLE))
-            return Listing()
+            return Listing() if error.errno in _NOT_TO_BE_READ else None
 
     def _numbers(self, parent: int) -> dict[str, int]:
-        rows = self._index.execute("SELECT name, id FROM folders WHERE parent = ?", (parent,))
+        rows = self._index.rows("SELECT name, id FROM folders WHERE parent = ?", (parent,))
         return {os.fsdecode(name): number for name, number in rows}
 
     def _enter(self, parent: int, name: str) -> int:
         values = (parent, os.fsencode(name))
-        return self._index.insert("INSERT INTO folders (parent, name) VALUES (?, ?)", values)
+        return self._index.execute("INSERT INTO folders (parent, name) VALUES (?, ?)", values)
 
     def _leave(self, number: int) -> Iterator[int]:
         """Take out a folder and all below it."""
         numbers = [number]
-        while numbers:
-            number = numbers.pop()
-            numbers.extend(self._numbers(number).values())
-            yield from self._compare_files(number, Listing())
-            self._index.execute("DELETE FROM folders WHERE id = ?", (number,))
+        for above in numbers:
+            numbers.extend(self._numbers(above).values())
+        # From below: what a commit in between leaves is still below a folder that is known, and found to be gone again.
+        for gone in reversed(numbers):
+            yield from self._compare_files(gone, Listing())
+            self._index.execute("DELETE FROM folders WHERE id = ?", (gone,))
 
     # -- files -----------------------------------------------------------------------------------------------------
 
     def _compare_files(self, folder: int, found: Listing) -> Iterator[int]:
-        rows = self._index.execute(
-            "SELECT name, id, size, mtime, ctime, skipped FROM files WHERE folder = ?", (folder,)
-        )
+        rows = self._index.rows("SELECT name, id, size, mtime, ctime, skipped FROM files WHERE folder = ?", (folder,))
         known = {}
         for name, number, size, mtime, ctime, skipped in rows:
             # A reason of another version of this program may have gone since: then the file is read again.
@@ -299,27 +303,27 @@ class Update:
             return freed
         self._changes.documents += 1
         self._changes.bytes += source.size
-        if known is not None and known.skipped is None and self._reads_as_before(known.number, item):
+        was_document = known is not None and known.skipped is None
+        if known is not None and was_document and self._reads_as_before(known.number, item):
             values = (*stamp, known.number)
             self._index.execute("UPDATE files SET size = ?, mtime = ?, ctime = ? WHERE id = ?", values)
             return 0
-        self._changes.added += known is None or known.skipped is not None
-        self._changes.changed += known is not None and known.skipped is None
+        self._changes.added += not was_document
+        self._changes.changed += was_document
         if known is not None:
             self._take_out(known.number)
         self._index.add(item, self._note(folder, source.name, stamp, None))
         return max(source.size, len(item.text))
 
     def _reads_as_before(self, number: int, document: Document) -> bool:
-        row = self._index.execute(
+        known = self._index.rows(
             "SELECT title, path, type, text FROM documents JOIN contents USING (id) WHERE id = ?", (number,)
-        ).fetchone()
-        known: object = row
-        return known == (document.title, document.path, document.type, document.text)
+        )
+        return known == [(document.title, document.path, document.type, document.text)]
 
     def _note(self, folder: int, name: str, stamp: _Stamp, skipped: Reason | None) -> int:
         values = (folder, os.fsencode(name), *stamp, skipped and skipped.name)
-        return self._index.insert(
+        return self._index.execute(
             "INSERT INTO files (folder, name, size, mtime, ctime, skipped) VALUES (?, ?, ?, ?, ?, ?)", values
         )
 

@@ -21,6 +21,7 @@ _log = logging.getLogger("letterhead.search")
 
 _ALL_SECONDS = 600.0
 """How often everything is looked through."""
+_UNTOLD_SECONDS = 60.0
 _WAKE_MS = 1_000
 _GATHER_MS = 500
 _AGAIN_SECONDS = 10.0
@@ -43,6 +44,7 @@ class Watch:
         self._update = update
         self._on_change = on_change
         self._again_seconds = again_seconds
+        self._all_seconds = _ALL_SECONDS
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="letterhead-watch", daemon=True)
 
@@ -76,7 +78,7 @@ class Watch:
                 _log.error("the index is not updated any more: %s", error)
                 return
             if now >= due:
-                due = now + _ALL_SECONDS
+                due = now + self._all_seconds
             paths.clear()
             if self._on_change is not None and (changes.added or changes.changed or changes.removed):
                 self._on_change(changes)
@@ -95,6 +97,7 @@ class Watch:
                 ignore_permission_denied=True,
             )
         except OSError as error:
-            _log.warning("the system does not tell what changes (%s): the folders are looked through instead", error)
+            _log.warning("the system does not tell what changes (%s): all is looked through every minute", error)
+            self._all_seconds = _UNTOLD_SECONDS
             while not self._stop.wait(_WAKE_MS / 1_000):
                 yield set()
