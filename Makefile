@@ -1,5 +1,6 @@
 # `make` lists the targets. They make what they need in .venv (and .venv-3.12, … for newer Pythons); nothing outside
-# this folder is touched. PYTHON=/path/to/python takes that Python; otherwise scripts/find_python.sh chooses.
+# this folder is touched, save that `make serve` keeps its index in your cache folder. PYTHON=/path/to/python takes
+# that Python; otherwise scripts/find_python.sh chooses.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
