@@ -208,7 +208,7 @@ def test_a_folder_cannot_be_an_index(tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     with pytest.raises(Unavailable, match="cannot be written"):
         Index(tmp_path / "index")
-    assert (tmp_path / "index").is_dir()
+    assert list(tmp_path.iterdir()) == [tmp_path / "index"]
 
 
 def test_an_error_of_sqlite_names_the_index_and_nothing_of_sqlite(tmp_path: Path) -> None:

@@ -46,20 +46,21 @@ class Index:
         self.new = False
         self._sound = True
         self._lock = Lock(path)
+        ours = self._lock.known
         try:
-            try:
-                if not self._lock.known and not schema.may_be_index(path):
-                    raise UsageError(f"{path} is a file of another kind, no index: name another one")
-                self._connection = self._open(rebuild)
-            except sqlite3.Error as error:
+            ours = ours or schema.may_be_index(path)
+            if not ours:
+                raise UsageError(f"{path} is a file of another kind, no index: name another one")
+            self._connection = self._open(rebuild)
+        except BaseException as error:
+            if ours:
+                self._lock.release(sound=self._sound and not schema.is_damage(error))
+            else:
+                self._lock.forget()
+            if isinstance(error, sqlite3.Error):
                 raise self._told(error) from error
-            except OSError as error:
+            if isinstance(error, OSError) and not isinstance(error, Refused):
                 raise Unavailable(f"the index {path} cannot be written: {error.strerror}") from error
-        except UsageError:
-            self._lock.forget()
-            raise
-        except BaseException:
-            self._lock.release(sound=self._sound)
             raise
 
     def __enter__(self) -> Self:

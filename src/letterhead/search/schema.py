@@ -180,14 +180,14 @@ def refusal(error: sqlite3.Error, what: str = "the index") -> Refused:
     return Internal(f"{what} could not be used")
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: BaseException) -> bool:
     """Whether it says that the file does not hold what was written."""
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     # Text that is no longer UTF-8 is reported by Python, without a code.
     return primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(error)
 
 
-def is_interruption(error: sqlite3.Error) -> bool:
+def is_interruption(error: BaseException) -> bool:
     """Whether it says that a progress handler ended the statement."""
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
 
