@@ -94,7 +94,7 @@ def test_it_ends_in_order_and_leaves_an_index_and_its_lock(cache: Path, folder: 
     files = {path.name: path.stat().st_size for path in (cache / "letterhead" / "search").iterdir()}
     (index,) = (name for name in files if name.endswith(".index"))
     assert index.startswith("texts-")
-    assert files.keys() <= {index, f"{index}.lock", f"{index}-wal", f"{index}-shm"}
+    assert files.keys() <= {index, f"{index}.letterhead-lock", f"{index}-wal", f"{index}-shm"}
     assert files.get(f"{index}-wal", 0) == 0
 
 

@@ -94,12 +94,55 @@ def test_rebuilding_mends_it(path: Path, at: int) -> None:
 
 def test_what_sqlite_stumbles_over_is_an_error(path: Path) -> None:
     overwrite(path, PAGE, b"\xff" * (path.stat().st_size - PAGE))
+    with pytest.raises(Internal) as caught:
+        Searcher(path)
+    assert caught.value.message == schema.DAMAGED
+    assert str(path) not in caught.value.message
+
+
+def test_what_sqlite_stumbles_over_later_is_an_error(path: Path) -> None:
     with Searcher(path) as searcher:
+        overwrite(path, PAGE, b"\xff" * (path.stat().st_size - PAGE))
         for ask in (searcher.search, searcher.classic, searcher.document):
             with pytest.raises(Internal) as caught:
                 ask("rabbit")
             assert caught.value.message == schema.DAMAGED
-            assert str(path) not in caught.value.message
+
+
+def test_an_index_that_is_built_anew_is_answered_from_again(path: Path) -> None:
+    with Searcher(path) as searcher:
+        overwrite(path, PAGE, b"\xff" * (path.stat().st_size - PAGE))
+        with pytest.raises(Internal):
+            searcher.search("rabbit")
+        build(path, TEXTS)
+        assert searcher.search("rabbit").total == 300
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE documents SET type = 'py' WHERE id = 18",
+        "UPDATE documents SET path = 'elsewhere' WHERE id = 18",
+        "DELETE FROM contents WHERE id = 18",
+        "DELETE FROM documents WHERE id = 18",
+    ],
+)
+def test_what_stands_in_the_tables_is_compared_too(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    with Searcher(path) as searcher, pytest.raises(Internal, match="damaged"):
+        searcher.search("number17")
+    with pytest.raises(Internal, match="damaged"):
+        Index(path)
+
+
+def test_a_log_that_something_else_put_there_is_doubted(path: Path) -> None:
+    path.with_name("index-wal").write_bytes(b"a log of another index" * 100)
+    doubts: list[bool] = []
+    Index(path, on_doubt=lambda: doubts.append(True)).close()
+    assert doubts == [True]
 
 
 def test_a_changed_text_is_never_shown(path: Path) -> None:

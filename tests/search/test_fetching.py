@@ -24,7 +24,7 @@ def searcher(tmp_path: Path) -> Searcher:
 
 def test_a_document_comes_whole_and_as_it_was(searcher: Searcher) -> None:
     with searcher:
-        assert searcher.document("folder/a b.md") == Found("Title", "folder/a b.md", "md", TEXT, 1, 6, [])
+        assert searcher.document("folder/a b.md") == Found("Title", "folder/a b.md", "md", TEXT, 1, 5, [])
 
 
 def test_the_lines_of_a_query_are_told(searcher: Searcher) -> None:
@@ -42,7 +42,7 @@ def test_a_part_of_it_is_chosen_by_lines(searcher: Searcher, first: int, count: 
     with searcher:
         found = searcher.document("folder/a b.md", "rabbit", first, count)
     assert found.text == text
-    assert (found.first_line, found.line_count, found.matches) == (first, 6, [2, 5])
+    assert (found.first_line, found.line_count, found.matches) == (first, 5, [2, 5])
 
 
 @pytest.mark.parametrize("path", ["folder/a", "folder/A b.md", "/etc/hosts", "../a b.md", "", "Title", "\0"])

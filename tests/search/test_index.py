@@ -66,7 +66,7 @@ def test_only_its_owner_can_read_an_index_and_what_stands_beside_it(tmp_path: Pa
 
 def test_a_closed_index_leaves_its_file_and_its_lock_alone(tmp_path: Path) -> None:
     build(tmp_path / "index", SAMPLES)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "index.lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "index.letterhead-lock"]
 
 
 # -- changes -------------------------------------------------------------------------------------------------
@@ -77,6 +77,7 @@ def test_a_removed_document_is_found_no_more_and_leaves_nothing(tmp_path: Path) 
         with index.transaction():
             index.add(Document("Café™ 東京", "a", "ein Hase™, naïve 兎"), 7)
             index.add(Document("other", "b", "another rabbit"), 8)
+            index.completed()
         with index.transaction():
             index.remove(7)
     assert titles(tmp_path / "index", "兎") == titles(tmp_path / "index", "hase") == []
@@ -90,6 +91,7 @@ def test_to_remove_what_is_not_there_is_nothing(tmp_path: Path) -> None:
     with Index(tmp_path / "index") as index, index.transaction():
         index.add(SAMPLES[0])
         index.remove(99)
+        index.completed()
     assert titles(tmp_path / "index", "rabbit") == ["morpheus"]
 
 
@@ -130,7 +132,20 @@ def test_rebuilding_begins_empty(tmp_path: Path) -> None:
     build(tmp_path / "index", SAMPLES)
     with Index(tmp_path / "index", rebuild=True) as index:
         assert index.new
-    assert titles(tmp_path / "index", "rabbit") == []
+        assert index.rows("SELECT * FROM documents") == []
+
+
+def test_what_is_not_complete_is_not_answered_from(tmp_path: Path) -> None:
+    build(tmp_path / "index", SAMPLES)
+    with Searcher(tmp_path / "index") as before:
+        with Index(tmp_path / "index", rebuild=True) as index, index.transaction():
+            index.add(SAMPLES[0])
+        with pytest.raises(Unavailable, match="is being built: try again in a moment"):
+            Searcher(tmp_path / "index")
+        # Who read the old one goes on with it until the new one is complete.
+        assert before.search("caves").total == 1
+        build(tmp_path / "index", SAMPLES[:1])
+        assert before.search("caves").total == 0
 
 
 def test_a_rebuilt_index_takes_the_place_of_the_old_one_for_those_who_read_it(tmp_path: Path) -> None:

@@ -77,13 +77,13 @@ def test_a_file_that_its_writer_found_unsound_is_doubted_by_the_next(tmp_path: P
 
 def test_a_lock_file_that_says_nothing_sensible_makes_for_doubt(tmp_path: Path) -> None:
     build(tmp_path / "index", SAMPLES)
-    (tmp_path / "index.lock").write_bytes(b'{"writer": "nobody"')
+    (tmp_path / "index.letterhead-lock").write_bytes(b'{"writer": "nobody"')
     assert doubtful(tmp_path / "index")
 
 
 def test_an_index_in_doubt_is_looked_through_and_used(tmp_path: Path) -> None:
     build(tmp_path / "index", SAMPLES)
-    (tmp_path / "index.lock").unlink()
+    (tmp_path / "index.letterhead-lock").unlink()
     with Index(tmp_path / "index") as index:
         assert not index.new
     assert not doubtful(tmp_path / "index")

@@ -93,8 +93,8 @@ def test_a_file_whose_folder_is_gone_is_skipped_as_such(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
-def test_a_file_that_fails_while_it_is_read_is_unreadable() -> None:
-    assert load(Source("/proc/self/mem", "mem", 0)) == Skipped("mem", Reason.UNREADABLE)
+def test_a_file_that_fails_while_it_is_read_is_told_apart_from_one_that_may_not_be_read() -> None:
+    assert load(Source("/proc/self/mem", "mem", 0)) == Skipped("mem", Reason.FAILED)
 
 
 def test_a_file_that_may_not_be_read_is_unreadable(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from letterhead.search.update import Changes, Progress, Update
 
 _LONGEST_PATH = 1_000
 _WORTH_A_SPEED = 1_000_000
+_A_MOMENT = 3.0
+"""Seconds."""
 
 
 class Failed(click.ClickException):
@@ -83,11 +86,11 @@ def command(
             _serve(application(path), at, "rabbit")
         return
     folders = tuple(os.path.expanduser(folder) for folder in folders)  # noqa: PTH111  # a folder that was typed stays as it was
-    path = place_of(folders) if index is None else Path(index).expanduser().absolute()
+    path = place_of(folders) if index is None else Path(os.path.expanduser(index)).absolute()  # noqa: PTH111
     with contextlib.ExitStack() as stack:
-        written = stack.enter_context(Index(path, rebuild=rebuild))
-        update = Update(written, folders, _say_skipped if verbose else None)
-        _bring_up_to_date(written, update, folders)
+        written = stack.enter_context(Index(path, rebuild=rebuild, on_doubt=_say_doubt))
+        update = Update(written, folders)
+        _bring_up_to_date(written, update, folders, verbose=verbose)
         app = application(path)
         if watch:
             _keep_up_to_date(app, update)
@@ -112,11 +115,11 @@ def _try_to_listen(at: Sequence[str]) -> None:
 # -- the index ---------------------------------------------------------------------------------------------------------
 
 
-def _bring_up_to_date(index: Index, update: Update, folders: Sequence[str]) -> None:
+def _bring_up_to_date(index: Index, update: Update, folders: Sequence[str], *, verbose: bool) -> None:
     new = index.new
     try:
         with _progress(folders) as progress:
-            changes = update.all(progress)
+            changes = update.all(progress, _say_skipped if verbose else None)
     except Unavailable as error:
         if not index.complete:
             raise
@@ -135,17 +138,17 @@ def _keep_up_to_date(app: App, update: Update) -> None:
     except ModuleNotFoundError as error:
         if error.name != "watchfiles":
             raise
-        raise Failed("--watch needs watchfiles: pip install 'letterhead[watch]'") from None
-    watch = Watch(update, lambda changes: click.echo(f"updated: {_news(changes)}"))
+        raise click.UsageError("--watch needs watchfiles: install Letterhead with its extra 'watch'") from None
+    watch = Watch(update, _say_change)
     app.on_start(watch.start)
     app.on_stop(watch.stop)
 
 
 @contextlib.contextmanager
 def _progress(folders: Sequence[str]) -> Iterator[Progress | None]:
-    """A progress bar, if there is somebody to see it."""
+    """A progress bar, if there is somebody to see it; for a log one line, if it takes longer than a moment."""
     if not sys.stderr.isatty():
-        yield None
+        yield _said_once(time.monotonic() + _A_MOMENT)
         return
     from rich import progress
     from rich.console import Console
@@ -164,7 +167,28 @@ def _progress(folders: Sequence[str]) -> Iterator[Progress | None]:
         yield lambda _, done: bar.update(task, completed=done)
 
 
+def _said_once(after: float) -> Progress:
+    said = False
+
+    def progress(_: int, done: int) -> None:
+        nonlocal said
+        if not said and time.monotonic() > after:
+            said = True
+            click.echo(f"indexing: {_size(done)} so far", err=True)
+
+    return progress
+
+
 # -- what is said ------------------------------------------------------------------------------------------------------
+
+
+def _say_doubt() -> None:
+    click.echo("looking through the index, since something else has changed its file", err=True)
+
+
+def _say_change(changes: Changes) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        click.echo(f"updated: {_news(changes)}")
 
 
 def _say_skipped(skipped: Skipped) -> None:
@@ -200,8 +224,8 @@ def _left_out(changes: Changes) -> str:
 def _a_word(index: Path) -> str:
     """A word to ask for: one of a title, so that something is found."""
     with contextlib.closing(schema.open_reader(index, Limits().search_seconds)) as connection:
-        (title,) = connection.execute("SELECT title FROM documents ORDER BY length(title), id LIMIT 1").fetchone()
-    return " ".join(tokens(title)) or "words"
+        row = connection.execute("SELECT title FROM documents ORDER BY length(title), id LIMIT 1").fetchone()
+    return " ".join(tokens(row[0] if row else "")) or "words"
 
 
 def _say_how(server: Server, query: str) -> None:

@@ -23,11 +23,10 @@ from letterhead.wire.header import content_limit
 _REACH = 16 << 20
 _MOST_LINES = 1_000
 
-_TITLED = "SELECT text, checksum FROM documents JOIN contents USING (id) WHERE title = ? ORDER BY id LIMIT 1"
-_DOCUMENT = "SELECT text, checksum, title, path, type FROM documents JOIN contents USING (id) WHERE id = ?"
-_AT_PATH = """
-SELECT text, checksum, title, path, type FROM documents JOIN contents USING (id) WHERE path = ? ORDER BY id LIMIT 1
-"""
+_DOCUMENT = "SELECT checksum, title, path, type, text FROM documents LEFT JOIN contents USING (id) WHERE"
+_NUMBERED = f"{_DOCUMENT} id = ?"
+_TITLED = f"{_DOCUMENT} title = ? ORDER BY id LIMIT 1"
+_AT_PATH = f"{_DOCUMENT} path = ? ORDER BY id LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +94,14 @@ class Asking:
         hits: list[Hit] = []
         for number, score in rows:
             self._check()
-            text, title, path, kind = self._row(_DOCUMENT, number) or ("", "", "", "")
+            found = self._document(_NUMBERED, number)
+            if found is None:
+                raise schema.Damaged
+            title, path, kind, text = found
             # Short texts leave more for long ones.
             reach = left // (len(rows) - len(hits))
             left -= min(reach, len(text))
-            shown = snippet(text, query.wanted, reach=reach)
+            shown = snippet(text, query.wanted, reach=reach, check=self._check)
             hits.append(Hit(title, path, shown.text, float(f"{score:.6g}"), shown.line, kind))
         self._check()
         return total, hits
@@ -120,32 +122,37 @@ class Asking:
 
     def titled(self, title: str) -> str | None:
         """The text of the first document with this title."""
-        row = self._row(_TITLED, title)
-        return None if row is None else self._sendable(row[0])
+        found = self._document(_TITLED, title)
+        return None if found is None else self._sendable(found[-1])
 
     def document(self, path: str, query: Query, first_line: int, count: int | None) -> Found:
         """The document at ``path``: ``count`` of its lines, and where words of ``query`` stand in it."""
-        row = self._row(_AT_PATH, path)
-        if row is None:
+        document = self._document(_AT_PATH, path)
+        if document is None:
             raise Refused("not-found", "no document has this path; a search tells the paths that there are", path=path)
-        text, title, path, kind = row
+        title, path, kind, text = document
         part = text
         if first_line > 1 or count is not None:
             rest = text.split("\n")[first_line - 1 :]
             part = "\n".join(rest if count is None else rest[:count])
         found = list(islice(lines(text, query.wanted, _MOST_LINES, self._check), _MOST_LINES))
         self._check()
-        return Found(title, path, kind, self._sendable(part), first_line, text.count("\n") + 1, found)
+        count_of_lines = text.count("\n") + (not text.endswith("\n") and text != "")
+        return Found(title, path, kind, self._sendable(part), first_line, count_of_lines, found)
 
-    def _row(self, statement: str, value: object) -> tuple[str, ...] | None:
-        """The text that a statement gives first, found to be the one that was stored, and what else it gives."""
+    def _document(self, statement: str, value: object) -> tuple[str, str, str, str] | None:
+        """Title, path, type and text of a document, found to be what was stored.
+
+        Raises:
+            schema.Damaged: they are not.
+        """
         row = self._connection.execute(statement, (value,)).fetchone()
         if row is None:
             return None
-        text, checksum, *others = row
-        if schema.checksum(text) != checksum:
+        checksum, title, path, kind, text = row
+        if text is None or schema.checksum(title, path, kind, text) != checksum:
             raise schema.Damaged
-        return (text, *others)
+        return title, path, kind, text
 
     def _sendable(self, text: str) -> str:
         limit = content_limit("text/json", self._limits)

@@ -9,12 +9,12 @@ How a file becomes a document, ``reading.py`` knows. This file knows nothing of 
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from letterhead.errors import UsageError
-from letterhead.search.items import MAX_PDF_BYTES, Document, Reason, Skipped, Source
+from letterhead.search.items import MAX_PDF_BYTES, NOT_TO_BE_READ, Document, Reason, Skipped, Source
 from letterhead.search.reading import load
 
 _PASSED_OVER = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages", "CVS", "_darcs"})
@@ -108,8 +108,8 @@ def roots_of(folders: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
     return roots
 
 
-def listing(folder: Folder, roots: Mapping[str, str]) -> Listing:
-    """What stands in a folder that is searched together with all of ``roots``.
+def listing(folder: Folder, roots: Mapping[str, str], apart: Collection[str] = ()) -> Listing:
+    """What stands in a folder that is searched together with all of ``roots``, save the files ``apart``.
 
     Raises:
         OSError: it cannot be read.
@@ -120,7 +120,7 @@ def listing(folder: Folder, roots: Mapping[str, str]) -> Listing:
     if folder.location not in roots and any(entry.name in _ENVIRONMENT_MARKS for entry in ordered):
         return found
     for entry in ordered:
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or entry.path in apart:
             continue
         path = folder.shown + _shown(entry.name)
         file = _found(entry, path)
@@ -163,7 +163,9 @@ def _found(entry: "os.DirEntry[str]", path: str) -> Source | Skipped | None:
         if not entry.is_file(follow_symlinks=False):
             return Skipped(path, Reason.NOT_A_FILE)
         status = entry.stat(follow_symlinks=False)
-    except OSError:
+    except OSError as error:
+        if error.errno not in NOT_TO_BE_READ:
+            raise
         return Skipped(path, Reason.UNREADABLE)
     if status.st_size > MAX_PDF_BYTES:
         return Skipped(path, Reason.TOO_LARGE, status.st_size)

@@ -8,7 +8,7 @@ Its memory is bounded by SQLite's page cache and FTS5's table of words, whatever
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +16,7 @@ from typing import Any, Self
 from letterhead.errors import Internal, Refused, Unavailable, UsageError
 from letterhead.search import schema
 from letterhead.search.items import Document
-from letterhead.search.lock import Lock
+from letterhead.search.lock import ENDING, Lock
 from letterhead.search.terms import VERSION, spaced
 
 # Pages of FTS5's that one step of a merge writes: each step is a transaction, so that readers and the log go on.
@@ -29,8 +29,9 @@ class Index:
     An index of another version is made anew, empty. So is any with ``rebuild``.
 
     Args:
-        path: the file; it is made if it is not there, and ``path.lock``, ``path-wal`` and ``path-shm`` beside it.
+        path: the file; it is made if it is not there, with others beside it (``files_of``).
         rebuild: begin with an empty index, whatever state the old one is in.
+        on_doubt: called before the whole index is looked through, since something else has changed its file.
 
     Attributes:
         new: whether it was made just now, and so is empty.
@@ -41,7 +42,7 @@ class Index:
         UsageError: the file is something else than an index.
     """
 
-    def __init__(self, path: Path, *, rebuild: bool = False) -> None:
+    def __init__(self, path: Path, *, rebuild: bool = False, on_doubt: Callable[[], None] | None = None) -> None:
         self.path = path
         self.new = False
         self._sound = True
@@ -51,6 +52,9 @@ class Index:
             ours = ours or schema.may_be_index(path)
             if not ours:
                 raise UsageError(f"{path} is a file of another kind, no index: name another one")
+            self._lock.begin()
+            if self._lock.doubtful and on_doubt is not None and not rebuild:
+                on_doubt()
             self._connection = self._open(rebuild)
         except BaseException as error:
             if ours:
@@ -135,6 +139,13 @@ class Index:
             if self._connection.in_transaction:
                 self.execute("ROLLBACK")
             raise
+        self._bound_log()
+
+    def _bound_log(self) -> None:
+        """Begin the log anew where it has grown: by itself it goes on for as long as somebody reads without a pause."""
+        with contextlib.suppress(OSError):
+            if self.path.with_name(self.path.name + "-wal").stat().st_size > schema.LOG_BYTES:
+                self.rows("PRAGMA wal_checkpoint (RESTART)")
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> int:
         """Run a statement that writes to the tables of ``schema.py``; the number of the row that it inserted, if any.
@@ -160,11 +171,12 @@ class Index:
 
     def add(self, document: Document, number: int | None = None) -> None:
         """Take in a document, under a number that no other has (the next one, if none is named)."""
+        shown = (document.title, document.path, document.type)
         number = self.execute(
-            "INSERT INTO documents (id, title, path, type, size) VALUES (?, ?, ?, ?, ?)",
-            (number, document.title, document.path, document.type, document.size),
+            "INSERT INTO documents (id, title, path, type, folded_path) VALUES (?, ?, ?, ?, ?)",
+            (number, *shown, schema.folded_path(document.path)),
         )
-        values = (number, document.text, schema.checksum(document.text))
+        values = (number, document.text, schema.checksum(*shown, document.text))
         self.execute("INSERT INTO contents (id, text, checksum) VALUES (?, ?, ?)", values)
         words = (number, spaced(document.title), spaced(document.text))
         self.execute("INSERT INTO texts (rowid, title, text) VALUES (?, ?, ?)", words)
@@ -180,23 +192,32 @@ class Index:
 
     @property
     def complete(self) -> bool:
-        """Whether an update has come to its end once: then it is out of date at worst, not a part of what there is."""
-        return bool(self.rows("SELECT 1 FROM meta WHERE name = 'complete'"))
+        """Whether an update has come to its end once; what is not complete is not answered from."""
+        try:
+            return schema.is_complete(self._connection)
+        except sqlite3.Error as error:
+            raise self._told(error) from error
 
     def completed(self) -> None:
         """An update has come to its end."""
         self.execute("INSERT OR IGNORE INTO meta VALUES ('complete', '1')")
 
-    def merge(self) -> None:
-        """Make one part of the many that a large update left: queries look through one sooner."""
+    def merge(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Make one part of the many that a large update left: queries look through one sooner. Ends once ``stop``."""
         pages = -_MERGE_PAGES  # negative: begin to merge all there is
-        while True:
+        while not stop():
             before = self._connection.total_changes
             self.execute("INSERT INTO texts (texts, rank) VALUES ('merge', ?)", (pages,))
             pages = _MERGE_PAGES
             if self._connection.total_changes - before < 2:  # nothing but the command itself
                 break
         self.rows("PRAGMA wal_checkpoint (TRUNCATE)")
+
+
+def files_of(path: Path) -> frozenset[str]:
+    """The files that belong to the index at ``path``: itself, SQLite's logs and the lock."""
+    place = path.resolve()
+    return frozenset(str(place.with_name(place.name + ending)) for ending in ("", "-wal", "-shm", "-journal", ENDING))
 
 
 def build(path: Path, documents: Iterable[Document]) -> None:

@@ -4,14 +4,19 @@ Words alone: this file knows neither files nor formats, so that everything in th
 No absolute path stands in a ``Document`` or ``Skipped``: paths are relative to the folder that is indexed, with ``/``.
 """
 
+import errno
 import os
 from dataclasses import dataclass
 from enum import StrEnum
 
 MAX_BYTES = 4 << 20
-"""A larger file is skipped: it is data or a log more often than something to read. So is a text of more bytes."""
+"""A larger file is skipped: it is data or a log more often than something to read."""
 MAX_PDF_BYTES = 64 << 20
 """The same for PDF, most of which is pictures and fonts: 64 MiB hold nearly every book and manual."""
+
+
+NOT_TO_BE_READ = frozenset({errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""Errors that say something of a file; others say something of the system, and nothing is taken for gone by them."""
 
 
 class Reason(StrEnum):
@@ -20,6 +25,7 @@ class Reason(StrEnum):
     BINARY = "binary"
     TOO_LARGE = f"too large (over {MAX_BYTES >> 20} MiB)"
     UNREADABLE = "unreadable"
+    FAILED = "not read this time (the disk, the network or the system failed)"
     VANISHED = "gone before it was read"
     SYMLINK = "symbolic link"
     NOT_A_FILE = "not a file"

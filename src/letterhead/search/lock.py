@@ -1,10 +1,10 @@
 """The right to write an index: one program at a time has it, and what it leaves behind tells the next.
 
-Beside the index ``FILE`` stands ``FILE.lock``. Its lock (``flock``) is the right to write, which the system takes back
-when the process ends, however it ends. What the file says is
+Beside the index ``FILE`` stands ``FILE.letterhead-lock``. Its lock (``flock``) is the right to write, which the system
+takes back when the process ends, however it ends. What the file says is
 
 * while somebody writes: which process;
-* afterwards: size and time of the index file, as the last writer left it.
+* afterwards: size and time of the index file, as the last writer left it, and of its log, if it left one.
 
 An index file that is not as its last writer left it was changed by something else: then it is in doubt, and is looked
 through before it is used. One whose writer was killed is not: SQLite's log makes it whole again.
@@ -21,15 +21,17 @@ import msgspec
 
 from letterhead.errors import Unavailable
 
+ENDING = ".letterhead-lock"
+"""What the name of a lock file adds to that of its index; nobody else's files are called so."""
 _MOST_BYTES = 4096
-_NEVER = (-1, -1)
+_NEVER = (-1,)
 
 
 class _State(msgspec.Struct):
     """What the lock file says. While somebody writes, size and time are not known."""
 
     writer: int
-    left: tuple[int, int] | None = None
+    left: tuple[int, ...] | None = None
 
 
 class Lock:
@@ -52,18 +54,27 @@ class Lock:
         try:
             self._take()
             state, found = self._read(), _found(path)
+            self._made = not os.fstat(self._descriptor).st_size
             self.known = state is not None
             killed = state is not None and state.left is None
             self.doubtful = found is not None and not killed and (state is None or state.left != found)
-            self._write(_State(os.getpid()))
         except BaseException:
             os.close(self._descriptor)
             raise
 
+    def begin(self) -> None:
+        """Say who writes, before anything is written.
+
+        Raises:
+            Unavailable: it cannot be said.
+        """
+        self._write(_State(os.getpid()))
+
     def forget(self) -> None:
-        """Give it back, and leave nothing behind: the file is none of ours."""
-        with contextlib.suppress(FileNotFoundError):
-            _beside(self._path).unlink()
+        """Give it back, and leave everything as it was: the file is none of ours."""
+        if self._made:
+            with contextlib.suppress(OSError):
+                _beside(self._path).unlink()
         os.close(self._descriptor)
 
     def release(self, *, sound: bool) -> None:
@@ -101,13 +112,17 @@ class Lock:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(path.name + ".lock")
+    return path.with_name(path.name + ENDING)
 
 
-def _found(path: Path) -> tuple[int, int] | None:
-    """Size and time of a file with something in it."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_size, status.st_mtime_ns) if status.st_size else None
+def _found(path: Path) -> tuple[int, ...] | None:
+    """Size and time of an index with something in it, and of its log, if that has something in it."""
+    found: tuple[int, ...] = ()
+    for place in (path, path.with_name(path.name + "-wal")):
+        try:
+            status = place.stat()
+        except OSError:
+            continue
+        if status.st_size:
+            found += (status.st_size, status.st_mtime_ns)
+    return found or None

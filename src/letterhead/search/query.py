@@ -151,10 +151,10 @@ class Searcher:
                 raise self._stopped()
 
         with self._changed:
+            self._drop_what_was_replaced()
             if self._damaged:
                 raise Internal(schema.DAMAGED)
             check()
-            self._drop_what_was_replaced()
             self._busy += 1
             file = self._file
             connection = self._idle.pop() if self._idle else None
@@ -186,12 +186,17 @@ class Searcher:
                 self._changed.notify_all()
 
     def _drop_what_was_replaced(self) -> None:
-        """Where another program has built the index anew, what is open reads the removed one."""
+        """Where another program has built the index anew, what is open reads the removed one: until that is whole."""
         file = _identity(self._path)
-        if file not in (None, self._file):  # one that is gone is read on
-            self._file = file
-            while self._idle:
-                self._idle.pop().close()
+        if file in (None, self._file):  # one that is gone is read on
+            return
+        try:
+            connection = schema.open_reader(self._path, self._limits.search_seconds)
+        except (sqlite3.Error, Unavailable):
+            return
+        for idle in self._idle:
+            idle.close()
+        self._file, self._idle, self._damaged = file, [connection], False
 
     def _stopped(self) -> Unavailable | DeadlineExceeded:
         if self._closed:

@@ -11,6 +11,7 @@ This file knows connections, and nothing of threads, time or texts.
 import sqlite3
 from collections.abc import Sequence
 
+from letterhead.search.schema import folded_path
 from letterhead.search.syntax import Query, kinds
 
 _TITLE_WEIGHT = 5.0
@@ -21,7 +22,7 @@ _BM25 = f"-bm25(texts, {_TITLE_WEIGHT}, 1.0)"
 # Ties go by number, the order of indexing: the same question has the same answer.
 _RANKED = "SELECT rowid, {score} AS score {matches} ORDER BY {first} score DESC, rowid LIMIT :limit OFFSET :offset"
 _TITLED_FIRST = "rowid IN (SELECT id FROM documents WHERE title = :title) DESC,"
-_LISTED = "SELECT id, 0.0 {matches} ORDER BY path LIMIT :limit OFFSET :offset"
+_LISTED = "SELECT id, 0.0 {matches} ORDER BY path, id LIMIT :limit OFFSET :offset"
 _TITLED = "SELECT id, 0.0 {matches} ORDER BY id LIMIT :limit OFFSET :offset"
 
 
@@ -78,8 +79,8 @@ class Ranking:
 
     def _filters(self) -> str:
         query = self._query
-        parts = [f"path LIKE {self._name(_like(path))} ESCAPE '\\'" for path in query.paths]
-        parts += [f"path NOT LIKE {self._name(_like(path))} ESCAPE '\\'" for path in query.unwanted_paths]
+        parts = [f"folded_path LIKE {self._name(_like(path))} ESCAPE '\\'" for path in query.paths]
+        parts += [f"folded_path NOT LIKE {self._name(_like(path))} ESCAPE '\\'" for path in query.unwanted_paths]
         if query.types:
             parts.append(f"type IN ({self._names(kinds(query.types))})")
         if query.unwanted_types:
@@ -102,6 +103,7 @@ class Ranking:
 
 def _like(path: str) -> str:
     """A filter on paths as SQL's LIKE takes it: anywhere in the path, * for anything."""
+    path = folded_path(path)
     for special in "\\%_":
         path = path.replace(special, f"\\{special}")
     return f"%{path.replace('*', '%')}%"

@@ -14,8 +14,9 @@ from typing import IO
 
 from letterhead.search.encodings import decode
 from letterhead.search.html import is_html, to_text
-from letterhead.search.items import MAX_BYTES, MAX_PDF_BYTES, Document, Reason, Skipped, Source, type_of
+from letterhead.search.items import MAX_BYTES, MAX_PDF_BYTES, NOT_TO_BE_READ, Document, Reason, Skipped, Source, type_of
 from letterhead.search.pdf import MAGIC, read_pdf
+from letterhead.search.terms import composed
 from letterhead.search.titles import fitting, title
 
 # Links are not followed and pipes not waited for, should one have taken a file's place since it was found.
@@ -23,9 +24,7 @@ _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 _FAILURES = {
     errno.ELOOP: Reason.SYMLINK,
     errno.ENOENT: Reason.VANISHED,
-    # The folder above it is a file by now; the server of a network's file has lost it.
-    errno.ENOTDIR: Reason.VANISHED,
-    errno.ESTALE: Reason.VANISHED,
+    errno.ENOTDIR: Reason.VANISHED,  # the folder above it is a file by now
 }
 
 
@@ -35,7 +34,8 @@ def load(source: Source) -> Document | Skipped:
         with os.fdopen(os.open(source.location, _OPEN), "rb") as file:
             found = _read(file, source)
     except OSError as error:
-        found = _FAILURES.get(error.errno or 0, Reason.UNREADABLE)
+        refused = Reason.UNREADABLE if error.errno in NOT_TO_BE_READ else Reason.FAILED
+        found = _FAILURES.get(error.errno or 0, refused)
     return Skipped(source.path, found, source.size) if isinstance(found, Reason) else found
 
 
@@ -70,13 +70,15 @@ def _pdf(file: IO[bytes], size: int, source: Source) -> Document | Reason:
     if isinstance(found, Reason):
         return found
     heading, text = found
-    return Document(fitting(heading, _name(source)), source.path, text, source.size, "pdf")
+    return Document(fitting(heading, _name(source)), source.path, composed(text), source.size, "pdf")
 
 
 def _text(data: bytes, source: Source) -> Document | Reason:
     text = decode(data)
     if text is None:
         return Reason.BINARY
+    # What is shown is what words are found in.
+    text = composed(text)
     name = _name(source)
     if is_html(name, text):
         heading, text = to_text(text)

@@ -3,8 +3,8 @@
 One SQLite file in write-ahead mode: one writer (see ``lock.py``) and any number of readers, in any number of
 processes, each of which sees the index as of a commit.
 
-* ``documents`` holds what is shown of a document, ``contents`` its text with a checksum. Two tables, so that filters on
-  path and type read no text.
+* ``documents`` holds what is shown of a document, ``contents`` its text, with a checksum over both. Two tables, so that
+  filters on path and type read no text.
 * ``texts`` is the full-text index. It stores no text again: its content is the view ``indexed``, which is the two
   tables with ``terms.spaced`` done to them. So FTS5 can be given exactly what it once took in, to take it out again,
   and can compare all of it with the documents (``verify``).
@@ -18,8 +18,10 @@ those files changed and reads them again. So commits need not wait for the disk 
 This file knows neither walking nor queries.
 """
 
+import contextlib
 import os
 import sqlite3
+import unicodedata
 import zlib
 from pathlib import Path
 
@@ -40,8 +42,8 @@ DAMAGED = "the index is damaged: build it anew with 'letterhead serve --rebuild'
 _PAGE_BYTES = 16 << 10
 _WORDS_BYTES = 16 << 20
 _CACHE_KIB = 16 << 10
-# The write-ahead log is cut back to this size when it is written out.
-_LOG_BYTES = 64 << 20
+LOG_BYTES = 64 << 20
+"""Above this size the write-ahead log is written out and begun anew; it is cut back to it."""
 
 _TABLES = f"""
 PRAGMA application_id = {APPLICATION_ID};
@@ -51,8 +53,8 @@ CREATE TABLE folders (id INTEGER PRIMARY KEY, parent INTEGER NOT NULL, name BLOB
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, folder INTEGER NOT NULL, name BLOB NOT NULL, size INTEGER NOT NULL,
     mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, skipped TEXT, UNIQUE (folder, name));
-CREATE TABLE documents (id INTEGER PRIMARY KEY, title TEXT NOT NULL, path TEXT NOT NULL, type TEXT NOT NULL,
-    size INTEGER NOT NULL);
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY, title TEXT NOT NULL, path TEXT NOT NULL, folded_path TEXT NOT NULL, type TEXT NOT NULL);
 CREATE TABLE contents (id INTEGER PRIMARY KEY, text TEXT NOT NULL, checksum INTEGER NOT NULL);
 CREATE INDEX titles ON documents (title);
 CREATE INDEX paths ON documents (path);
@@ -62,6 +64,13 @@ CREATE VIRTUAL TABLE texts USING fts5
     (title, text, content = 'indexed', content_rowid = 'id', tokenize = "{TOKENIZER}");
 INSERT INTO texts (texts, rank) VALUES ('hashsize', {_WORDS_BYTES});
 INSERT INTO meta VALUES ('terms', '{VERSION}');
+"""
+# Documents that no file stands for, where any do; files in no folder; texts of no document.
+_ASTRAY = """
+SELECT 1 FROM files WHERE folder NOT IN (SELECT id FROM folders)
+UNION ALL SELECT 1 FROM files WHERE skipped IS NULL AND id NOT IN (SELECT id FROM documents)
+UNION ALL SELECT 1 FROM contents WHERE id NOT IN (SELECT id FROM documents)
+UNION ALL SELECT 1 FROM documents WHERE EXISTS (SELECT 1 FROM files) AND id NOT IN (SELECT id FROM files) LIMIT 1
 """
 
 
@@ -73,7 +82,8 @@ def open_reader(path: str | os.PathLike[str], patience: float) -> sqlite3.Connec
     """A connection that can only read, for any one thread at a time; ``patience`` in seconds for locks.
 
     Raises:
-        sqlite3.Error: the file cannot be opened. Unavailable: it is no index, or one of another version.
+        sqlite3.Error: the file cannot be opened. Unavailable: it is no index, one of another version, or one that has
+            not been complete yet.
     """
     connection = sqlite3.connect(
         Path(path).absolute().as_uri() + "?mode=ro",
@@ -86,6 +96,8 @@ def open_reader(path: str | os.PathLike[str], patience: float) -> sqlite3.Connec
         connection.execute("PRAGMA temp_store = MEMORY")
         if not of_this_version(connection):
             raise Unavailable("the index is of another version, or none at all: build it again")
+        if not is_complete(connection):
+            raise Unavailable("the index is being built: try again in a moment")
         # What makes the words of the index readable as a table, for this connection alone.
         connection.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab (main, texts, row)")
         connection.execute("PRAGMA query_only = ON")
@@ -101,14 +113,16 @@ def open_writer(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: it cannot be opened. OSError: it cannot be made.
     """
-    # Readable by its owner alone, as the files it is made from may be; its log files take after it.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    # Readable by its owner alone, as the files it is made from may be; its log files take after it. A file that is
+    # there is not opened: to close it again would take this process's locks on it, those of readers, too.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
     try:
         connection.create_function("spaced", 1, spaced, deterministic=True)
         connection.executescript(
             f"PRAGMA page_size = {_PAGE_BYTES}; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -{_CACHE_KIB};"
-            f"PRAGMA journal_size_limit = {_LOG_BYTES}; PRAGMA trusted_schema = ON;"
+            f"PRAGMA journal_size_limit = {LOG_BYTES}; PRAGMA trusted_schema = ON;"
         )
     except BaseException:
         connection.close()
@@ -125,6 +139,11 @@ def create(connection: sqlite3.Connection) -> None:
 def of_this_version(connection: sqlite3.Connection) -> bool:
     """Whether the file is an index that this code reads."""
     return [_pragma(connection, name) for name in ("application_id", "user_version")] == [APPLICATION_ID, FORMAT]
+
+
+def is_complete(connection: sqlite3.Connection) -> bool:
+    """Whether an update has come to its end once: then it is out of date at worst, not a part of what there is."""
+    return connection.execute("SELECT 1 FROM meta WHERE name = 'complete'").fetchone() is not None
 
 
 def may_be_index(path: Path) -> bool:
@@ -150,16 +169,25 @@ def verify(connection: sqlite3.Connection) -> bool:
     """
     if connection.execute("PRAGMA integrity_check (1)").fetchone()[0] != "ok":
         return False
-    for text, known in connection.execute("SELECT text, checksum FROM contents"):
-        if checksum(text) != known:
+    for known, *document in connection.execute(
+        "SELECT checksum, title, path, type, text FROM documents LEFT JOIN contents USING (id)"
+    ):
+        if known is None or checksum(*document) != known:
             return False
+    if connection.execute(_ASTRAY).fetchone() is not None:
+        return False
     connection.execute("INSERT INTO texts (texts, rank) VALUES ('integrity-check', 1)")
     return True
 
 
-def checksum(text: str) -> int:
-    """What tells whether a text is still the one that was stored: SQLite itself would not notice."""
-    return zlib.crc32(text.encode())
+def checksum(title: str, path: str, type: str, text: str) -> int:
+    """What tells whether a document is still the one that was stored: SQLite itself would not notice."""
+    return zlib.crc32(text.encode(), zlib.crc32(f"{title}\0{path}\0{type}".encode()))
+
+
+def folded_path(path: str) -> str:
+    """A path, or a part of one, as filters compare it: without case, and accented letters as one character."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def refusal(error: sqlite3.Error, what: str = "the index") -> Refused:

@@ -43,13 +43,20 @@ class Snippet:
     line: int
 
 
-def snippet(text: str, terms: Sequence[Term], width: int = WIDTH, reach: int = sys.maxsize) -> Snippet:
+def snippet(
+    text: str,
+    terms: Sequence[Term],
+    width: int = WIDTH,
+    reach: int = sys.maxsize,
+    check: Callable[[], None] | None = None,
+) -> Snippet:
     """About ``width`` characters of ``text``: the first of those places that hold the most different terms.
 
     White space and control characters are folded to single spaces; what is cut off is cut between words and
     shown by ``…``. Where no term stands in the first ``reach`` characters of the text, its beginning, and line 0.
+    ``check`` is called again and again while terms are looked for; what it raises ends that.
     """
-    matches = _matches(text, terms, reach)
+    matches = _matches(text, terms, reach, check)
     if not matches:
         return Snippet(_after(text, 0, width).lstrip(), 0)
     spans = _merged(_densest(matches, width))
@@ -63,47 +70,53 @@ def snippet(text: str, terms: Sequence[Term], width: int = WIDTH, reach: int = s
 
 
 def lines(text: str, terms: Sequence[Term], most: int, check: Callable[[], None]) -> Iterator[int]:
-    """The first lines, from 1, in which a term begins: in order, each once, from ``most`` places of each term.
+    """The first ``most`` lines, from 1, in which a term begins, in order.
 
     ``check`` is called again and again while they are looked for; what it raises ends that.
     """
-    line, position = 1, 0
-    shown = 0
-    for start, _, _ in _matches(text, terms, len(text), most, check):
-        line += text.count("\n", position, start)
-        position = start
-        if line != shown:
-            shown = line
-            yield line
+    looked_in, plain = _prepared(text)
+    found: set[int] = set()
+    for term in terms:
+        line, position, new = 1, 0, set()
+        for start, _ in _occurrences(term, looked_in, plain, check):
+            line += text.count("\n", position, start)
+            position = start
+            new.add(line)
+            if len(new) == most:
+                break
+        found |= new
+    yield from sorted(found)[:most]
 
 
 def _matches(
-    text: str,
-    terms: Sequence[Term],
-    reach: int,
-    most: int = _MAX_MATCHES,
-    check: Callable[[], None] | None = None,
+    text: str, terms: Sequence[Term], reach: int, check: Callable[[], None] | None
 ) -> list[tuple[int, int, int]]:
     """Where terms stand, in order: start, end, number of the term."""
-    text = text[:reach]
-    plain = text.isascii()
-    if plain:
-        # Lower case keeps every place in ASCII, and letters are found ten times as fast as sets of letters.
-        text = text.lower()
+    text, plain = _prepared(text[:reach])
     found = []
     for number, term in enumerate(terms):
-        spans = islice(_occurrences(_pattern(term, plain), text, check), most)
+        spans = islice(_occurrences(term, text, plain, check), _MAX_MATCHES)
         found += [(start, end, number) for start, end in spans]
     return sorted(found)
 
 
-def _occurrences(pattern: re.Pattern[str], text: str, check: Callable[[], None] | None) -> Iterator[tuple[int, int]]:
-    # In pieces, since other threads stand still while an expression looks for its next match.
-    for piece in range(0, len(text), _PIECE):
+def _prepared(text: str) -> tuple[str, bool]:
+    """What is looked through for ``text``, and whether that is lower-case ASCII."""
+    plain = text.isascii()
+    # Lower case keeps every place in ASCII, and letters are found ten times as fast as sets of letters.
+    return (text.lower() if plain else text), plain
+
+
+def _occurrences(term: Term, text: str, plain: bool, check: Callable[[], None] | None) -> Iterator[tuple[int, int]]:
+    pattern = _pattern(term, plain)
+    # In pieces, since other threads stand still while an expression looks for its next match; smaller ones for phrases
+    # of many words, each of which may be tried at each place.
+    step = max(_PIECE // len(term.word), _OVERLAP)
+    for piece in range(0, len(text), step):
         if check is not None:
             check()
-        for match in pattern.finditer(text, piece, piece + _PIECE + _OVERLAP):
-            if match.start() >= piece + _PIECE:
+        for match in pattern.finditer(text, piece, piece + step + _OVERLAP):
+            if match.start() >= piece + step:
                 break
             yield match.span()
 

@@ -22,13 +22,14 @@ from dataclasses import dataclass, field
 
 from letterhead.errors import InvalidArgument
 from letterhead.limits import Limits
-from letterhead.search.terms import Word, stands_alone, tokens
+from letterhead.search.terms import MARKS, Word, stands_alone, tokens
 
 TOKENS_A_TERM = 4
 """So many tokens for each term that a query may have: a phrase of Chinese has one for each character."""
 
 # “typographic” quotes are what telephones type.
 _PART = re.compile(r'(-(?!-))?(?:(path|type):)?(?:["“”„]([^"“”„]*)["“”„]?|([^\s"“”„]+))', re.IGNORECASE)
+_MARK = re.compile(f"[{MARKS}]")
 _TYPES = {
     "c++": ("cpp", "cc", "cxx", "hpp", "hh"),
     "javascript": ("js", "mjs", "cjs", "jsx"),
@@ -121,7 +122,7 @@ def parse(text: str, limits: Limits, argument: str = "query") -> Query:
 
 
 def _filter(query: Query, name: str, value: str, excluded: bool, argument: str) -> None:
-    value = value.strip()
+    value = value.replace("\0", "").strip()
     if not value:
         raise InvalidArgument(f"{argument} has nothing behind {name}: a part of a {name} follows it", argument=argument)
     if name == "path":
@@ -160,8 +161,14 @@ def _check(query: Query, limits: Limits, argument: str) -> None:
             raise InvalidArgument(message, argument=argument, size=size, limit=limit)
     shortest = limits.search_prefix_letters
     for term in terms:
-        if term.prefix and len(term.word[-1]) < shortest:
-            message = f"{term.word[-1]}* is too short: at least {shortest} letters stand before a *"
-            raise InvalidArgument(message, argument=argument, size=len(term.word[-1]), limit=shortest)
+        letters = len(_MARK.sub("", term.word[-1]))
+        if term.prefix and letters < shortest:
+            typed = query.text[term.start : term.end]
+            message = f"{typed} is too short: at least {shortest} letters stand before a *"
+            if len(term.word) > 1:
+                message = (
+                    f"{typed} is too short: it ends with the word {term.word[-1]}, and {message.partition(': ')[2]}"
+                )
+            raise InvalidArgument(message, argument=argument, size=letters, limit=shortest)
     if not (query.wanted or query.paths or query.types) and (query.unwanted or query.filtered):
         raise InvalidArgument(f"{argument} says only what is not wanted: add a word that is", argument=argument)

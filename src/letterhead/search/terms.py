@@ -7,13 +7,15 @@ folded). Its words are runs of letters, digits and symbols. Two kinds of charact
 * Chinese, Japanese and Korean, which are written without spaces: each character is a word of its own, and what is
   typed as a run of them is a phrase. So a word of any length is found wherever it stands.
 
-They get spaces around them before a text is indexed (``spaced``). The same is done to a query. ``fold`` says in Python
-what the tokenizer folds, for finding matches in an original text.
+They get spaces around them before a text is indexed (``spaced``), and what is neither letter, digit nor symbol becomes
+a space: icons of private use and characters younger than SQLite's tables would melt into words, too. The same is done
+to a query. ``fold`` says in Python what the tokenizer folds, for finding matches in an original text.
 
 This file knows neither databases nor files.
 """
 
 import re
+import sqlite3
 import unicodedata
 from functools import cache
 from itertools import groupby
@@ -21,8 +23,8 @@ from itertools import groupby
 TOKENIZER = "unicode61 remove_diacritics 2 categories 'L* N* So'"
 """The tokenizer as FTS5's ``tokenize`` option takes it."""
 
-VERSION = f"1/{unicodedata.unidata_version}"
-"""What ``spaced`` depends on: an index made with another one holds other words."""
+VERSION = f"1, Unicode {unicodedata.unidata_version}, SQLite {sqlite3.sqlite_version}"
+"""What words depend on: an index made with another one may hold others."""
 
 MARKS = "\u0300-\u0304\u0306-\u030c\u030f\u0311\u031b\u0323-\u0328\u032d\u032e\u0330\u0331"
 """The combining marks that the tokenizer drops from a word: the inside of a regular expression's ``[…]``."""
@@ -50,11 +52,15 @@ def spaced(text: str) -> str:
     """``text`` as it goes to the tokenizer: every symbol and every character of an unspaced script stands alone."""
     if text.isascii():
         return text
-    if _IN_PIECES.search(text):
-        text = unicodedata.normalize("NFC", text)
+    text = composed(text)
     if _ANY_WIDE.search(text):
         text = text.translate(_WIDE)
-    return _lone().sub(_apart, text)
+    return _apart().sub(_with_spaces, text)
+
+
+def composed(text: str) -> str:
+    """``text`` with each syllable of Hangul and each letter of kana as one character."""
+    return unicodedata.normalize("NFC", text) if _IN_PIECES.search(text) else text
 
 
 def tokens(text: str) -> Word:
@@ -113,12 +119,17 @@ def _symbols() -> str:
 
 @cache
 def _lone() -> re.Pattern[str]:
+    return re.compile(f"[{lone()}]")
+
+
+@cache
+def _apart() -> re.Pattern[str]:
     # Whole runs: seven times as fast as one character at a time in Chinese.
-    return re.compile(f"[{lone()}]+")
+    return re.compile(rf"([{lone()}]+)|[^\w\x00-\x7f{MARKS}{lone()}]+")
 
 
-def _apart(run: re.Match[str]) -> str:
-    return f" {' '.join(run[0])} "
+def _with_spaces(run: re.Match[str]) -> str:
+    return f" {' '.join(run[1])} " if run[1] else " "
 
 
 @cache

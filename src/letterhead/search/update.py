@@ -11,7 +11,6 @@ gone takes its documents with it; so does one that may not be read any more. Whe
 nothing is taken for gone.
 """
 
-import errno
 import os
 import time
 from collections import Counter
@@ -22,8 +21,8 @@ from typing import NamedTuple
 
 from letterhead.errors import Unavailable, UsageError
 from letterhead.search.documents import Folder, Listing, listing, passed_over, roots_of
-from letterhead.search.index import Index
-from letterhead.search.items import Document, Reason, Skipped, Source
+from letterhead.search.index import Index, files_of
+from letterhead.search.items import NOT_TO_BE_READ, Document, Reason, Skipped, Source
 from letterhead.search.reading import load
 
 Progress = Callable[[int, int], None]
@@ -34,9 +33,12 @@ _COMMIT_BYTES = 16 << 20
 _TRUSTED_SECONDS = 2.0
 _REPORT_FILES = 32
 _REPORT_BYTES = 256 << 10
-_NOT_TO_BE_READ = frozenset({errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR})
 # What may be read next time, though the file is the same.
-_RETRIED = frozenset({Reason.UNREADABLE, Reason.VANISHED, Reason.PDF_NOT_INSTALLED, Reason.PDF_READER_FAILED})
+_RETRIED = frozenset(
+    {Reason.UNREADABLE, Reason.FAILED, Reason.VANISHED, Reason.PDF_NOT_INSTALLED, Reason.PDF_READER_FAILED}
+)
+# Above so many paths of which something is told, to look through everything is less work.
+_MOST_PATHS = 2_000
 
 
 @dataclass(slots=True)
@@ -90,7 +92,6 @@ class Update:
     Args:
         index: where it is not new, it must be of the same folders.
         folders: as typed; one that lies in another is read once.
-        on_skipped: called with each file that is left out.
         trusted_seconds: how long ago a file must have changed for its times to tell.
 
     Attributes:
@@ -104,17 +105,18 @@ class Update:
         self,
         index: Index,
         folders: Iterable[str | os.PathLike[str]],
-        on_skipped: Callable[[Skipped], None] | None = None,
         *,
         trusted_seconds: float = _TRUSTED_SECONDS,
     ) -> None:
         self._index = index
         self._roots = roots_of(folders)
         self.folders = tuple(self._roots)
-        self._on_skipped = on_skipped
+        self._on_skipped: Callable[[Skipped], None] | None = None
         self._trusted_ns = int(trusted_seconds * 1e9)
         self._changes = Changes()
         self._ending = False
+        self._apart = files_of(index.path)
+        self._failed_roots: list[str] = []
         there = sorted(self._numbers(0))
         if there and there != sorted(self._roots):
             raise UsageError(
@@ -122,21 +124,29 @@ class Update:
                 "build it anew with --rebuild"
             )
 
-    def all(self, progress: Progress | None = None) -> Changes:
-        """Look through all folders.
+    def all(self, progress: Progress | None = None, on_skipped: Callable[[Skipped], None] | None = None) -> Changes:
+        """Look through all folders; ``on_skipped`` is called with each file that is left out.
 
         Raises:
-            Unavailable: a named folder cannot be read, or as ``Index.transaction``. Internal: as there.
+            Unavailable: a named folder cannot be read (the others are up to date then), or as ``Index.transaction``.
+            Internal: as there.
         """
+        began = time.monotonic()
         ((before,),) = self._index.rows("SELECT count(*) FROM documents")
-        changes = self._made(self._everything(), progress)
-        if self._ending:
-            return changes
-        if not self._index.complete:
+        self._failed_roots = []
+        self._on_skipped = on_skipped
+        try:
+            changes = self._made(self._everything(), progress)
+        finally:
+            self._on_skipped = None
+        if changes.added + changes.changed > before // 2:
+            self._index.merge(lambda: self._ending)
+        changes.seconds = time.monotonic() - began
+        if self._failed_roots:
+            raise Unavailable("; ".join(self._failed_roots))
+        if not self._ending and not self._index.complete:
             with self._index.transaction():
                 self._index.completed()
-        if changes.added + changes.changed > before // 2:
-            self._index.merge()
         return changes
 
     def some(self, paths: Iterable[str]) -> Changes:
@@ -147,10 +157,12 @@ class Update:
         Raises:
             Unavailable, Internal: as ``Index.transaction``.
         """
-        return self._made(self._around(set(paths)), None)
+        told = set(paths) - self._apart
+        return self.all() if len(told) > _MOST_PATHS else self._made(self._around(told), None)
 
     def end(self) -> None:
-        """From another thread: what is under way ends after the file that is being read, with what it has done."""
+        """From another thread, and for good: what is under way ends after the file that is being read, with what it
+        has done."""
         self._ending = True
 
     def _made(self, work: Iterator[int], progress: Progress | None) -> Changes:
@@ -181,43 +193,48 @@ class Update:
     # -- folders ---------------------------------------------------------------------------------------------------
 
     def _everything(self) -> Iterator[int]:
-        known = self._numbers(0)
-        for location, shown in self._roots.items():
-            root = Folder(location, shown)
+        # All of them before any file is committed: else an update that ended early would seem to be of fewer folders.
+        numbers = {location: self._number(0, location) or self._enter(0, location) for location in self._roots}
+        for location, number in numbers.items():
+            root = Folder(location, self._roots[location])
             try:
-                found = listing(root, self._roots)
+                found = listing(root, self._roots, self._apart)
             except OSError as error:
-                raise Unavailable(f"{location} cannot be read: {error.strerror}") from None
-            yield from self._compare(root, known.get(location) or self._enter(0, location), found, deep=True)
+                self._failed_roots.append(f"{location} cannot be read: {error.strerror}")
+                continue
+            yield from self._compare(root, number, found, deep=True)
 
     def _around(self, paths: set[str]) -> Iterator[int]:
-        for number, folder in self._holding(paths).items():
-            try:
-                found = listing(folder, self._roots)
-            except OSError:
-                continue  # it is gone, which the folder that held it tells; a root that is gone may come back
-            yield from self._compare(folder, number, found, deep=False)
+        # A folder that something is told of may be another one by now, under the same name: then all below it is, too.
+        deep = {path for path in paths if os.path.isdir(path)}  # noqa: PTH112
+        holding = {os.path.dirname(path) for path in paths if path not in self._roots} | deep  # noqa: PTH120
+        # By name, so that a folder comes before what it holds; each is looked up when its turn comes, since comparing
+        # the one above may have found it gone, or new.
+        for place in sorted(holding):
+            for folder, number in self._known(place):
+                try:
+                    found = listing(folder, self._roots, self._apart)
+                except OSError:
+                    continue  # it is gone, which the folder that holds it tells; a root that is gone may come back
+                yield from self._compare(folder, number, found, deep=folder.location in deep)
+            yield 0
 
-    def _holding(self, paths: set[str]) -> dict[int, Folder]:
-        """The folders that hold ``paths``, or where the index does not know these, the nearest above that it does."""
-        folders = {}
-        for path in sorted(paths):
-            for location, shown in self._roots.items():
-                place = Path(path)
-                if not place.is_relative_to(location) or path == location:
-                    continue
-                names = place.relative_to(location).parts[:-1]
-                if any(map(passed_over, names)):
-                    continue
-                folder, number = Folder(location, shown), self._numbers(0).get(location)
-                for name in names:
-                    further = None if number is None else self._numbers(number).get(name)
-                    if further is None:
-                        break
-                    folder, number = folder.below(name), further
-                if number is not None:
-                    folders[number] = folder
-        return folders
+    def _known(self, place: str) -> Iterator[tuple[Folder, int]]:
+        """The folder at ``place``, or where the index does not know it, the nearest above that it does."""
+        for location, shown in self._roots.items():
+            if not Path(place).is_relative_to(location):
+                continue
+            names = Path(place).relative_to(location).parts
+            if any(map(passed_over, names)):
+                continue
+            folder, number = Folder(location, shown), self._number(0, location)
+            for name in names:
+                further = self._number(number, name)
+                if not further:
+                    break
+                folder, number = folder.below(name), further
+            if number:
+                yield folder, number
 
     def _compare(self, folder: Folder, number: int, found: Listing, *, deep: bool) -> Iterator[int]:
         """Bring one folder up to date, and those below it: all of them with ``deep``, else those that are new."""
@@ -242,14 +259,19 @@ class Update:
     def _listed(self, folder: Folder) -> Listing | None:
         """What stands in a folder; None where that cannot be known now, as the disk or the network fails."""
         try:
-            return listing(folder, self._roots)
+            return listing(folder, self._roots, self._apart)
         except OSError as error:
             self._skip(Skipped(folder.shown, Reason.UNREADABLE))
-            return Listing() if error.errno in _NOT_TO_BE_READ else None
+            return Listing() if error.errno in NOT_TO_BE_READ else None
 
     def _numbers(self, parent: int) -> dict[str, int]:
         rows = self._index.rows("SELECT name, id FROM folders WHERE parent = ?", (parent,))
         return {os.fsdecode(name): number for name, number in rows}
+
+    def _number(self, parent: int, name: str) -> int:
+        """The number of a folder in another one; 0 where it is not known."""
+        rows = self._index.rows("SELECT id FROM folders WHERE parent = ? AND name = ?", (parent, os.fsencode(name)))
+        return rows[0][0] if rows else 0
 
     def _enter(self, parent: int, name: str) -> int:
         values = (parent, os.fsencode(name))
@@ -297,6 +319,8 @@ class Update:
         item = load(source)
         if isinstance(item, Skipped):
             self._skip(item)
+            if item.reason == Reason.FAILED:
+                return 0
             freed = 0 if known is None else self._forget(known)
             if item.reason not in _RETRIED:
                 self._note(folder, source.name, stamp, item.reason)

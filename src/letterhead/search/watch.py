@@ -2,29 +2,38 @@
 
 The operating system tells what changes (watchfiles); the folders in which something did are compared as an update
 compares them, so that an event told twice, late or for another file costs little and breaks nothing. What the system
-does not tell (network file systems, more events than it keeps) is found by looking through everything now and then.
+does not tell (network file systems, more events than it keeps, a named folder that was replaced by another) is found by
+looking through everything: every ten minutes, when watching had to begin anew, and when a named folder has changed its
+identity. Where the system cannot tell at all, that is done every half a minute.
+
+Nothing that goes wrong ends the watch, save damage of the index: it is logged, and everything is looked through later.
 
 One thread of its own, which is the only one to write the index while it runs.
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 
-from watchfiles import Change, watch
+from watchfiles import watch
 
-from letterhead.errors import LetterheadError, Unavailable
+from letterhead.errors import Internal, Unavailable
 from letterhead.search.update import Changes, Update
 
 _log = logging.getLogger("letterhead.search")
 
 _ALL_SECONDS = 600.0
 """How often everything is looked through."""
-_UNTOLD_SECONDS = 60.0
+_ANEW_SECONDS = 30.0
+"""After watching ended by an error, until it begins anew."""
+_AGAIN_SECONDS = 10.0
+"""After an update that failed, until the next."""
 _WAKE_MS = 1_000
 _GATHER_MS = 500
-_AGAIN_SECONDS = 10.0
+_REST = 5
+"""After an update, so many times what it took is left to others: a huge folder keeps no processor busy."""
 
 
 class Watch:
@@ -44,8 +53,11 @@ class Watch:
         self._update = update
         self._on_change = on_change
         self._again_seconds = again_seconds
-        self._all_seconds = _ALL_SECONDS
         self._stop = threading.Event()
+        self._paths: set[str] = set()
+        self._all_due = 0.0  # at first at once: for what changed since the last update
+        self._resting = 0.0
+        self._said = ""
         self._thread = threading.Thread(target=self._run, name="letterhead-watch", daemon=True)
 
     def start(self) -> None:
@@ -60,44 +72,78 @@ class Watch:
             self._thread.join()
 
     def _run(self) -> None:
-        paths: set[str] = set()
-        due = 0.0  # when everything is to be looked through; at first, now that changes are told
-        resting = 0.0
-        for told in self._told():
-            paths |= {path for _, path in told}
-            now = time.monotonic()
-            if now < resting or (not paths and now < due):
+        for paths in self._told():
+            self._paths |= paths
+            began = time.monotonic()
+            if began < self._resting or not (self._paths or began >= self._all_due):
                 continue
             try:
-                changes = self._update.all() if now >= due else self._update.some(paths)
-            except Unavailable as error:
-                _log.warning("the index was not updated: %s", error)
-                resting = now + self._again_seconds
-                continue
-            except LetterheadError as error:
+                changes = self._look(began)
+            except Internal as error:
                 _log.error("the index is not updated any more: %s", error)
                 return
-            if now >= due:
-                due = now + self._all_seconds
-            paths.clear()
+            except Exception as error:
+                self._say(error)
+                self._all_due, self._resting = 0.0, time.monotonic() + self._again_seconds
+                continue
+            self._said = ""
+            now = time.monotonic()
+            self._resting = now + _REST * (now - began)
             if self._on_change is not None and (changes.added or changes.changed or changes.removed):
                 self._on_change(changes)
 
-    def _told(self) -> Iterator[set[tuple[Change, str]]]:
-        """What changed, about every second, if only nothing."""
-        try:
-            yield from watch(
-                *self._update.folders,
-                watch_filter=None,
-                stop_event=self._stop,
-                debounce=_GATHER_MS,
-                rust_timeout=_WAKE_MS,
-                yield_on_timeout=True,
-                raise_interrupt=False,
-                ignore_permission_denied=True,
-            )
-        except OSError as error:
-            _log.warning("the system does not tell what changes (%s): all is looked through every minute", error)
-            self._all_seconds = _UNTOLD_SECONDS
-            while not self._stop.wait(_WAKE_MS / 1_000):
+    def _look(self, now: float) -> Changes:
+        everything = now >= self._all_due
+        paths, self._paths = self._paths, set()  # gone, should it fail: then everything is due
+        changes = self._update.all() if everything else self._update.some(paths)
+        if everything:
+            self._all_due = time.monotonic() + _ALL_SECONDS
+        return changes
+
+    def _say(self, error: Exception) -> None:
+        """Log what went wrong, once as long as it is the same."""
+        if isinstance(error, Unavailable):
+            if str(error) != self._said:
+                _log.warning("the index was not updated, and will be tried again: %s", error)
+        else:
+            _log.error("the index was not updated, and will be tried again", exc_info=error)
+        self._said = str(error)
+
+    def _told(self) -> Iterator[set[str]]:
+        """Where something changed, about every second, if only nowhere."""
+        while not self._stop.is_set():
+            folders = self._identities()
+            try:
+                for told in watch(
+                    *(folder for folder in self._update.folders if os.path.isdir(folder)),  # noqa: PTH112
+                    watch_filter=None,
+                    stop_event=self._stop,
+                    debounce=_GATHER_MS,
+                    rust_timeout=_WAKE_MS,
+                    yield_on_timeout=True,
+                    raise_interrupt=False,
+                    ignore_permission_denied=True,
+                ):
+                    yield {path for _, path in told}
+                    if self._identities() != folders:
+                        break
+            except Exception as error:  # too many folders for the system; a name that watchfiles cannot read
+                _log.warning("what changes is not told for a while, so everything is looked through: %s", error)
+                self._all_due = 0.0
                 yield set()
+                until = time.monotonic() + _ANEW_SECONDS
+                while time.monotonic() < until and not self._stop.wait(_WAKE_MS / 1_000):
+                    yield set()
+            self._all_due = 0.0  # what happened since is told to nobody
+
+    def _identities(self) -> list[tuple[int, int] | None]:
+        """Which folders stand at the places of the named ones: the system goes on telling of the one that was there."""
+        return [_identity(folder) for folder in self._update.folders]
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(folder)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
