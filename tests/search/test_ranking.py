@@ -20,6 +20,7 @@ DOCUMENTS = [
     Document("guide", "docs/Guide_100%.md", "the rabbit guide", type="md"),
     Document("page", "docs/page.html", "a hare", type="html"),
     Document("Makefile", "Makefile", "rabbit:", type=""),
+    Document("summer", "E\u0301te\u0301/plage.txt", "sea", type="txt"),
 ]
 
 
@@ -54,6 +55,9 @@ def searcher(tmp_path: Path) -> Searcher:
         ('rabbit -"the rabbit"', ["Makefile", "src/net/client.pyi"]),
         ("rab* -con*", ["Makefile", "docs/Guide_100%.md", "src/net/client.pyi", "tests/net/test_client.py"]),
         ("path:') OR 1 --", []),
+        ("path:\u00e9t\u00e9", ["E\u0301te\u0301/plage.txt"]),
+        ("path:PLAGE", ["E\u0301te\u0301/plage.txt"]),
+        ("path:page\0zzz", []),
     ],
 )
 def test_filters_and_exclusions(searcher: Searcher, query: str, paths: list[str]) -> None:
@@ -67,7 +71,7 @@ def test_what_a_filter_alone_lists_comes_by_path_in_pages(searcher: Searcher) ->
     with searcher:
         pages = [searcher.search("path:*", 2, offset) for offset in (0, 2, 4, 6)]
     assert [hit.path for page in pages for hit in page.hits] == sorted(document.path for document in DOCUMENTS)
-    assert {page.total for page in pages} == {6}
+    assert {page.total for page in pages} == {7}
 
 
 def test_a_hit_tells_the_type_of_its_document(searcher: Searcher) -> None:

@@ -224,8 +224,25 @@ def test_the_lines_of_all_matches_come_once_and_in_order() -> None:
     assert list(lines("dog cat\ncat\n\ncat cat\ndog", terms("cat dog"), 100, lambda: None)) == [1, 2, 4, 5]
 
 
-def test_the_matches_whose_lines_are_told_are_bounded() -> None:
-    assert len(list(lines("cat\n" * 50, terms("cat"), 10, lambda: None))) == 10
+def test_the_lines_that_are_told_are_bounded() -> None:
+    assert list(lines("cat\n" * 50, terms("cat"), 10, lambda: None)) == list(range(1, 11))
+
+
+def test_many_matches_in_a_line_leave_out_no_later_line() -> None:
+    text = "rabbit " * 2_000 + "\nhare\nrabbit"
+    assert list(lines(text, terms("rabbit hare"), 1_000, lambda: None)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("text", ["a " * 200_000, "é a " * 100_000, "東" * 200_000])
+def test_while_a_snippet_is_looked_for_the_time_is_looked_at_often(text: str) -> None:
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+
+    snippet(text, terms('"' + "a " * 30 + 'b"'), check=look)
+    assert looks >= len(text) // 5_000
 
 
 def test_a_snippet_and_its_line_are_one_value() -> None:

@@ -98,6 +98,11 @@ def test_terms_know_where_they_stand(text: str) -> None:
         ("-type:py -caves", "query says only what is not wanted: add a word that is"),
         ("ra*", "ra* is too short: at least 3 letters stand before a *"),
         ("x -ra*", "ra* is too short: at least 3 letters stand before a *"),
+        ("a\u0301\u0301*", "a\u0301\u0301* is too short: at least 3 letters stand before a *"),
+        (
+            "header_by*",
+            "header_by* is too short: it ends with the word by, and at least 3 letters stand before a *",
+        ),
         ("aaa* bbb* ccc*", "query has 3 words that end in *; at most 2 are allowed"),
         (" ".join(f"w{n}" for n in range(17)), "query has 17 words and filters; at most 16 are allowed"),
         ("x " + "type:py " * 16, "query has 17 words and filters; at most 16 are allowed"),

@@ -1,8 +1,8 @@
 """An index kept in step with its folders while they change."""
 
 import logging
+import os
 import queue
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -35,7 +35,7 @@ def watching(tmp_path: Path, *folders: Path) -> Iterator[tuple["queue.SimpleQueu
         update.all()
         # Its first look is for what changes between that and the moment when it watches.
         (folders[0] / "between.txt").write_text("between")
-        watch = Watch(update, told.put)
+        watch = Watch(update, told.put, again_seconds=0.2)
         watch.start()
         stack.callback(watch.stop)
         assert told.get(timeout=PATIENCE).added == 1
@@ -116,13 +116,48 @@ def test_a_watch_ends_when_it_is_told_to(tmp_path: Path, folder: Path) -> None:
             told.get(timeout=2.5)  # longer than it gathers and waits
 
 
-def test_a_folder_that_goes_and_comes_back_loses_nothing(tmp_path: Path, folder: Path) -> None:
-    with watching(
-        tmp_path,
-        folder,
-    ) as (told, _):
-        shutil.copytree(folder, tmp_path / "copy")
+def test_a_folder_that_is_replaced_is_watched_on(tmp_path: Path, folder: Path) -> None:
+    with watching(tmp_path, folder) as (told, _):
         folder.rename(tmp_path / "away")
         with pytest.raises(queue.Empty):
             told.get(timeout=2.5)
-        assert paths(tmp_path, "rabbit") == ["alice.txt"]
+        assert paths(tmp_path, "rabbit") == ["alice.txt"]  # what is gone for a while is not taken for deleted
+        folder.mkdir()
+        (folder / "new.txt").write_text("a new rabbit")
+        changes = told.get(timeout=PATIENCE)
+        while not changes.added:
+            changes = told.get(timeout=PATIENCE)
+        assert paths(tmp_path, "rabbit") == ["new.txt"]
+        (folder / "newer.txt").write_text("a newer rabbit")
+        assert told.get(timeout=PATIENCE).added == 1
+
+
+def test_a_name_that_is_no_unicode_ends_no_watch(tmp_path: Path, folder: Path) -> None:
+    with watching(tmp_path, folder) as (told, _):
+        Path(os.fsdecode(os.fsencode(folder) + b"/\xff.txt")).write_text("rabbit")
+        assert told.get(timeout=PATIENCE).added == 1
+        (folder / "after.txt").write_text("rabbit")
+        assert told.get(timeout=PATIENCE).added == 1
+    assert paths(tmp_path, "rabbit") == ["after.txt", "alice.txt", "\ufffd.txt"]
+
+
+def test_nobody_who_listens_can_end_a_watch(tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told: queue.SimpleQueue[Changes] = queue.SimpleQueue()
+
+    def fail(changes: Changes) -> None:
+        told.put(changes)
+        raise BrokenPipeError("nobody reads this")
+
+    with Index(tmp_path / "index") as index:
+        update = Update(index, [folder])
+        watch = Watch(update, fail, again_seconds=0.0)
+        watch.start()
+        try:
+            for name in ("one", "two"):
+                before = told.get(timeout=PATIENCE)
+                assert before.added == 1
+                (folder / name).write_text("rabbit")
+            assert told.get(timeout=PATIENCE).added == 1
+        finally:
+            watch.stop()
+    assert "nobody reads this" in caplog.text

@@ -4,7 +4,7 @@ The operating system tells what changes (watchfiles); the folders in which somet
 compares them, so that an event told twice, late or for another file costs little and breaks nothing. What the system
 does not tell (network file systems, more events than it keeps, a named folder that was replaced by another) is found by
 looking through everything: every ten minutes, when watching had to begin anew, and when a named folder has changed its
-identity. Where the system cannot tell at all, that is done every half a minute.
+identity. Where the system cannot tell at all, that is done every ten seconds.
 
 Nothing that goes wrong ends the watch, save damage of the index: it is logged, and everything is looked through later.
 
@@ -26,10 +26,7 @@ _log = logging.getLogger("letterhead.search")
 
 _ALL_SECONDS = 600.0
 """How often everything is looked through."""
-_ANEW_SECONDS = 30.0
-"""After watching ended by an error, until it begins anew."""
 _AGAIN_SECONDS = 10.0
-"""After an update that failed, until the next."""
 _WAKE_MS = 1_000
 _GATHER_MS = 500
 _REST = 5
@@ -40,7 +37,7 @@ class Watch:
     """Keeps the index of ``update`` in step from ``start`` to ``stop``.
 
     ``on_change`` is called, in the watching thread, with what each update came to that changed something. An update
-    that fails, as on a full disk, is tried again after ``again_seconds``.
+    that fails, as on a full disk, is tried again after ``again_seconds``; so is watching itself.
     """
 
     def __init__(
@@ -79,6 +76,8 @@ class Watch:
                 continue
             try:
                 changes = self._look(began)
+                if self._on_change is not None and (changes.added or changes.changed or changes.removed):
+                    self._on_change(changes)
             except Internal as error:
                 _log.error("the index is not updated any more: %s", error)
                 return
@@ -89,8 +88,6 @@ class Watch:
             self._said = ""
             now = time.monotonic()
             self._resting = now + _REST * (now - began)
-            if self._on_change is not None and (changes.added or changes.changed or changes.removed):
-                self._on_change(changes)
 
     def _look(self, now: float) -> Changes:
         everything = now >= self._all_due
@@ -131,7 +128,7 @@ class Watch:
                 _log.warning("what changes is not told for a while, so everything is looked through: %s", error)
                 self._all_due = 0.0
                 yield set()
-                until = time.monotonic() + _ANEW_SECONDS
+                until = time.monotonic() + self._again_seconds
                 while time.monotonic() < until and not self._stop.wait(_WAKE_MS / 1_000):
                     yield set()
             self._all_due = 0.0  # what happened since is told to nobody
