@@ -194,8 +194,12 @@ def test_a_damaged_index_is_told_and_rebuilt_on_request(cache: Path, folder: Pat
         pass
     (index,) = cache.glob("letterhead/search/*.index")
     index.write_bytes(b"\xff" * index.stat().st_size)
-    status, line = failure("serve", str(folder), "--at", "127.0.0.1:0")
-    assert (status, line) == (1, f"the index {index} is damaged: --rebuild builds it anew")
+    done = letterhead("serve", str(folder), "--at", "127.0.0.1:0")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.splitlines() == [
+        "looking through the index, since something else has changed its file",
+        f"letterhead: the index {index} is damaged: --rebuild builds it anew",
+    ]
     with started("serve", str(folder), "--at", "127.0.0.1:0", "--rebuild") as server:
         assert server.said[0].startswith("indexed 2 documents")
 

@@ -19,7 +19,8 @@ from letterhead.search.spelling import suggestion
 from letterhead.search.syntax import Query, parse
 from letterhead.wire.header import content_limit
 
-# Characters that one answer's snippets are looked for in, times the words of the query: about a tenth of a second.
+# Characters that one answer's snippets are looked for in, times the words of the query: for most a tenth of a second,
+# and never longer than the query may take.
 _REACH = 16 << 20
 _MOST_LINES = 1_000
 
