@@ -13,7 +13,7 @@ import click
 
 from letterhead.app.app import Action
 from letterhead.app.runner import run_hooks
-from letterhead.cli import completing, faults
+from letterhead.cli import faults, modules
 from letterhead.cli.listening import at_option, for_clients, letterhead_elsewhere, say_where
 from letterhead.net.server import Server
 from letterhead.net.serving import App, not_while_imported
@@ -40,7 +40,7 @@ Examples:
   letterhead run project/server.py:app
   letterhead run server:app --at 127.0.0.1:0 --at unix:/run/user/1000/app.sock"""
 )
-@click.argument("target", metavar="MODULE:APP", shell_complete=completing.files)
+@click.argument("target", metavar="MODULE:APP", shell_complete=modules.applications)
 @at_option
 def command(target: str, at: tuple[str, ...]) -> None:
     """Serve APP, a letterhead.App in MODULE, until Ctrl-C.
