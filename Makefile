@@ -19,6 +19,7 @@ DEV := $(VENV)/dev.stamp
 code := $(wildcard src tests scripts benchmarks examples fuzz)
 quoted = '$(subst ','\'',$(1))'
 folder := $(if $(FOLDER),$(call quoted,$(FOLDER)))
+at := $(if $(AT),--at $(call quoted,$(AT)))
 
 # An environment holds the path of this folder and of its Python. One that was moved here, lost its Python or was made
 # with another PYTHON loses its stamps, so that it is made anew.
@@ -38,8 +39,8 @@ demo: $(PACKAGE) ## index documents, serve them, ask for them in three ways (FOL
 	@$(PY) examples/demo.py $(folder)
 
 .PHONY: serve
-serve: $(PACKAGE) ## serve a search over documents until Ctrl-C (FOLDER=… for your own documents)
-	@$(VENV)/bin/letterhead serve $(folder)
+serve: $(PACKAGE) ## serve a search over documents until Ctrl-C (FOLDER=… for your own documents, AT=ADDRESS)
+	@$(VENV)/bin/letterhead serve $(folder) $(at)
 
 .PHONY: test
 test: $(DEV) ## all checks, the whole suite on Python 3.11, a smoke run on newer Pythons found

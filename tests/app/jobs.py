@@ -1,6 +1,7 @@
 """Handlers for worker processes: importable, since a worker finds them by the name of their module."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -46,6 +47,11 @@ def give_unpicklable() -> Any:
 def die() -> None:
     """The worker ends, as by a crash."""
     os._exit(3)
+
+
+def die_of_signal() -> None:
+    """The worker is killed, as by a system that runs out of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def spin(started: str) -> None:

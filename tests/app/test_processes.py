@@ -110,21 +110,24 @@ def test_a_worker_whose_call_is_given_up_is_killed_and_the_other_goes_on(how: st
 
 
 def test_a_worker_that_dies_is_internal_and_the_pool_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    app = app_of(jobs.die, jobs.add, jobs.wait_for)
+    app = app_of(jobs.die, jobs.die_of_signal, jobs.add, jobs.wait_for)
     gate = tmp_path / "gate"
 
     async def main() -> None:
         async with client_of(app) as client:
             other = asyncio.ensure_future(client.call("wait_for", path=str(gate)))
-            for _ in range(2):
+            for action in ("die", "die_of_signal"):
                 with pytest.raises(Internal):
-                    await client.call("die")
+                    await client.call(action)
             gate.touch()
             assert isinstance(await other, int)
             assert await client.call("add", 1) == 2
 
     leaks.run(main())
-    assert [record.getMessage() for record in caplog.records] == ["die failed for memory"] * 2
+    assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
+        ("die failed for memory: its worker process died (exit status 3)", None),
+        ("die_of_signal failed for memory: its worker process died (killed by SIGKILL)", None),
+    ]
 
 
 def test_a_worker_that_is_killed_while_it_rests_is_replaced() -> None:

@@ -45,6 +45,21 @@ class Colour(enum.Enum):
     NOT_A_WORD = "$(touch owned)"
 
 
+SHOP = """
+import pathlib
+import letterhead
+
+pathlib.Path("imported").touch()
+limits = letterhead.Limits()
+app = also = letterhead.App("shop \\d")
+other: letterhead.App = letterhead.App()
+name = app.name
+later: int
+def make():
+    inner = letterhead.App()
+"""
+
+
 def shop() -> library.App:
     app = library.App("shop")
 
@@ -117,9 +132,9 @@ def _until(terminal: int, wanted: str) -> str:
     return shown
 
 
-def offered(shell: str, line: str, word: str = "") -> list[str]:
+def offered(shell: str, line: str, word: str = "", cwd: Path | None = None) -> list[str]:
     """What a shell's script is answered for a line that the cursor stands at the end of."""
-    done = letterhead(_LETTERHEAD_COMPLETE=f"{shell}_complete", _LETTERHEAD_LINE=line, _LETTERHEAD_WORD=word)
+    done = letterhead(_LETTERHEAD_COMPLETE=f"{shell}_complete", _LETTERHEAD_LINE=line, _LETTERHEAD_WORD=word, cwd=cwd)
     assert done.err == ""
     return [line for line in done.out.split("\n") if line]
 
@@ -216,6 +231,56 @@ def test_commands_are_offered_without_a_look_at_them() -> None:
 
 def test_files_and_folders_are_left_to_the_shell() -> None:
     assert offered("bash", "letterhead send 127.0.0.1:1 ") == ["file,"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with modules, a package, a folder of more, and what is none of these."""
+    (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
+    (tmp_path / "my-app.py").write_text("from letterhead import App\nlarge: App = App('large')\n", encoding="utf-8")
+    for folder in ("package", "project"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("from letterhead import App\nmain = App()\n", encoding="utf-8")
+    (tmp_path / "project" / "server.py").write_text("from letterhead import App\napp = App()\n", encoding="utf-8")
+    (tmp_path / "broken.py").write_text("app = App(\n", encoding="utf-8")
+    for other in ("shop.txt", ".hidden.py", "a b.py", "$(touch owned).py"):
+        (tmp_path / other).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("", ["broken:", "my-app.py:", "package:", "project/", "shop:"]),
+        ("s", ["shop:"]),
+        ("shop.p", ["shop.py:"]),
+        ("shop:", ["shop:app", "shop:also", "shop:other"]),
+        ("shop:o", ["shop:other"]),
+        ("shop.py:o", ["shop.py:other"]),
+        ("my-app.py:", ["my-app.py:large"]),
+        ("package:", ["package:main"]),
+        ("pro", ["project/"]),
+        ("project/", ["project/server.py:"]),
+        ("project/server.py:", ["project/server.py:app"]),
+        ("./sh", ["./shop.py:"]),
+        ("project.server:", ["project.server:app"]),
+        ("broken:", []),
+        ("nowhere:", []),
+        ("nowhere/", []),
+    ],
+)
+def test_modules_and_their_applications_are_offered_to_run(project: Path, typed: str, words: list[str]) -> None:
+    kind = "plain" if ":" in typed else "open"
+    assert offered("fish", f"letterhead run {typed}", cwd=project) == [f"{kind},{word}" for word in words]
+
+
+def test_what_is_completed_is_not_run(project: Path) -> None:
+    offered("fish", "letterhead run shop:", cwd=project)
+    assert not (project / "imported").exists()
+
+
+def test_a_module_and_its_application_are_completed(shell: str, project: Path) -> None:
+    typed(shell, "letterhead run sho\tap\t --at 127.0.0.1:0", "listening at", project)
 
 
 def test_a_classic_server_offers_nothing() -> None:

@@ -123,6 +123,12 @@ def test_ctrl_c_ends_it() -> None:
     assert (process.returncode, out, err.strip()) == (130, b"", b"")
 
 
+def test_an_address_in_one_word_is_told_to_be_two() -> None:
+    status, line = failure("echo-client", "127.0.0.1:28240")
+    assert status == 2
+    assert line.startswith("HOST and PORT are written apart, such as 127.0.0.1 65432: '127.0.0.1:28240' is all there")
+
+
 @pytest.mark.parametrize(
     "words",
     [

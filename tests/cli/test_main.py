@@ -6,6 +6,7 @@ import pytest
 
 from tests.cli.shell import failure, letterhead
 
+PROGRAM = "python -m letterhead"
 COMMANDS = [
     *("serve", "run", "search", "call", "send", "describe", "ping", "health"),
     *("echo-server", "echo-client", "completion"),
@@ -38,9 +39,14 @@ def test_no_command_is_wrong_usage_and_gets_the_help() -> None:
 
 
 def test_an_unknown_command_is_told() -> None:
-    status, line = failure("sevre")
+    assert failure("nonsense") == (2, f"No such command 'nonsense'; see '{PROGRAM} --help'")
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("serch", "search"), ("sevre", "serve"), ("echo-cleint", "echo-client")])
+def test_a_misspelt_command_is_told_with_the_right_one(typed: str, meant: str) -> None:
+    status, line = failure(typed, "127.0.0.1:1")
     assert status == 2
-    assert line.startswith("No such command 'sevre'")
+    assert line.startswith(f"No such command '{typed}'. Did you mean '{meant}'?")
 
 
 def test_the_version_is_told() -> None:

@@ -125,10 +125,13 @@ def test_a_reader_that_has_read_enough_is_no_error(server: Everything, words: li
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-@pytest.mark.parametrize("action", [["greet", "name=Ada"], ["octets"]])
+@pytest.mark.parametrize("action", [["greet", "name=Ada"], ["octets"], ["echo", f"value={'a' * 20_000}"]])
 def test_output_that_cannot_be_written_is_told(server: Everything, action: list[str]) -> None:
     done = in_shell('"$@" >/dev/full', "call", server.address, *action)
-    assert (done.returncode, done.stderr) == (1, "letterhead: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "letterhead: the output could not be written: No space left on device\n",
+    )
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
@@ -138,6 +141,31 @@ def test_closed_streams_are_no_error(server: Everything, closed: str, command: s
     assert (done.returncode, done.stderr) == (0, "")
     if ">&-" not in closed.split():
         assert done.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", [["run", "shop:app", "--at"], ["serve", "--at"]])
+def test_a_server_without_standard_streams_serves_and_ends_in_order(
+    short_path: Path, closed: str, command: list[str]
+) -> None:
+    (short_path / "shop.py").write_text("import letterhead\napp = letterhead.App()\n", encoding="utf-8")
+    with subprocess.Popen(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, *command, "unix:s"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=short_path,
+        env=os.environ | PLAIN,
+    ) as process:
+        try:
+            while (asked := letterhead("health", "unix:s", cwd=short_path)).status:
+                assert process.poll() is None, process.communicate()
+            process.terminate()
+            _, err = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    assert asked.out.startswith("ok\n")
+    assert (process.returncode, err) == (0, b"")
 
 
 def test_a_stdin_that_is_closed_cannot_be_sent() -> None:

@@ -134,6 +134,64 @@ def test_a_module_that_fails_is_told_with_the_line(tmp_path: Path, name: str, te
     assert failure("run", f"{name}:app", cwd=tmp_path)[1].endswith(f"{name}.py, line 2)")
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("from letterhead import App\napp = App()\napp.action(print, 1)\n", "TypeError: "),
+        ("from letterhead import App\napp = App()\napp.action('a')\n", "UsageError: an action is a function "),
+        ("from letterhead import Client\n\nClient('127.0.0.1:1').call('a')\n", "ConnectRefused: nothing listens at "),
+        ("import json\n\njson.loads('{')\n", "JSONDecodeError: Expecting property name "),
+        ("import refuses\n\n", "ZeroDivisionError: division by zero (/refuses.py, line 3)"),
+        ("\n\nassert False\n", "AssertionError (/m.py, line 3)"),
+    ],
+)
+def test_a_mistake_is_told_with_the_users_own_line(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "refuses.py").write_text("\n\n1 / 0\n", encoding="utf-8")
+    (tmp_path / "m.py").write_text(text, encoding="utf-8")
+    line = failure("run", "m:app", cwd=tmp_path)[1].replace(str(tmp_path), "")
+    assert line.startswith(f"m cannot be imported: {says}")
+    assert line.endswith(".py, line 3)")
+
+
+def test_a_syntax_error_names_its_place_once(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("\ndef (:\n", encoding="utf-8")
+    line = failure("run", "m:app", cwd=tmp_path)[1]
+    assert line == f"m cannot be imported: SyntaxError: invalid syntax ({tmp_path}/m.py, line 2)"
+
+
+HOOKS = """
+import letterhead
+
+app = letterhead.App()
+
+@app.on_{when}
+{kind} go():
+    raise ValueError("db is down")
+"""
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_start_hook_that_fails_is_told_in_one_last_line(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "m.py").write_text(HOOKS.format(when="start", kind=kind), encoding="utf-8")
+    done = letterhead("run", "m:app", "--at", "127.0.0.1:0", cwd=tmp_path)
+    last = f"letterhead: the application could not start: ValueError: db is down ({tmp_path}/m.py, line 8)"
+    assert (done.status, done.out, done.err.splitlines()[-1]) == (1, "", last)
+
+
+def test_of_a_hook_that_fails_only_the_users_frames_are_logged(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(HOOKS.format(when="start", kind="def"), encoding="utf-8")
+    logged = letterhead("run", "m:app", "--at", "127.0.0.1:0", cwd=tmp_path).err
+    assert [line.split('"')[1] for line in logged.splitlines() if line.startswith("  File ")] == [f"{tmp_path}/m.py"]
+
+
+def test_a_stop_hook_that_fails_is_told_in_one_last_line(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(HOOKS.format(when="stop", kind="def"), encoding="utf-8")
+    with started("run", "m:app", "--at", "127.0.0.1:0", cwd=tmp_path) as server:
+        done = server.stop()
+    last = f"letterhead: the application could not stop in order: ValueError: db is down ({tmp_path}/m.py, line 8)"
+    assert (done.status, done.err.splitlines()[-1]) == (1, last)
+
+
 def test_an_address_in_use_is_told(project: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"

@@ -170,6 +170,13 @@ def test_the_line_of_the_first_match_stands_behind_the_path() -> None:
     )
 
 
+def test_a_score_that_rounds_to_nothing_is_not_shown() -> None:
+    hits = [{"title": name, "score": score} for name, score in {"a": 0.0, "b": -0.001, "c": 0.004, "d": 0.006}.items()]
+    with answering(total=4, hits=hits) as (address, _):
+        lines = letterhead("search", address, "rabbit").out.splitlines()
+    assert lines[2::2] == ["  1. a", "  2. b", "  3. c", "  4. d  (score 0.01)"]
+
+
 def test_what_was_meant_is_told_where_nothing_matches() -> None:
     with answering(suggestion=f"rabbit{HARM}") as (address, _):
         out = letterhead("search", address, "rabit").out

@@ -27,6 +27,10 @@ def address() -> Iterator[str]:
         return f"hello {name}"
 
     @app.action
+    async def double(number: int) -> int:
+        return number * 2
+
+    @app.action
     async def seen() -> object:
         headers = library.current().headers
         return {name: value for name, value in headers.items() if name.startswith("x-")}
@@ -128,6 +132,23 @@ def test_json_tells_header_and_content(address: str) -> None:
 def test_json_tells_bytes_in_base64(address: str) -> None:
     reply = json.loads(letterhead("send", address, "--json", "--action", "turn", stdin="ab").out)
     assert (reply["base64"], reply["header"]["x-angle"], "content" in reply) == ("YmE=", 180, False)
+
+
+@pytest.mark.parametrize(("words", "kind"), [(["-"], "application/octet-stream"), (["a.txt"], "text/plain")])
+def test_arguments_of_a_guessed_type_are_told_how_to_be_json(
+    address: str, tmp_path: Path, words: list[str], kind: str
+) -> None:
+    (tmp_path / "a.txt").write_text('{"number": 1}')
+    words = ["send", address, *words, "--action", "double"]
+    _, line = failure(*words, cwd=tmp_path, stdin='{"number": 1}')
+    assert f"; it went as {kind}: --type text/json sends JSON; " in line
+    assert letterhead(*words, "--type", "text/json", cwd=tmp_path, stdin='{"number": 1}').out == "2\n"
+
+
+def test_arguments_of_a_type_that_was_said_are_not_told_so(address: str) -> None:
+    words = ["send", address, "--action", "double", "--type"]
+    assert "it went as" not in failure(*words, "text/plain", stdin="one")[1]
+    assert "it went as" not in failure(*words, "text/json", stdin='"one"')[1]
 
 
 def test_an_error_reply_is_one_line(address: str) -> None:

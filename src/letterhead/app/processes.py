@@ -1,8 +1,8 @@
 """``run="process"``: worker processes of which one can be killed without harming the others.
 
 ``concurrent.futures.ProcessPoolExecutor`` breaks as a whole when one worker dies, so this uses ``pebble`` (the extra
-``letterhead[process]``). Workers are spawned, never forked: a fork would copy sockets, locks and the event loop. They
-import the handler by its module's name.
+``process``). Workers are spawned, never forked: a fork would copy sockets, locks and the event loop. They import the
+handler by its module's name.
 
 Jobs wait here rather than in pebble's own queue, where one that was given up would still begin. A pool that pebble gave
 up (it does when a worker dies that has nothing to do) is replaced.
@@ -10,6 +10,7 @@ up (it does when a worker dies that has nothing to do) is replaced.
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,6 +22,10 @@ from letterhead.app.context import CURRENT, Context
 from letterhead.errors import UsageError
 
 
+class WorkerDied(Exception):
+    """A worker process ended while it ran a handler: a crash, an exit, or the system killed it."""
+
+
 class Processes:
     """Worker processes, started at the first job."""
 
@@ -29,7 +34,8 @@ class Processes:
             import pebble
         except ImportError:
             raise UsageError(
-                "run='process' needs the package pebble: install letterhead with its extra, letterhead[process]"
+                "run='process' needs the package pebble: install Letterhead with its extra process "
+                "(add [process] to what pip installs it from)"
             ) from None
         self._count = count or os.cpu_count() or 1
         spawned = multiprocessing.get_context("spawn")
@@ -98,9 +104,23 @@ class _Job(Future[Any]):
         if inner.cancelled():
             super().cancel()
         elif (error := inner.exception()) is not None:
-            self.set_exception(error)
+            self.set_exception(_as_told(error))
         else:
             self.set_result(inner.result())
+
+
+def _as_told(error: BaseException) -> BaseException:
+    """What a job failed with; where its worker died there is nothing to trace, but how it died is known."""
+    from pebble import ProcessExpired
+
+    if not isinstance(error, ProcessExpired):
+        return error
+    code = error.exitcode
+    try:
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    except ValueError:  # a signal that has no name, as real-time signals have none
+        how = f"killed by signal {-code}"
+    return WorkerDied(f"its worker process died ({how})")
 
 
 def _call(function: Callable[..., Any], arguments: dict[str, Any], context: Context) -> Any:

@@ -18,7 +18,7 @@ from letterhead.app.app import Action, Application, encode_result
 from letterhead.app.arguments import Parameters
 from letterhead.app.context import CURRENT, Context
 from letterhead.app.describe import OWN_ACTIONS, describe
-from letterhead.app.processes import Processes
+from letterhead.app.processes import Processes, WorkerDied
 from letterhead.app.tasks import Tasks
 from letterhead.app.threads import Threads
 from letterhead.errors import (
@@ -140,7 +140,10 @@ class Runner:
 
     def _failed(self, call: Context, error: BaseException) -> Internal:
         name = escaped(str(call.request.action)) if call.request.action is not None else "the binary handler"
-        log.error("%s failed for %s", name, call.caller, exc_info=error)
+        if isinstance(error, WorkerDied):
+            log.error("%s failed for %s: %s", name, call.caller, error)
+        else:
+            log.error("%s failed for %s", name, call.caller, exc_info=error)
         return Internal("the handler failed; the server's log says how")
 
     # -- one answer ------------------------------------------------------------------------------------------------

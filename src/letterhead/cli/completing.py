@@ -32,7 +32,7 @@ Completer = Callable[[click.Context, click.Parameter, str], "list[CompletionItem
 def addresses(_: click.Context, __: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
     """Where servers usually listen. Who has begun to type another address knows it."""
     return [
-        _item(address, goes_on=address.endswith(":")) for address in _COMMON_ADDRESSES if address.startswith(incomplete)
+        item(address, goes_on=address.endswith(":")) for address in _COMMON_ADDRESSES if address.startswith(incomplete)
     ]
 
 
@@ -42,9 +42,9 @@ def actions(ctx: click.Context, _: click.Parameter, incomplete: str) -> "list[Co
     if described is None:
         return []
     return [
-        _item(name, action.doc.strip().partition("\n")[0])
+        item(name, action.doc.strip().partition("\n")[0])
         for name, action in list(described.actions.items())[:_MOST]
-        if name.startswith(incomplete) and _SAFE.fullmatch(name)
+        if name.startswith(incomplete) and may_be_offered(name)
     ]
 
 
@@ -59,15 +59,13 @@ def arguments(ctx: click.Context, __: click.Parameter, incomplete: str) -> "list
     properties = action.parameters.properties
     name, equals, _ = incomplete.partition("=")
     if equals:
-        values = [
-            f"{name}={choice}" for choice in choices(properties.get(name), action.defs) if _SAFE.fullmatch(choice)
-        ]
-        return [_item(value) for value in values[:_MOST] if value.startswith(incomplete)]
+        values = [f"{name}={choice}" for choice in choices(properties.get(name), action.defs) if may_be_offered(choice)]
+        return [item(value) for value in values[:_MOST] if value.startswith(incomplete)]
     given = {word.partition("=")[0] for word in ctx.params.get("arguments") or ()}
     return [
-        _item(f"{name}=", type_of(schema), goes_on=True)
+        item(f"{name}=", type_of(schema), goes_on=True)
         for name, schema in list(properties.items())[:_MOST]
-        if name.startswith(incomplete) and name not in given and _SAFE.fullmatch(name)
+        if name.startswith(incomplete) and name not in given and may_be_offered(name)
     ]
 
 
@@ -78,12 +76,24 @@ def files(_: click.Context, __: click.Parameter, incomplete: str) -> "list[Compl
     return [CompletionItem(incomplete, "file")]
 
 
+def folders(_: click.Context, __: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
+    """Folders alone, which the shell knows itself."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, "dir")]
+
+
 def one_of(words: Sequence[str]) -> Completer:
     """Completes to one of these words; others may be typed."""
-    return lambda _, __, incomplete: [_item(word) for word in words if word.startswith(incomplete)]
+    return lambda _, __, incomplete: [item(word) for word in words if word.startswith(incomplete)]
 
 
-def _item(value: str, help: str = "", *, goes_on: bool = False) -> "CompletionItem[str]":
+def may_be_offered(name: str) -> bool:
+    """Whether a name that somebody else chose is a plain word on a shell's line."""
+    return _SAFE.fullmatch(name) is not None
+
+
+def item(value: str, help: str = "", *, goes_on: bool = False) -> "CompletionItem[str]":
     """One offer. ``goes_on`` says that the word is not finished by it: no blank follows."""
     from click.shell_completion import CompletionItem
 

@@ -18,7 +18,7 @@ Examples:
   letterhead echo-client 127.0.0.1 65432 --repeat 10000000 --json"""
 )
 @click.argument("host")
-@click.argument("port")
+@click.argument("port", required=False, metavar="PORT")
 @click.option(
     "--message",
     "messages",
@@ -49,7 +49,13 @@ Examples:
 )
 @click.option("--json", "for_programs", is_flag=True, help="Print one JSON object.")
 def command(
-    host: str, port: str, messages: tuple[str, ...], repeat: int, connections: int, timeout: float, for_programs: bool
+    host: str,
+    port: str | None,
+    messages: tuple[str, ...],
+    repeat: int,
+    connections: int,
+    timeout: float,
+    for_programs: bool,
 ) -> None:
     """Send messages to the echo server at HOST and PORT, and see that the same bytes come back.
 
@@ -61,6 +67,8 @@ def command(
     sentence, or null).
     """
     data = [message.encode("utf-8", "surrogateescape") for message in messages]
+    if port is None:
+        raise click.UsageError(f"HOST and PORT are written apart, such as 127.0.0.1 65432: '{host}' is all there is")
     address = str(of_parts(host, port))
     report = exchange(address, data, repeat=repeat, connections=connections, timeout=timeout)
     failed = report.failed

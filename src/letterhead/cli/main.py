@@ -4,9 +4,9 @@ A command is the module of its name in this folder (``_`` stands for ``-``), imp
 call`` starts without what ``letterhead serve`` needs (an event loop, SQLite, a progress bar). So this file imports no
 more than every command does, and the list below is all that ``--help`` knows of them.
 
-Exit status: 0 success; 1 what was asked for failed; 2 it was asked for wrongly; 130 Ctrl-C. What a user or another
-program can be the cause of is told in one line on stderr. A traceback is a bug of Letterhead or of the application that
-``letterhead run`` serves.
+Exit status: 0 success; 1 what was asked for failed; 2 it was asked for wrongly; 130 Ctrl-C, save that servers end with
+0. What a user or another program can be the cause of is told in one line on stderr. A traceback is a bug of Letterhead
+or of the application that ``letterhead run`` serves.
 """
 
 import contextlib
@@ -42,10 +42,24 @@ _COMMANDS = {
 _COMPLETE = "_LETTERHEAD_COMPLETE"
 """The variable by which a shell asks for completions (shells.py)."""
 _INTERRUPTED = 130
+_WRITING = (__name__, "click.utils", "letterhead.cli.text")
+"""The modules that write to stdout and stderr."""
 
 
 class _Commands(click.Group):
     """The commands, each imported when it is needed."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            import difflib
+
+            near = difflib.get_close_matches(name, _COMMANDS, n=1)
+            meant = f". Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{name}'{meant}")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -120,6 +134,7 @@ def commands(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command that was typed, and exit with its status."""
+    _open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a character gets it escaped, instead of no answer at all.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -151,7 +166,30 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         _forget_stdout()
-        _fail(as_line(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)), 1)
+        what = error.filename or ("the output could not be written" if _is_of_output(error) else None)
+        said = error.strerror or str(error)
+        _fail(as_line(f"{what}: {said}" if what else said), 1)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether it was raised where all that commands print is written: the error itself does not say."""
+    import traceback  # here: few commands fail so
+
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals["__name__"] in _WRITING
+
+
+def _open_what_is_closed() -> None:
+    """A standard stream that was closed gets /dev/null: a socket must not become descriptor 0, 1 or 2.
+
+    What anybody writes to stderr would go into it, and event loops refuse such sockets. ``sys.stdout`` stays None.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is given out, which is this one; worker processes get it, too.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _forget_stdout() -> None:

@@ -1,25 +1,36 @@
 """``letterhead run``: serves an application that stands in a module of the user's."""
 
+import logging
 import shlex
 import sys
-import traceback
+from collections.abc import Callable
 from importlib import import_module, util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 
 from letterhead.app.app import Action
-from letterhead.cli import completing
+from letterhead.app.runner import run_hooks
+from letterhead.cli import faults, modules
 from letterhead.cli.listening import at_option, for_clients, letterhead_elsewhere, say_where
 from letterhead.net.server import Server
 from letterhead.net.serving import App, not_while_imported
+
+log = logging.getLogger("letterhead.server")
 
 
 class CannotLoad(click.ClickException):
     """There is no such application; the sentence says why."""
 
     exit_code = 2
+
+
+class HookFailed(click.ClickException):
+    """A start or stop hook of the application raised an error; the sentence says which and where."""
+
+    exit_code = 1
 
 
 @click.command(
@@ -29,7 +40,7 @@ Examples:
   letterhead run project/server.py:app
   letterhead run server:app --at 127.0.0.1:0 --at unix:/run/user/1000/app.sock"""
 )
-@click.argument("target", metavar="MODULE:APP", shell_complete=completing.files)
+@click.argument("target", metavar="MODULE:APP", shell_complete=modules.applications)
 @at_option
 def command(target: str, at: tuple[str, ...]) -> None:
     """Serve APP, a letterhead.App in MODULE, until Ctrl-C.
@@ -38,6 +49,8 @@ def command(target: str, at: tuple[str, ...]) -> None:
     when Ctrl-C comes is answered; a second Ctrl-C does not wait.
     """
     app = load(target)
+    app.start_hooks[:] = [_explained(hook, "start") for hook in app.start_hooks]
+    app.stop_hooks[:] = [_explained(hook, "stop in order") for hook in app.stop_hooks]
 
     def ready(server: Server) -> None:
         say_where(server.addresses)
@@ -51,6 +64,20 @@ def command(target: str, at: tuple[str, ...]) -> None:
 
 def _typed(action: Action) -> str:
     return " ".join([shlex.quote(action.name), *(f"{name}=…" for name in action.parameters.required)])
+
+
+def _explained(hook: Callable[[], Any], what: str) -> Callable[[], Any]:
+    """The same hook; where it fails, its own traceback is logged, and the command ends with one sentence."""
+
+    async def explained() -> None:
+        try:
+            await run_hooks([hook])
+        except Exception as error:
+            trace = faults.without_letterhead(error.__traceback__)
+            log.error("a hook of the application failed", exc_info=(type(error), error, trace))
+            raise HookFailed(f"the application could not {what}: {faults.told(error)}") from None
+
+    return explained
 
 
 def load(target: str) -> App:
@@ -116,11 +143,4 @@ def _module_in_file(path: Path) -> ModuleType:
 
 
 def _broken(name: str, error: Exception) -> CannotLoad:
-    """A module that fails while it is imported: where, in its own words."""
-    where = ""
-    if isinstance(error, SyntaxError):
-        where = f" ({error.filename}, line {error.lineno})"
-        error.args = error.args[:1]
-    elif frames := [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]:
-        where = f" ({frames[-1].filename}, line {frames[-1].lineno})"
-    return CannotLoad(f"{name} cannot be imported: {type(error).__name__}: {error}{where}")
+    return CannotLoad(f"{name} cannot be imported: {faults.told(error)}")

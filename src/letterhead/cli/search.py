@@ -142,7 +142,9 @@ def _print_hit(number: int, hit: Hit) -> None:
     title, path, kind, snippet = (
         one_line(text, _LONGEST_LINE) for text in (hit.title, hit.path, hit.type, hit.snippet)
     )
-    facts = ([] if hit.score is None else [f"score {hit.score:.2f}"]) + ([kind] if kind else [])
+    score = "" if hit.score is None else f"{hit.score:.2f}"
+    # In a few documents every word is common, and BM25 gives next to nothing: that would look like a defect.
+    facts = ([] if score.strip("-0.") == "" else [f"score {score}"]) + ([kind] if kind else [])
     aside = f"  ({', '.join(facts)})" if facts else ""
     click.echo(f"{number:>3}. {click.style(title, bold=True, underline=True) if style else title}{aside}")
     if path and (path != title or hit.line > 0):

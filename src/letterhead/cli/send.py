@@ -17,7 +17,7 @@ from letterhead.cli.calling import Options, client_options
 from letterhead.cli.text import as_json, print_value
 from letterhead.cli.values import named
 from letterhead.content.registry import JSON, OCTETS, decode
-from letterhead.errors import TooLarge
+from letterhead.errors import InvalidArgument, TooLarge
 from letterhead.limits import Limits
 from letterhead.message import Message, media_type
 from letterhead.wire.header import JSON_TYPES, content_limit
@@ -90,6 +90,7 @@ def command(
             raise click.UsageError(f"the header field '{name}' is given by {option}")
     if "content-length" in header:
         raise click.UsageError("the header field 'content-length' is counted, not given")
+    guessed = not content_type
     content_type = content_type or _guessed(file)
     header["content-type"] = content_type
     header["content-encoding"] = encoding or _usual_encoding(content_type)
@@ -101,7 +102,13 @@ def command(
     except TooLarge as error:
         raise options.failed(error, address, what) from None
     with options.calling(address, what) as client:
-        reply = client.send(Message(content, header))
+        try:
+            reply = client.send(Message(content, header))
+        except InvalidArgument as error:
+            if not guessed or content_type == JSON:
+                raise
+            hint = f"it went as {content_type}: --type {JSON} sends JSON"
+            raise InvalidArgument(f"{error.message.rstrip('.')}; {hint}", **error.facts) from None
         value = decode(reply)
     if options.as_json:
         click.echo(as_json({"header": reply.header, "base64" if isinstance(value, bytes) else "content": value}))
