@@ -50,7 +50,7 @@ Examples:
   letterhead serve docs --at :65432                for other machines, too
   letterhead serve docs --at unix:/run/user/1000/search.sock --index /var/cache/docs.index"""
 )
-@click.argument("folders", nargs=-1, metavar="[FOLDER]...", shell_complete=completing.files)
+@click.argument("folders", nargs=-1, metavar="[FOLDER]...", shell_complete=completing.folders)
 @at_option
 @click.option("--watch", is_flag=True, help="Keep the index up to date while the files change.")
 @click.option(
