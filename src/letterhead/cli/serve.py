@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from importlib import util
 from pathlib import Path
 
 import click
@@ -71,6 +72,8 @@ def command(
     they are. The index is kept in your cache folder, and the next start reads only what has changed since. Without a
     FOLDER three samples are served.
     """
+    if watch and util.find_spec("watchfiles") is None:
+        raise click.UsageError("--watch needs watchfiles: install Letterhead with its extra watch")
     _try_to_listen(at)
     # Until the server takes over, SIGTERM and SIGHUP end the blocks below in order, too.
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -133,12 +136,8 @@ def _bring_up_to_date(index: Index, update: Update, folders: Sequence[str], *, v
 
 
 def _keep_up_to_date(app: App, update: Update) -> None:
-    try:
-        from letterhead.search.watch import Watch
-    except ModuleNotFoundError as error:
-        if error.name != "watchfiles":
-            raise
-        raise click.UsageError("--watch needs watchfiles: install Letterhead with its extra 'watch'") from None
+    from letterhead.search.watch import Watch
+
     watch = Watch(update, _say_change)
     app.on_start(watch.start)
     app.on_stop(watch.stop)
