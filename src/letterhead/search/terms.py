@@ -17,7 +17,7 @@ This file knows neither databases nor files.
 import re
 import sqlite3
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 
 TOKENIZER = "unicode61 remove_diacritics 2 categories 'L* N* So'"
@@ -44,23 +44,21 @@ _IN_PIECES = re.compile("[\u1100-\u11ff\u3099\u309a]")
 _WIDE = {0xFEE0 + code: code for code in (*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B))}
 _ANY_WIDE = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
 
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+_SHORT = 3
+
 Word = tuple[str, ...]
 """A word as typed: the tokens that must stand next to each other (``os.path`` is two)."""
 
 
 def spaced(text: str) -> str:
     """``text`` as it goes to the tokenizer: every symbol and every character of an unspaced script stands alone."""
-    if text.isascii():
-        return text
-    text = composed(text)
-    if _ANY_WIDE.search(text):
-        text = text.translate(_WIDE)
-    return _apart().sub(_with_spaces, text)
+    return text if text.isascii() else _BEYOND_ASCII.sub(_spaced_run, text)
 
 
 def composed(text: str) -> str:
     """``text`` with each syllable of Hangul and each letter of kana as one character."""
-    return unicodedata.normalize("NFC", text) if _IN_PIECES.search(text) else text
+    return unicodedata.normalize("NFC", text) if not text.isascii() and _IN_PIECES.search(text) else text
 
 
 def tokens(text: str) -> Word:
@@ -130,6 +128,23 @@ def _apart() -> re.Pattern[str]:
 
 def _with_spaces(run: re.Match[str]) -> str:
     return f" {' '.join(run[1])} " if run[1] else " "
+
+
+def _spaced_run(run: re.Match[str]) -> str:
+    # Most texts hold a few accented letters and quotation marks, again and again.
+    return _short(run[0]) if len(run[0]) <= _SHORT else _spaced_beyond_ascii(run[0])
+
+
+@lru_cache(maxsize=4096)
+def _short(run: str) -> str:
+    return _spaced_beyond_ascii(run)
+
+
+def _spaced_beyond_ascii(run: str) -> str:
+    run = composed(run)
+    if _ANY_WIDE.search(run):
+        run = run.translate(_WIDE)
+    return _apart().sub(_with_spaces, run)
 
 
 @cache
