@@ -60,6 +60,12 @@ def test_nothing_is_suggested_otherwise(searcher_over: MakeSearcher, query: str)
     assert searcher_over(TEXTS, Limits(search_seconds=60.0)).search(query).suggestion is None
 
 
+def test_a_suggestion_that_would_be_too_long_is_none(searcher_over: MakeSearcher) -> None:
+    query = "rabit " + " " * 1_018
+    answer = searcher_over(TEXTS, Limits(search_seconds=60.0)).search(query)
+    assert (len(query), answer.total, answer.suggestion) == (1_024, 0, None)
+
+
 def test_of_several_the_word_that_more_documents_have_is_suggested(searcher_over: MakeSearcher) -> None:
     texts = {"a": "cart", "b": "card", "c": "card", "d": "care"}
     assert searcher_over(texts, Limits(search_seconds=60.0)).search("carx").suggestion == "card"

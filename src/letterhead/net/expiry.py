@@ -1,10 +1,10 @@
 """Calls that all may take equally long, watched by one timer: one for each would cost more than all its bytes do."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 
 from letterhead.exchange.calls import Call
+from letterhead.net.waiting import NEVER, Waiting
 
 
 class Expiry:
@@ -16,20 +16,18 @@ class Expiry:
     """
 
     def __init__(self, seconds: float, expire: Callable[[Call], None]) -> None:
-        self._seconds = seconds
+        self._calls: Waiting[Call] = Waiting(seconds)
         self._expire = expire
-        self._due: OrderedDict[Call, float] = OrderedDict()  # in the order in which they come due
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
         """Its time begins now."""
-        self._due[call] = due = loop.time() + self._seconds
-        if self._timer is None:
-            self._timer = loop.call_at(due, self._look, loop)
+        self._calls.begin(call, loop.time())
+        self._arm(loop)
 
     def forget(self, call: Call) -> None:
         """It has ended."""
-        self._due.pop(call, None)
+        self._calls.forget(call)
 
     def close(self) -> None:
         """Watch no more."""
@@ -37,12 +35,12 @@ class Expiry:
             self._timer.cancel()
             self._timer = None
 
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is None and self._calls.due != NEVER:
+            self._timer = loop.call_at(self._calls.due, self._look, loop)
+
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        while self._due:
-            call, due = next(iter(self._due.items()))
-            if due > loop.time():
-                self._timer = loop.call_at(due, self._look, loop)
-                return
-            del self._due[call]
+        for call in self._calls.over(loop.time()):
             self._expire(call)
+        self._arm(loop)

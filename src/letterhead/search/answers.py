@@ -6,11 +6,10 @@ This file knows connections, but neither threads nor what is done when the time 
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 
 import msgspec
 
-from letterhead.errors import DeadlineExceeded, Refused, TooLarge
+from letterhead.errors import DeadlineExceeded, InvalidArgument, Refused, TooLarge
 from letterhead.limits import Limits
 from letterhead.search import schema
 from letterhead.search.ranking import Ranking
@@ -114,7 +113,7 @@ class Asking:
             if better is None:
                 return None
             return better if self.answer(parse(better, self._limits), 0, 0)[0] else None
-        except DeadlineExceeded:
+        except (DeadlineExceeded, InvalidArgument):  # out of time, or longer than a query may be
             return None
         except sqlite3.Error as error:
             if schema.is_interruption(error):
@@ -136,7 +135,7 @@ class Asking:
         if first_line > 1 or count is not None:
             rest = text.split("\n")[first_line - 1 :]
             part = "\n".join(rest if count is None else rest[:count])
-        found = list(islice(lines(text, query.wanted, _MOST_LINES, self._check), _MOST_LINES))
+        found = lines(text, query.wanted, _MOST_LINES, self._check)
         self._check()
         count_of_lines = text.count("\n") + (not text.endswith("\n") and text != "")
         return Found(title, path, kind, self._sendable(part), first_line, count_of_lines, found)

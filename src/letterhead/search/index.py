@@ -16,7 +16,7 @@ from typing import Any, Self
 from letterhead.errors import Internal, Refused, Unavailable, UsageError
 from letterhead.search import schema
 from letterhead.search.items import Document
-from letterhead.search.lock import ENDING, Lock
+from letterhead.search.lock import ENDING, Lock, beside
 from letterhead.search.terms import VERSION, spaced
 
 # Pages of FTS5's that one step of a merge writes: each step is a transaction, so that readers and the log go on.
@@ -57,12 +57,13 @@ class Index:
                 on_doubt()
             self._connection = self._open(rebuild)
         except BaseException as error:
+            told = self._told(error) if isinstance(error, sqlite3.Error) else None
             if ours:
-                self._lock.release(sound=self._sound and not schema.is_damage(error))
+                self._lock.release(sound=self._sound)
             else:
                 self._lock.forget()
-            if isinstance(error, sqlite3.Error):
-                raise self._told(error) from error
+            if told is not None:
+                raise told from error
             if isinstance(error, OSError) and not isinstance(error, Refused):
                 raise Unavailable(f"the index {path} cannot be written: {error.strerror}") from error
             raise
@@ -112,7 +113,7 @@ class Index:
         """Remove the file. Who reads it goes on reading what is removed."""
         # The index before its log: a log without its index is dropped by SQLite, an index without its log is damaged.
         for end in ("", "-wal", "-shm"):
-            self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+            beside(self.path, end).unlink(missing_ok=True)
 
     def _told(self, error: sqlite3.Error) -> Refused:
         """What a user is told of what went wrong with the file."""
@@ -144,7 +145,7 @@ class Index:
     def _bound_log(self) -> None:
         """Begin the log anew where it has grown: by itself it goes on for as long as somebody reads without a pause."""
         with contextlib.suppress(OSError):
-            if self.path.with_name(self.path.name + "-wal").stat().st_size > schema.LOG_BYTES:
+            if beside(self.path, "-wal").stat().st_size > schema.LOG_BYTES:
                 self.rows("PRAGMA wal_checkpoint (RESTART)")
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> int:
@@ -217,7 +218,7 @@ class Index:
 def files_of(path: Path) -> frozenset[str]:
     """The files that belong to the index at ``path``: itself, SQLite's logs and the lock."""
     place = path.resolve()
-    return frozenset(str(place.with_name(place.name + ending)) for ending in ("", "-wal", "-shm", "-journal", ENDING))
+    return frozenset(str(beside(place, ending)) for ending in ("", "-wal", "-shm", "-journal", ENDING))
 
 
 def build(path: Path, documents: Iterable[Document]) -> None:

@@ -48,7 +48,7 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._descriptor = os.open(_beside(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(beside(path, ENDING), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise Unavailable(f"the index {path} cannot be written: {error.strerror}") from None
         try:
@@ -74,7 +74,7 @@ class Lock:
         """Give it back, and leave everything as it was: the file is none of ours."""
         if self._made:
             with contextlib.suppress(OSError):
-                _beside(self._path).unlink()
+                beside(self._path, ENDING).unlink()
         os.close(self._descriptor)
 
     def release(self, *, sound: bool) -> None:
@@ -111,14 +111,15 @@ class Lock:
             raise Unavailable(f"the index {self._path} cannot be written: {error.strerror}") from None
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(path.name + ENDING)
+def beside(path: Path, ending: str) -> Path:
+    """The file beside an index whose name adds ``ending`` to that of the index."""
+    return path.with_name(path.name + ending)
 
 
 def _found(path: Path) -> tuple[int, ...] | None:
     """Size and time of an index with something in it, and of its log, if that has something in it."""
     found: tuple[int, ...] = ()
-    for place in (path, path.with_name(path.name + "-wal")):
+    for place in (path, beside(path, "-wal")):
         try:
             status = place.stat()
         except OSError:

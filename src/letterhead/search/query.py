@@ -24,6 +24,7 @@ from letterhead.errors import DeadlineExceeded, Internal, InvalidArgument, Unava
 from letterhead.limits import Limits
 from letterhead.search import schema
 from letterhead.search.answers import Asking, Found, Hit, SearchResult
+from letterhead.search.identity import identity
 from letterhead.search.syntax import check_size, parse
 from letterhead.search.titles import one_line
 
@@ -59,7 +60,7 @@ class Searcher:
         self._busy = 0
         self._closed = False
         self._damaged = False
-        self._file = _identity(path)
+        self._file = identity(path)
         try:
             self._idle = [schema.open_reader(path, self._limits.search_seconds)]
         except sqlite3.Error as error:
@@ -187,7 +188,7 @@ class Searcher:
 
     def _drop_what_was_replaced(self) -> None:
         """Where another program has built the index anew, what is open reads the removed one: until that is whole."""
-        file = _identity(self._path)
+        file = identity(self._path)
         if file in (None, self._file):  # one that is gone is read on
             return
         try:
@@ -210,14 +211,6 @@ class Searcher:
             self._damaged = True
             _log.error("the index %s is damaged; nothing is answered from it any more", self._path)
         return Internal(schema.DAMAGED)
-
-
-def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116  # once a query
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _check_rows(limit: int, offset: int, most: int) -> None:

@@ -38,7 +38,6 @@ class Ranking:
         self._values: dict[str, object] = {"title": query.text, "ranked": ranked}
         self._ranked = ranked
         self._matches = self._matching()
-        self._titled: int = self._value("SELECT count(*) FROM documents WHERE title = :title")
 
     def total(self) -> int:
         """How many documents match."""
@@ -58,7 +57,7 @@ class Ranking:
             else:
                 score = f"CASE WHEN {_IS_RANKED} THEN {_BM25} ELSE 0.0 END"
         # A title that equals the query holds all its words: so there is none among the matches if there is none at all.
-        first = _TITLED_FIRST if self._titled else ""
+        first = _TITLED_FIRST if self._value("SELECT count(*) FROM documents WHERE title = :title") else ""
         return self._connection.execute(_RANKED.format(score=score, matches=matches, first=first), values).fetchall()
 
     def _matching(self) -> str:

@@ -69,7 +69,7 @@ def snippet(
     return Snippet(before + core + after, text.count("\n", 0, start) + 1)
 
 
-def lines(text: str, terms: Sequence[Term], most: int, check: Callable[[], None]) -> Iterator[int]:
+def lines(text: str, terms: Sequence[Term], most: int, check: Callable[[], None]) -> list[int]:
     """The first ``most`` lines, from 1, in which a term begins, in order.
 
     ``check`` is called again and again while they are looked for; what it raises ends that.
@@ -85,7 +85,7 @@ def lines(text: str, terms: Sequence[Term], most: int, check: Callable[[], None]
             if len(new) == most:
                 break
         found |= new
-    yield from sorted(found)[:most]
+    return sorted(found)[:most]
 
 
 def _matches(

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from watchfiles import watch
 
 from letterhead.errors import Internal, Unavailable
+from letterhead.search.identity import identity
 from letterhead.search.update import Changes, Update
 
 _log = logging.getLogger("letterhead.search")
@@ -135,12 +136,4 @@ class Watch:
 
     def _identities(self) -> list[tuple[int, int] | None]:
         """Which folders stand at the places of the named ones: the system goes on telling of the one that was there."""
-        return [_identity(folder) for folder in self._update.folders]
-
-
-def _identity(folder: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(folder)  # noqa: PTH116
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        return [identity(folder) for folder in self._update.folders]
