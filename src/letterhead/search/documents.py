@@ -35,7 +35,7 @@ class Folder:
 
     def below(self, name: str) -> "Folder":
         """The folder of this name in it."""
-        return Folder(os.path.join(self.location, name), f"{self.shown}{_shown(name)}/")  # noqa: PTH118
+        return Folder(str(Path(self.location, name)), f"{self.shown}{_shown(name)}/")
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ def cache_folder() -> Path:
     macOS, ``~/Library/Caches`` (Apple, File System Programming Guide).
     """
     named = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(named):  # noqa: PTH117
+    if Path(named).is_absolute():
         return Path(named, "letterhead")
     try:
         home = Path.home()

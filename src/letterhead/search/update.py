@@ -206,8 +206,8 @@ class Update:
 
     def _around(self, paths: set[str]) -> Iterator[int]:
         # A folder that something is told of may be another one by now, under the same name: then all below it is, too.
-        deep = {path for path in paths if os.path.isdir(path)}  # noqa: PTH112
-        holding = {os.path.dirname(path) for path in paths if path not in self._roots} | deep  # noqa: PTH120
+        deep = {path for path in paths if os.path.isdir(path)}  # noqa: PTH112  # Path.is_dir may raise
+        holding = {str(Path(path).parent) for path in paths if path not in self._roots} | deep
         # By name, so that a folder comes before what it holds; each is looked up when its turn comes, since comparing
         # the one above may have found it gone, or new.
         for place in sorted(holding):

@@ -12,7 +12,6 @@ One thread of its own, which is the only one to write the index while it runs.
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -113,7 +112,7 @@ class Watch:
             folders = self._identities()
             try:
                 for told in watch(
-                    *(folder for folder in self._update.folders if os.path.isdir(folder)),  # noqa: PTH112
+                    *(folder for folder in self._update.folders if identity(folder) is not None),
                     watch_filter=None,
                     stop_event=self._stop,
                     debounce=_GATHER_MS,
