@@ -6,12 +6,12 @@ What lives here: the shells that the tests put around ``Responder`` and ``Reques
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from letterhead.content.encoded import Encoded
 from letterhead.content.json import decode_json
 from letterhead.errors import Refused
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.calls import Call, action_call
 from letterhead.exchange.counters import Counters
-from letterhead.exchange.replies import Reply
 from letterhead.exchange.requester import Elsewhere, Requester
 from letterhead.exchange.requests import Ended, Request, Stop
 from letterhead.exchange.responder import Responder
@@ -24,7 +24,7 @@ from tests.wire.frames import WHOLE, Cut, Frame, frame, frames_of, json_frame
 LIMITS = Limits()
 HELLO = frame({"id": 1, "max-open": 128, "credit": 1 << 20})
 
-Handler = Callable[[Request], Reply | Refused | None]
+Handler = Callable[[Request], Encoded | Refused | None]
 
 
 def hello(id: int = 1, max_open: int = 128) -> bytes:
@@ -63,9 +63,9 @@ def _spelled(fields: dict[str, Any]) -> dict[str, Any]:
     return {name.replace("_", "-"): value for name, value in fields.items()}
 
 
-def result(value: Any) -> Reply:
+def result(value: Any) -> Encoded:
     """A handler's JSON result."""
-    return Reply("text/json", "utf-8", strict_json.encode(value))
+    return Encoded("text/json", "utf-8", strict_json.encode(value))
 
 
 def joined(pieces: Sequence[Buffer]) -> bytes:
@@ -116,10 +116,10 @@ class Served:
         self.core.tick(self.now)
         return self.settled()
 
-    def answers(self, request: Request | int, outcome: Reply | Refused | Any) -> "Served":
+    def answers(self, request: Request | int, outcome: Encoded | Refused | Any) -> "Served":
         """A handler ends with a JSON value, a reply or a refusal. Requests may be named by their place."""
         found = self.requests[request] if isinstance(request, int) else request
-        said = outcome if isinstance(outcome, (Reply, Refused)) else result(outcome)
+        said = outcome if isinstance(outcome, (Encoded, Refused)) else result(outcome)
         self.core.finish(found, said, self.now)
         return self.settled()
 
@@ -300,7 +300,7 @@ def argument(request: Request) -> Any:
     )
 
 
-def echo(request: Request) -> Reply:
+def echo(request: Request) -> Encoded:
     """The handler that gives back what it got."""
     got = argument(request)
-    return Reply("application/octet-stream", "binary", got) if isinstance(got, bytes) else result(got)
+    return Encoded("application/octet-stream", "binary", got) if isinstance(got, bytes) else result(got)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from letterhead.content.encoded import Encoded
 from letterhead.errors import Cancelled, DeadlineExceeded, Internal, Refused, TooLarge
 from letterhead.exchange.calls import Call, message_call
-from letterhead.exchange.replies import Reply
 from letterhead.exchange.requests import Request
 from letterhead.limits import Limits
 from letterhead.message import Message
@@ -59,11 +59,11 @@ def test_bytes_arrive_as_bytes(cut: Cut) -> None:
 
 @each_cut
 def test_a_message_is_answered_with_a_message(cut: Cut) -> None:
-    def handler(request: Request) -> Reply:
+    def handler(request: Request) -> Encoded:
         if not request.binary:
             return result(None)
         assert request.message.header["x-unit"] == "mV"
-        return Reply("binary/y", "binary", request.content[::-1], {"x-own": 5})
+        return Encoded("binary/y", "binary", request.content[::-1], {"x-own": 5})
 
     pair = Pair(handler, cut=cut)
     call = message_call(Message(b"abc", {"content-type": "binary/x", "x-unit": "mV"}), None, LIMITS)

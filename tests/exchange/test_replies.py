@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from letterhead.content.encoded import Encoded
 from letterhead.errors import Internal, Refused, TooLarge, UsageError
 from letterhead.exchange import replies
-from letterhead.exchange.replies import Reply
 from letterhead.limits import Limits
 from tests.exchange.pairs import LIMITS, joined
 from tests.wire.frames import Frame, frames_of
@@ -17,7 +17,7 @@ from tests.wire.frames import Frame, frames_of
 MOST = 10_000
 
 
-def sent(reply: Reply, id: int | None = 7, wrapped: bool = False) -> Frame:
+def sent(reply: Encoded, id: int | None = 7, wrapped: bool = False) -> Frame:
     return frames_of(joined(replies.result(reply, id, wrapped, MOST)))[0]
 
 
@@ -26,61 +26,61 @@ def error(refused: Refused, id: int | None = 7, classic: bool = False, wrapped: 
 
 
 def test_a_result_has_its_id_and_no_status() -> None:
-    frame = sent(Reply("text/json", "utf-8", b"5"))
+    frame = sent(Encoded("text/json", "utf-8", b"5"))
     assert (frame.id, frame.status, frame.content) == (7, None, b"5")
 
 
 def test_a_result_in_classic_form_is_wrapped() -> None:
-    assert sent(Reply("text/json", "utf-8", b"[1]"), wrapped=True).value == {"result": [1]}
+    assert sent(Encoded("text/json", "utf-8", b"[1]"), wrapped=True).value == {"result": [1]}
 
 
 def test_a_result_that_is_no_json_is_never_wrapped() -> None:
-    assert sent(Reply("a/b", "binary", b"\x00"), wrapped=True).content == b"\x00"
+    assert sent(Encoded("a/b", "binary", b"\x00"), wrapped=True).content == b"\x00"
 
 
 def test_a_classic_result_has_no_id() -> None:
-    assert "id" not in sent(Reply("text/json", "utf-8", b"5"), id=None).header
+    assert "id" not in sent(Encoded("text/json", "utf-8", b"5"), id=None).header
 
 
 def test_a_reply_s_own_fields_are_sent() -> None:
-    frame = sent(Reply("a/b", "binary", b"", {"x-own": [1], "byteorder": "big"}))
+    frame = sent(Encoded("a/b", "binary", b"", {"x-own": [1], "byteorder": "big"}))
     assert (frame.header["x-own"], frame.header["byteorder"]) == ([1], "big")
 
 
 def test_a_result_that_is_too_large_once_wrapped_is_not_sent() -> None:
     with pytest.raises(UsageError) as caught:
-        sent(Reply("text/json", "utf-8", b" " * (MOST - 5)), wrapped=True)
+        sent(Encoded("text/json", "utf-8", b" " * (MOST - 5)), wrapped=True)
     assert caught.value.limit == MOST
 
 
 @pytest.mark.parametrize("value", [object(), float("nan"), "\ud800", "x" * 17_000])
 def test_a_field_that_cannot_be_sent_is_a_usage_error(value: Any) -> None:
     with pytest.raises(UsageError):
-        sent(Reply("a/b", "binary", b"", {"x": value}))
+        sent(Encoded("a/b", "binary", b"", {"x": value}))
 
 
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply("nonsense", "binary", b""),
-        Reply("a/b", "", b""),
-        Reply("a/b", "binary", b"", {"byteorder": "middle"}),
-        Reply("a/b", "binary", b"", {f"x{n}": n for n in range(60)}),
-        Reply("a/b", "binary", b"", {"x": object()}),
-        Reply("a/b", "binary", bytes(2_001)),
-        Reply("text/json", "utf-8", b" " * 1_001),
-        Reply(5, "binary", b""),  # type: ignore[arg-type]
+        Encoded("nonsense", "binary", b""),
+        Encoded("a/b", "", b""),
+        Encoded("a/b", "binary", b"", {"byteorder": "middle"}),
+        Encoded("a/b", "binary", b"", {f"x{n}": n for n in range(60)}),
+        Encoded("a/b", "binary", b"", {"x": object()}),
+        Encoded("a/b", "binary", bytes(2_001)),
+        Encoded("text/json", "utf-8", b" " * 1_001),
+        Encoded(5, "binary", b""),  # type: ignore[arg-type]
     ],
 )
-def test_a_reply_that_no_client_would_take_is_known_before_it_is_sent(reply: Reply) -> None:
+def test_a_reply_that_no_client_would_take_is_known_before_it_is_sent(reply: Encoded) -> None:
     with pytest.raises(UsageError):
         replies.check(reply, Limits(content_bytes=2_000, json_bytes=1_000))
 
 
 @pytest.mark.parametrize(
-    "reply", [Reply("a/b", "binary", b"x"), Reply("a/b", "binary", b"", {f"x{n}": n for n in range(59)})]
+    "reply", [Encoded("a/b", "binary", b"x"), Encoded("a/b", "binary", b"", {f"x{n}": n for n in range(59)})]
 )
-def test_a_sound_reply_passes(reply: Reply) -> None:
+def test_a_sound_reply_passes(reply: Encoded) -> None:
     replies.check(reply, LIMITS)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from letterhead.content.encoded import Encoded
 from letterhead.errors import Internal
-from letterhead.exchange.replies import Reply
 from tests.exchange.pairs import Served, opening
 from tests.wire.frames import Cut, each_cut, frame, json_frame
 
@@ -70,7 +70,7 @@ def test_the_connection_is_kept_for_the_next_request(cut: Cut) -> None:
 def test_a_binary_request_is_answered_with_bytes(cut: Cut) -> None:
     side = classic(cut).hears(frame({"content-type": "binary/x"}, b"0123456789abc"))
     assert side.requests[0].binary
-    side.answers(0, Reply("binary/custom-server-binary-type", "binary", b"First 10 bytes of request: 0123456789"))
+    side.answers(0, Encoded("binary/custom-server-binary-type", "binary", b"First 10 bytes of request: 0123456789"))
     (sent,) = side.sent
     assert sent.header["content-type"] == "binary/custom-server-binary-type"
     assert sent.content == b"First 10 bytes of request: 0123456789"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from letterhead.content.encoded import Encoded
 from letterhead.errors import (
     BadContent,
     Cancelled,
@@ -18,7 +19,6 @@ from letterhead.errors import (
     Unavailable,
     UnknownAction,
 )
-from letterhead.exchange.replies import Reply
 from letterhead.limits import Limits
 from tests.exchange.pairs import Served, named, opening, served
 from tests.wire.frames import Cut, each_cut, frame, framed, header_bytes, json_frame
@@ -243,13 +243,13 @@ def test_facts_without_json_form_are_left_out_and_the_error_told(fact: Any) -> N
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply("a/b", "binary", b"", {"x": object()}),
-        Reply("a/b", "binary", b"", {"x": "y" * 17_000}),
-        Reply("text/json", "utf-8", b" " * 1_000),
+        Encoded("a/b", "binary", b"", {"x": object()}),
+        Encoded("a/b", "binary", b"", {"x": "y" * 17_000}),
+        Encoded("text/json", "utf-8", b" " * 1_000),
     ],
     ids=["no JSON form", "too long a header", "too large once wrapped"],
 )
-def test_an_answer_that_cannot_be_sent_is_internal_and_frees_its_slot(reply: Reply) -> None:
+def test_an_answer_that_cannot_be_sent_is_internal_and_frees_its_slot(reply: Encoded) -> None:
     side = served(Limits(content_bytes=2_000, json_bytes=1_000, max_open=1)).hears(opening(2, "a")).answers(0, reply)
     assert side.codes == [(2, "internal")]
     assert is_usable(side)

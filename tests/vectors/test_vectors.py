@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from letterhead.app.app import Application
 from letterhead.app.runner import Runner
+from letterhead.content.encoded import Encoded
 from letterhead.content.registry import decode
 from letterhead.errors import BadContent, BadFrame, BadHeader, Refused, TooLarge
 from letterhead.exchange.counters import Counters
-from letterhead.exchange.replies import Reply
 from letterhead.exchange.requests import Request, Stop
 from letterhead.exchange.responder import Responder
 from letterhead.limits import Limits
@@ -203,7 +203,7 @@ class Conversation:
         self._running[request] = asyncio.get_running_loop().create_future()
         self.runner.start(request, self)
 
-    def finish(self, request: Request, outcome: Reply | Refused) -> None:
+    def finish(self, request: Request, outcome: Encoded | Refused) -> None:
         """The answer to a request: from the runner."""
         self.core.finish(request, outcome, time.monotonic())
         self._take_events()

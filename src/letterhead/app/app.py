@@ -12,10 +12,11 @@ from typing import Any, Literal, TypeVar, overload
 
 from letterhead.app.arguments import Parameters
 from letterhead.app.context import Context
+from letterhead.content.encoded import Encoded
 from letterhead.content.registry import encode_content
 from letterhead.errors import BadContent, UsageError
 from letterhead.exchange.fields import HOP
-from letterhead.exchange.replies import Reply, check
+from letterhead.exchange.replies import check
 from letterhead.limits import Limits
 from letterhead.message import Message, as_octets
 from letterhead.wire.header import too_large
@@ -181,7 +182,7 @@ def first_ten_bytes(message: Message) -> Message:
     return Message(answer, {"content-type": BINARY_TYPE, "content-encoding": "binary"})
 
 
-def encode_result(value: Any, limits: Limits) -> Reply:
+def encode_result(value: Any, limits: Limits) -> Encoded:
     """A handler's result as it goes on the wire.
 
     Raises:
@@ -189,7 +190,7 @@ def encode_result(value: Any, limits: Limits) -> Reply:
     """
     if isinstance(value, Message):
         try:
-            reply = Reply(
+            reply = Encoded(
                 value.header.get("content-type", "application/octet-stream"),
                 value.header.get("content-encoding", "binary"),
                 bytes(as_octets(value.content)),  # what a handler changes afterwards is not sent
@@ -203,7 +204,7 @@ def encode_result(value: Any, limits: Limits) -> Reply:
         content_type, encoding, content = encode_content(value)
     except BadContent as error:
         raise TypeError(f"the result cannot be sent: {error}") from None
-    reply = Reply(content_type, encoding, content)
+    reply = Encoded(content_type, encoding, content)
     fault = too_large(content_type, len(content), limits)
     if fault is not None:
         raise TypeError(f"the result cannot be sent: {fault}")

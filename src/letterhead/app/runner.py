@@ -21,6 +21,7 @@ from letterhead.app.describe import OWN_ACTIONS, describe
 from letterhead.app.processes import Processes, WorkerDied
 from letterhead.app.tasks import Tasks
 from letterhead.app.threads import Threads
+from letterhead.content.encoded import Encoded
 from letterhead.errors import (
     Cancelled,
     Internal,
@@ -30,7 +31,6 @@ from letterhead.errors import (
     escaped,
 )
 from letterhead.exchange.counters import Counters
-from letterhead.exchange.replies import Reply
 from letterhead.exchange.requests import Request
 
 log = logging.getLogger("letterhead.app")
@@ -43,7 +43,7 @@ class Client(Protocol):
 
     caller: str
 
-    def finish(self, request: Request, outcome: Reply | Refused) -> None:
+    def finish(self, request: Request, outcome: Encoded | Refused) -> None:
         """The answer to a request; called once for each, in the runner's loop."""
 
 
@@ -105,7 +105,7 @@ class Runner:
         CURRENT.set(call)
         before = contextvars.copy_context()
         call.task = task
-        outcome: Reply | Refused
+        outcome: Encoded | Refused
         try:
             action = self._plain.get(request.action) if request.named and request.meaning.more is None else None
             if action is not None:
@@ -148,7 +148,7 @@ class Runner:
 
     # -- one answer ------------------------------------------------------------------------------------------------
 
-    async def _answer(self, call: Context, request: Request) -> Reply:
+    async def _answer(self, call: Context, request: Request) -> Encoded:
         if request.timed:
             request.started = time.monotonic()
         return encode_result(await self._around(call, 0), self._limits)

@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
+from letterhead.content.encoded import Encoded
 from letterhead.content.json import as_utf8
 from letterhead.errors import BadContent, Refused, UsageError
 from letterhead.limits import Limits
@@ -17,23 +18,7 @@ JOINED = 4096
 """Content up to this size is joined to its head: copying it costs less than another piece to send."""
 
 
-class Reply:
-    """A result as it goes on the wire: content type, encoding, content, and further header fields (or None)."""
-
-    __slots__ = ("content", "content_type", "encoding", "fields")
-
-    def __init__(self, content_type: str, encoding: str, content: Buffer, fields: dict[str, Any] | None = None) -> None:
-        self.content_type = content_type
-        self.encoding = encoding
-        self.content = content
-        self.fields = fields
-
-    def with_fields(self, fields: dict[str, Any]) -> "Reply":
-        """The same reply with further header fields."""
-        return Reply(self.content_type, self.encoding, self.content, {**(self.fields or {}), **fields})
-
-
-def check(reply: Reply, limits: Limits) -> None:
+def check(reply: Encoded, limits: Limits) -> None:
     """Refuse a reply of an application's own making whose header cannot be sent, or would not be accepted.
 
     Raises:
@@ -69,7 +54,7 @@ def hello(id: int, max_open: int, credit: int) -> bytes:
     return head(_hello_prefix(max_open, credit), 0, id)
 
 
-def result(reply: Reply, id: int | None, wrapped: bool, most: int) -> list[Buffer]:
+def result(reply: Encoded, id: int | None, wrapped: bool, most: int) -> list[Buffer]:
     """The frame of a result, in pieces.
 
     Args:

@@ -16,13 +16,13 @@ Streams are not here yet: a request that announces items (``more: true``) is han
 
 from copy import copy
 
+from letterhead.content.encoded import Encoded
 from letterhead.errors import BadContent, BadFrame, BadHeader, Cancelled, Internal, Refused, TooLarge, UsageError
 from letterhead.exchange import replies
 from letterhead.exchange.admission import Admission
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.counters import Counters
 from letterhead.exchange.fields import CONTROL, Meaning, from_classic_client, from_client
-from letterhead.exchange.replies import Reply
 from letterhead.exchange.requests import Ended, Event, Request, Stop
 from letterhead.exchange.states import AT_SERVER, Move, Standing, move
 from letterhead.exchange.timeouts import NEVER, Patience, Wait
@@ -150,12 +150,12 @@ class Responder:
 
     # -- what is answered ------------------------------------------------------------------------------------------
 
-    def finish(self, request: Request, outcome: Reply | Refused, now: float) -> None:
+    def finish(self, request: Request, outcome: Encoded | Refused, now: float) -> None:
         """The request's handler has ended, or will never begin. Once for each ``Request`` event."""
         if not request.ended:
             if request.stopped is not None:
                 outcome = request.stopped
-            elif request.timed and isinstance(outcome, Reply):
+            elif request.timed and isinstance(outcome, Encoded):
                 outcome = outcome.with_fields({"timing": request.timing(now)})
             self._finish_on_wire(request, outcome)
         self._done_with(request)
@@ -163,7 +163,7 @@ class Responder:
         if self.classic or self._admission.draining or self._ended_by_peer:
             self._pump(now)
 
-    def _finish_on_wire(self, request: Request, outcome: Reply | Refused) -> None:
+    def _finish_on_wire(self, request: Request, outcome: Encoded | Refused) -> None:
         """The exchange's last frame."""
         self._end_on_wire(request)
         wrapped = not request.named

@@ -3,8 +3,8 @@
 import asyncio
 import time
 
+from letterhead.content.encoded import Encoded
 from letterhead.errors import Refused
-from letterhead.exchange.replies import Reply
 from letterhead.exchange.requests import Ended, Request, Stop
 from letterhead.exchange.responder import Responder
 from letterhead.exchange.timeouts import Wait
@@ -127,7 +127,7 @@ class ServerConnection(Pipe):
                 elif isinstance(event, Ended):
                     self._shared.log.misbehaved(self.caller, event.error)
 
-    def finish(self, request: Request, outcome: Reply | Refused) -> None:
+    def finish(self, request: Request, outcome: Encoded | Refused) -> None:
         """The answer to a request: from the runner."""
         responder = self._responder
         responder.finish(request, outcome, time.monotonic())
