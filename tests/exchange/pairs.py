@@ -9,12 +9,14 @@ from typing import Any
 from letterhead.content.encoded import Encoded
 from letterhead.content.json import decode_json
 from letterhead.errors import Refused
+from letterhead.exchange.asking import Elsewhere
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.calls import Call, action_call
 from letterhead.exchange.counters import Counters
-from letterhead.exchange.requester import Elsewhere, Requester
+from letterhead.exchange.requester import Requester
 from letterhead.exchange.requests import Ended, Request, Stop
 from letterhead.exchange.responder import Responder
+from letterhead.exchange.streams import Items, Room
 from letterhead.limits import Limits
 from letterhead.message import Buffer
 from letterhead.wire import strict_json
@@ -169,7 +171,8 @@ class Asking:
     """A client's side of one connection, and what it handed out.
 
     Attributes:
-        sent: frames sent so far; ``ended``: calls that ended, in order; ``back``: what must go elsewhere.
+        sent: frames sent so far; `ended`: calls that ended, in order; `back`: what must go elsewhere;
+            ``moved``: what somebody waited for on a stream.
     """
 
     def __init__(self, limits: Limits = LIMITS, cut: Cut = WHOLE, known_classic: bool = False) -> None:
@@ -179,6 +182,7 @@ class Asking:
         self.sent: list[Frame] = []
         self.ended: list[Call] = []
         self.back: list[Elsewhere] = []
+        self.moved: list[Items[Call] | Room[Call]] = []
 
     def calls(self, action: str, *arg: Any, timeout: float | None = None, **args: Any) -> Call:
         """Submit a call of an action."""
@@ -208,8 +212,10 @@ class Asking:
         for event in events:
             if isinstance(event, Call):
                 self.ended.append(event)
-            else:
+            elif isinstance(event, Elsewhere):
                 self.back.append(event)
+            else:
+                self.moved.append(event)
         self.sent += frames_of(joined(self.core.out))
         self.core.out.clear()
         return self

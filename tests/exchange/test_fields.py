@@ -39,7 +39,7 @@ WRONG: dict[str, list[Any]] = {
     "authorization": [None, 5, ["Bearer"]],
     "traceparent": [None, 5],
     "tracestate": [None, {}],
-    "compression": ["zstd", None, 5],
+    "compression": [None, 5],
 }
 
 

@@ -12,8 +12,8 @@ from letterhead.errors import (
     TooLarge,
     UsageError,
 )
+from letterhead.exchange.asking import Phase
 from letterhead.exchange.calls import Call, message_call
-from letterhead.exchange.requester import Phase
 from letterhead.limits import Limits
 from letterhead.message import Message
 from tests.exchange.pairs import LIMITS, Asking, failure, hello, reply

@@ -62,8 +62,8 @@ def test_late_bytes_announced_count_on_the_header() -> None:
     assert side.ending
 
 
-def test_items_for_a_stream_that_nobody_takes_count_as_late() -> None:
-    side = served(Limits(late_bytes=30_000)).hears(named(2, "upload", more=True))
+def test_items_that_come_after_their_client_s_own_cancel_count_as_late() -> None:
+    side = served(Limits(late_bytes=30_000)).hears(named(2, "upload", more=True), frame({"id": 2, "cancel": True}))
     for _ in range(4):
         side.hears(frame({"id": 2, "more": True}, bytes(9_000)))
     assert side.codes == [(None, "too-many")]

@@ -103,7 +103,7 @@ def test_a_classic_form_s_action_is_handed_on_as_it_is(action: Any) -> None:
 
 
 def test_an_application_s_message_has_no_fields_of_this_hop() -> None:
-    hop = {"id": 1, "supersedes": 3, "authorization": "Bearer secret", "accept-compression": ["zstd"], "cancel": False,
+    hop = {"id": 4, "supersedes": 3, "authorization": "Bearer secret", "accept-compression": ["zstd"], "cancel": False,
            "credit": False, "closing": 4, "max-open": 6, "compression": False, "status": "x"}  # fmt: skip
     side = Served().hears(frame({**hop, "x-own": 1, "traceparent": "t"}, b"x"))
     header = side.requests[0].message.header
@@ -213,7 +213,7 @@ def test_items_of_a_stream_that_nobody_takes_cross_its_refusal(cut: Cut) -> None
     side = served(cut=cut)
     items = [json_frame({"action": "hidden"}, {"id": 2, "more": True}) for _ in range(3)]
     side.hears(named(2, "upload", more=True), *items)
-    assert side.requests[0].streams
+    assert side.requests[0].meaning.more
     side.answers(0, BadHeader("takes no stream"))
     side.hears(*items, frame({"id": 2, "more": False}), opening(3, "next"))
     assert side.actions == ["upload", "next"]

@@ -63,7 +63,7 @@ def outcome(data: bytes, cut: Cut, end: bool) -> Any:
     if end:
         side.hears_end()
     settle(side)
-    asked = [(request.id, request.action, request.content, request.streams) for request in side.requests]
+    asked = [(request.id, request.action, request.content, request.meaning.more) for request in side.requests]
     stopped = [side.requests.index(request) for request in side.stops]
     return asked, stopped, [error.code for error in side.errors], side.ending, shown(side)
 

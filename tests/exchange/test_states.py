@@ -56,7 +56,9 @@ def test_a_client_refuses_what_only_clients_send(standing: Standing, kind: Kind)
 @pytest.mark.parametrize(
     ("pair", "expected"),
     [
-        ((Standing.OPEN, Kind.REPLY), Move.END),
+        ((Standing.OPEN, Kind.REPLY), Move.REPLY),
+        ((Standing.OPEN, Kind.CREDIT), Move.CREDIT),
+        ((Standing.PAST, Kind.CREDIT), Move.IGNORE),
         ((Standing.PAST, Kind.REPLY), Move.DROP),
         ((Standing.NONE, Kind.REPLY), Move.FAIL),
         ((Standing.NONE, Kind.CLOSING), Move.CLOSING),

@@ -172,7 +172,7 @@ class Runner:
         if action is None and not (named and name in OWN_ACTIONS):
             shown = str(name)[:200]
             raise UnknownAction(f"invalid action '{shown}'.", action=shown)
-        if request.streams:
+        if request.meaning.more:
             raise InvalidArgument(f"{name} takes no stream")
         if action is None:
             return self._own(request)

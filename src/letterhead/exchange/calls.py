@@ -6,7 +6,7 @@ Everything here is decided before a connection is chosen and after its reply cam
 from collections.abc import Mapping
 from copy import copy
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,7 @@ from letterhead.content.json import as_utf8, decode_json
 from letterhead.content.registry import JSON, OCTETS, decode_content, encode_content
 from letterhead.errors import BadContent, ConnectionFailed, LetterheadError, Refused, UsageError, refusal
 from letterhead.exchange.fields import BIG, FROM_CLIENT, HOP, Meaning
+from letterhead.exchange.streams import Incoming, Outgoing
 from letterhead.limits import Limits
 from letterhead.message import Buffer, Message, as_octets
 from letterhead.wire import strict_json
@@ -26,6 +27,13 @@ _NOT_IN_MESSAGES = HOP | {"more", "status"}
 _NOT_IN_SENT = _NOT_IN_MESSAGES | FROM_CLIENT
 
 
+class Packed(NamedTuple):
+    """Content in compressed form."""
+
+    compression: str
+    content: bytes
+
+
 class Call:
     """One call.
 
@@ -36,6 +44,11 @@ class Call:
         seconds: how long the caller waits.
         inherited: its time is that of the request whose handler makes it: passing it is no failure of that handler.
         raw: made by ``send``: header and content are the caller's own, and so is the reading of the reply.
+        streams: the caller wants the items of a stream, not one result.
+        incoming, outgoing: the items that come, and the credit for those that go; None where there is no such stream.
+        supersedes: the call whose place it takes, until it is written.
+        packed: its content compressed, for servers that read that.
+        timed, timing: whether the server is to say how long it took, and what it said.
         id: the exchange's id, once written.
         wrapped: it was written in classic form, so a JSON reply is ``{"result": R}``.
         header, body: the reply. ``error``: why there is none.
@@ -47,6 +60,13 @@ class Call:
     seconds = 0.0
     inherited = False
     raw = False
+    streams = False
+    incoming: Incoming | None = None
+    outgoing: Outgoing | None = None
+    supersedes: "Call | None" = None
+    packed: Packed | None = None
+    timed = False
+    timing: Any = None
     id = 0
     wrapped = False
     header: Header | None = None
@@ -298,9 +318,14 @@ def reply_error(header: Header, content: bytes, meaning: Meaning, limits: Limits
     return refusal(code, message if isinstance(message, str) else f"the server answered {code!r}", facts)
 
 
-def classic_cannot(address: str) -> ConnectionFailed:
+def not_as_asked(call: Call) -> UsageError:
+    """Why a call failed whose answer is a stream where one result was wanted, or the other way round."""
+    if call.streams:
+        return UsageError("the action answers with one result, not with a stream: use call")
+    return UsageError("the action answers with a stream, not with one result: use stream")
+
+
+def classic_cannot(address: str, *, streams: bool) -> ConnectionFailed:
     """Why a call that only a multiplexing server can take failed."""
-    return ConnectionFailed(
-        f"the server at {address} is a classic one: it takes JSON arguments only; send a Message instead",
-        address=address,
-    )
+    why = "it knows no streams" if streams else "it takes JSON arguments only; send a Message instead"
+    return ConnectionFailed(f"the server at {address} is a classic one: {why}", address=address)

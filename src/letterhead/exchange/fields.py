@@ -58,7 +58,10 @@ class Meaning:
         fatal: whether that fault also ends the connection (a control frame mixed with anything else).
     """
 
-    __slots__ = ("action", "credit", "deadline", "fatal", "fault", "kind", "max_open", "more", "status", "timing")
+    __slots__ = (
+        "accept", "accept_compression", "action", "compression", "credit", "deadline", "fatal", "fault", "kind",
+        "max_open", "more", "status", "supersedes", "timing",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.kind: Kind = Kind.PLAIN
@@ -71,6 +74,10 @@ class Meaning:
         self.status: str | None = None
         self.credit = 0
         self.max_open = 0
+        self.supersedes = 0
+        self.accept: tuple[str, ...] = ()
+        self.compression: str | None = None
+        self.accept_compression: tuple[str, ...] = ()
 
 
 class _FieldError(Exception):
@@ -101,10 +108,11 @@ def _string(fields: dict[str, Any], name: str) -> str:
     return value
 
 
-def _strings(fields: dict[str, Any], name: str) -> None:
+def _strings(fields: dict[str, Any], name: str) -> tuple[str, ...]:
     value = fields[name]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise _FieldError(f"'{name}' is a list of strings", name)
+    return tuple(value)
 
 
 def _more(fields: dict[str, Any]) -> bool | None:
@@ -119,6 +127,8 @@ def _is_control(shape: Shape, names: tuple[str, ...]) -> bool:
     carried = [name for name in names if _present(shape.fields, name)]
     if not carried:
         return False
+    if carried[0] == "max-open" and "credit" in carried:  # the hello says how much credit uploads begin with
+        carried.remove("credit")
     pure = (
         len(carried) == 1
         and shape.length == 0
@@ -156,18 +166,24 @@ def from_client(shape: Shape) -> Meaning:
         if _present(fields, "timing"):
             meaning.timing = _true(fields, "timing")
         if _present(fields, "supersedes"):
-            _number(fields, "supersedes", 1, MAX_ID)
-        for name in ("accept", "accept-compression"):
-            if _present(fields, name):
-                _strings(fields, name)
+            meaning.supersedes = _number(fields, "supersedes", 1, MAX_ID)
+        if _present(fields, "accept"):
+            meaning.accept = _strings(fields, "accept")
+        if _present(fields, "accept-compression"):
+            meaning.accept_compression = _strings(fields, "accept-compression")
         for name in ("authorization", "traceparent", "tracestate"):
             if _present(fields, name):
                 _string(fields, name)
         if _present(fields, "compression"):
-            raise _FieldError("'compression' names one that the hello did not list", "compression")
+            meaning.compression = _string(fields, "compression")
     except _FieldError as wrong:
         meaning.fault = BadHeader(wrong.args[0], field=wrong.args[1])
     return meaning
+
+
+def unlisted() -> BadHeader:
+    """What is wrong with a frame whose compression its receiver did not list."""
+    return BadHeader("'compression' names one that was not listed as readable here", field="compression")
 
 
 def from_classic_client(shape: Shape) -> Meaning:
@@ -193,10 +209,17 @@ def from_server(shape: Shape) -> Meaning:
     fields = shape.fields
     meaning.kind = Kind.REPLY
     try:
-        if _is_control(shape, ("max-open", "closing")):
+        if _is_control(shape, ("max-open", "closing", "credit")):
             if _present(fields, "max-open"):
                 meaning.max_open = _number(fields, "max-open", 1, BIG)
+                if _present(fields, "credit"):
+                    meaning.credit = _number(fields, "credit", 1, BIG)
+                if _present(fields, "accept-compression"):
+                    meaning.accept_compression = _strings(fields, "accept-compression")
                 meaning.kind = Kind.HELLO
+            elif _present(fields, "credit"):
+                meaning.credit = _number(fields, "credit", 1, BIG)
+                meaning.kind = Kind.CREDIT
             else:
                 _number(fields, "closing", 0, MAX_ID)
                 meaning.kind = Kind.CLOSING
@@ -206,7 +229,7 @@ def from_server(shape: Shape) -> Meaning:
             meaning.status = None if status == "ok" else status
         meaning.more = _more(fields)
         if _present(fields, "compression"):
-            raise _FieldError("'compression' names one that was not asked for", "compression")
+            meaning.compression = _string(fields, "compression")
     except _FieldError as wrong:
         meaning.fault = BadHeader(wrong.args[0], field=wrong.args[1])
         meaning.fatal = True

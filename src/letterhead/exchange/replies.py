@@ -6,6 +6,7 @@ from typing import Any
 from letterhead.content.encoded import Encoded
 from letterhead.content.json import as_utf8
 from letterhead.errors import BadContent, Refused, UsageError
+from letterhead.exchange.streams import END_PREFIX, end_prefix
 from letterhead.limits import Limits
 from letterhead.message import Buffer, media_type
 from letterhead.wire import strict_json
@@ -45,13 +46,21 @@ def _error_prefix(status: str | None) -> bytes:
 
 
 @lru_cache(maxsize=16)
-def _hello_prefix(max_open: int, credit: int) -> bytes:
-    return head_prefix(OCTETS, "binary", {"max-open": max_open, "credit": credit})
+def _hello_prefix(max_open: int, credit: int, readable: tuple[str, ...]) -> bytes:
+    fields: dict[str, Any] = {"max-open": max_open, "credit": credit}
+    if readable:
+        fields["accept-compression"] = list(readable)
+    return head_prefix(OCTETS, "binary", fields)
 
 
-def hello(id: int, max_open: int, credit: int) -> bytes:
-    """The first frame of a multiplexed connection."""
-    return head(_hello_prefix(max_open, credit), 0, id)
+def hello(id: int, max_open: int, credit: int, readable: tuple[str, ...] = ()) -> bytes:
+    """The first frame of a multiplexed connection; ``readable`` are compressions."""
+    return head(_hello_prefix(max_open, credit, readable), 0, id)
+
+
+def end_of_stream(id: int | None, timing: dict[str, int] | None = None) -> bytes:
+    """The frame that ends a stream of results."""
+    return head(END_PREFIX if timing is None else end_prefix({"timing": timing}), 0, id)
 
 
 def result(reply: Encoded, id: int | None, wrapped: bool, most: int) -> list[Buffer]:
@@ -84,7 +93,14 @@ def result(reply: Encoded, id: int | None, wrapped: bool, most: int) -> list[Buf
     return [first, content] if len(content) > JOINED else [first + content]
 
 
-def error(refused: Refused, id: int | None, classic: bool, wrapped: bool, most: int) -> bytes:
+def error(
+    refused: Refused,
+    id: int | None,
+    classic: bool,
+    wrapped: bool,
+    most: int,
+    timing: dict[str, int] | None = None,
+) -> bytes:
     """The frame that tells a refusal.
 
     Args:
@@ -93,6 +109,7 @@ def error(refused: Refused, id: int | None, classic: bool, wrapped: bool, most: 
         classic: on a classic connection the header has no ``status``.
         wrapped: the request was, or may have been, of classic form: the content has ``result``, too.
         most: bytes of content that the other side takes.
+        timing: the field of that name, where it was asked for.
     """
     message = refused.message
     told: dict[str, Any] = {"code": refused.code, "message": message}
@@ -106,4 +123,9 @@ def error(refused: Refused, id: int | None, classic: bool, wrapped: bool, most: 
     if not content or len(content) > most:
         told["message"] = message = message.encode("utf-8", "replace").decode()[:1000]
         content = strict_json.encode({"error": told, **({"result": f"Error: {message}"} if wrapped else {})})
-    return head(_error_prefix(None if classic else refused.code), len(content), id) + content
+    if timing is None:
+        prefix = _error_prefix(None if classic else refused.code)
+    else:
+        status = {} if classic else {"status": refused.code}
+        prefix = head_prefix(JSON, "utf-8", {**status, "timing": timing})
+    return head(prefix, len(content), id) + content

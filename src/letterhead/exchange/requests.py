@@ -7,6 +7,7 @@ import msgspec
 from letterhead.content.json import decode_json
 from letterhead.errors import DeadlineExceeded, Refused
 from letterhead.exchange.fields import HOP, Meaning
+from letterhead.exchange.streams import Incoming, Items, Outgoing, Room
 from letterhead.message import Message
 from letterhead.wire.header import JSON_TYPES, Header
 
@@ -22,17 +23,19 @@ class Request:
         binary: neither: the content goes to the application's binary handler.
         content: the content's bytes.
         value: in classic form, the decoded ``value``; else None.
-        deadline: when the answer must be handed over, by the connection's clock.
+        deadline: when the last frame must be handed over, by the connection's clock; infinity where nothing ends it.
         stopped: why nobody waits any longer, or None.
-        held: bytes of it that count in the budget.
+        held: bytes of its content that count in the budget.
+        incoming: the items that the client sends, where it announced some.
+        outgoing: the credit for the items of the result; None before the first is sent or credit for them comes.
         ended: its last frame was written, or can never be.
         job: the own of whoever runs it.
         started: when its handler began, by the connection's clock; filled in where ``timing`` was asked for.
     """
 
     __slots__ = (
-        "action", "binary", "content", "deadline", "ended", "header", "held", "id", "job", "meaning", "named",
-        "received", "started", "stopped", "timed", "value",
+        "action", "binary", "content", "deadline", "ended", "header", "held", "id", "incoming", "job", "meaning",
+        "named", "outgoing", "received", "started", "stopped", "timed", "value",
     )  # fmt: skip
 
     def __init__(self, id: int | None, header: Header, meaning: Meaning, received: float, deadline: float) -> None:
@@ -48,6 +51,8 @@ class Request:
         self.content = b""
         self.value: Any = None
         self.held = 0
+        self.incoming: Incoming | None = None
+        self.outgoing: Outgoing | None = None
         self.started = received
         self.stopped: Refused | None = None
         self.ended = False
@@ -93,10 +98,17 @@ class Request:
         queued, ran = self.started - self.received, now - self.started
         return {"queued": max(0, int(queued * 1e6)), "ran": max(0, int(ran * 1e6))}
 
-    @property
-    def streams(self) -> bool:
-        """Whether the client announced items that follow."""
-        return self.meaning.more is True
+
+class Part:
+    """An item of an upload whose content is under way."""
+
+    __slots__ = ("header", "held", "incoming", "request")
+
+    def __init__(self, request: Request, incoming: Incoming, header: Header) -> None:
+        self.request = request
+        self.incoming = incoming
+        self.header = header
+        self.held = 0  # bytes of it that count in the budget
 
 
 class _ClassicForm(msgspec.Struct):
@@ -126,4 +138,4 @@ class Ended:
         self.error = error
 
 
-Event = Request | Stop | Ended
+Event = Request | Stop | Ended | Items[Request] | Room[Request]

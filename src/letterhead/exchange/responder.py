@@ -11,36 +11,39 @@ clock.
 * ``Stop`` says that nobody waits any longer: whoever runs the request should end it.
 * ``ending`` becomes true when the connection is to be closed once ``out`` is sent.
 
-Streams are not here yet: a request that announces items (``more: true``) is handed on with ``streams`` set.
+Here stands what arrives, and time; what is answered is the other half's (``answering.py``).
 """
 
 from copy import copy
 
 from letterhead.content.encoded import Encoded
-from letterhead.errors import BadContent, BadFrame, BadHeader, Cancelled, Internal, Refused, TooLarge, UsageError
+from letterhead.errors import BadContent, BadFrame, BadHeader, Cancelled, Refused, TooLarge
 from letterhead.exchange import replies
 from letterhead.exchange.admission import Admission
+from letterhead.exchange.answering import Answering
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.counters import Counters
-from letterhead.exchange.fields import CONTROL, Meaning, from_classic_client, from_client
-from letterhead.exchange.requests import Ended, Event, Request, Stop
+from letterhead.exchange.fields import Kind, Meaning, from_classic_client, from_client
+from letterhead.exchange.requests import Ended, Part, Request
 from letterhead.exchange.states import AT_SERVER, Move, Standing, move
+from letterhead.exchange.streams import Incoming, Items
 from letterhead.exchange.timeouts import NEVER, Patience, Wait
 from letterhead.limits import Limits
-from letterhead.message import Buffer
-from letterhead.wire.header import Header, Headers, content_limit
+from letterhead.wire.header import Header, Headers
 from letterhead.wire.reader import Reader
 
 
-class Responder:
+class Responder(Answering):
     """The conversation of one connection, at the server.
 
+    Args:
+        limits: bounds on what the client may cost.
+        now: the time.
+        headers, budget, counters: what the connections of one server share.
+        readable: compressions that are read here.
+
     Attributes:
-        events: what happened; the shell takes them after each call and empties the list.
-        out: bytes to send, in order; the shell takes them and empties the list.
         ending: nothing more is read; close once ``out`` is sent.
-        classic: whether the connection is classic; None before the first frame.
-        congested: the shell holds more unsent bytes than it should (``write_high``); it says so here.
         due: when ``tick`` is to be called, at the latest.
         patience: how long the peer may take; the shell tells it when it does not read (``pause``, ``resume``).
     """
@@ -52,22 +55,15 @@ class Responder:
         headers: Headers | None = None,
         budget: Budget | None = None,
         counters: Counters | None = None,
+        readable: tuple[str, ...] = (),
     ) -> None:
-        self.limits = limits
-        self._json_bytes = content_limit(replies.JSON, limits)
-        self.events: list[Event] = []
-        self.out: list[Buffer] = []
+        budget = budget or Budget(limits.buffered_bytes)
+        super().__init__(limits, budget, counters or Counters(), Admission(limits, budget, now, readable))
         self.ending = False
-        self.classic: bool | None = None
-        self.congested = False
-        self.counters = counters or Counters()
-        self._budget = budget or Budget(limits.buffered_bytes)
-        self._admission = Admission(limits, self._budget, now)
-        self._reader = Reader(limits, headers)
         self.patience = Patience(limits, now)
-        self._open: dict[int, Request] = {}
-        self._running_on = 0  # ended on the wire, their handlers not yet finished
-        self._incoming: Request | None = None  # its header was read, its content not yet
+        self._readable = readable
+        self._reader = Reader(limits, headers)
+        self._incoming: Request | Part | None = None  # its header was read, its content not yet
         self._highest = 0
         self._soonest = NEVER  # no open request's deadline is earlier
         self.due = now + limits.first_byte_seconds
@@ -150,61 +146,31 @@ class Responder:
 
     # -- what is answered ------------------------------------------------------------------------------------------
 
-    def finish(self, request: Request, outcome: Encoded | Refused, now: float) -> None:
-        """The request's handler has ended, or will never begin. Once for each ``Request`` event."""
+    def finish(self, request: Request, outcome: Encoded | Refused | None, now: float) -> None:
+        """The request's handler has ended, or will never begin. Once for each ``Request`` event.
+
+        Args:
+            request: it.
+            outcome: its result, why there is none, or None where the result was a stream that has ended.
+            now: the time.
+        """
         if not request.ended:
             if request.stopped is not None:
                 outcome = request.stopped
-            elif request.timed and isinstance(outcome, Encoded):
-                outcome = outcome.with_fields({"timing": request.timing(now)})
-            self._finish_on_wire(request, outcome)
+            self._finish_on_wire(request, outcome, request.timing(now) if request.timed else None)
         self._done_with(request)
         self.patience.stirred(now)
         if self.classic or self._admission.draining or self._ended_by_peer:
             self._pump(now)
 
-    def _finish_on_wire(self, request: Request, outcome: Encoded | Refused) -> None:
-        """The exchange's last frame."""
-        self._end_on_wire(request)
-        wrapped = not request.named
-        if isinstance(outcome, Refused):
-            self._send_error(outcome, request.id, wrapped)
-            return
-        try:
-            self.out += replies.result(outcome, request.id, wrapped, self._json_bytes)
-        except UsageError as error:
-            self._send_error(Internal(f"the answer cannot be sent: {error}"), request.id, wrapped)
-        else:
-            self.counters.served += 1
-
-    def _refuse(self, request: Request, why: Refused) -> None:
-        """End a request that was never handed out."""
-        self._finish_on_wire(request, why)
-        self._done_with(request)
-
-    def _end_on_wire(self, request: Request) -> None:
-        request.ended = True
-        del self._open[request.id or 0]
-        self._running_on += 1
-
-    def _done_with(self, request: Request) -> None:
-        """Its handler is no longer running: the slot and the memory are free."""
-        self._running_on -= 1
-        self._budget.used -= request.held
-        request.held = 0
-        self.counters.open_now -= 1
-
-    def _send_error(self, refused: Refused, id: int | None, wrapped: bool) -> None:
-        self.counters.failure(refused.code)
-        wrapped = wrapped or self.classic is not False
-        self.out.append(replies.error(refused, id, self.classic is True, wrapped, self._json_bytes))
-
     # -- one frame after the other ---------------------------------------------------------------------------------
 
     def proceed(self, now: float) -> None:
-        """``out`` was taken, or ``congested`` has become false: a classic connection may go on to its next request."""
+        """``out`` was taken, or ``congested`` has become false: what waited for that goes on."""
         if self.classic:
             self._pump(now)
+        elif self._blocked and not self.congested:
+            self._room_again()
 
     def _classic_waits(self) -> bool:
         """The next classic request waits: the last one is not answered yet, or the peer does not take the answers."""
@@ -216,8 +182,8 @@ class Responder:
         reader = self._reader
         progressed = False
         while not (self.ending or (self.classic and self._classic_waits())):
-            request = self._incoming
-            if request is None:
+            incoming = self._incoming
+            if incoming is None:
                 try:
                     header = reader.read_header()
                 except BadFrame as error:
@@ -226,19 +192,22 @@ class Responder:
                 if header is None:
                     break
                 progressed = True
-                request = self._incoming = self._begin(header, now)
-                if request is None:
+                incoming = self._incoming = self._begin(header, now)
+                if incoming is None:
                     reader.skip_content()
                     continue
+            elif isinstance(incoming, Part) and incoming.request.ended:
+                self._refuse_incoming(None)
+                continue
             content = reader.read_content()
             if content is None:
-                if self._hold(request, reader.arrived):
+                if self._hold(incoming, reader.arrived):
                     break
                 self._refuse_incoming(self._admission.too_much())
                 continue
             progressed = True
             self._incoming = None
-            self._complete(request, content)
+            self._complete(incoming, content)
         if reader.midway or self.patience.wait is not Wait.NEXT or self._ended_by_peer or self._admission.draining:
             self._settle(now, progressed)
 
@@ -269,12 +238,12 @@ class Responder:
             patience.waits_for(wait, now)
             self.due = min(self.due, patience.ends_at())
 
-    def _begin(self, header: Header, now: float) -> Request | None:
+    def _begin(self, header: Header, now: float) -> Request | Part | None:
         """A header was read: open the exchange, or say what is wrong; None where the content is not wanted."""
         if self.classic is None:
-            self.classic = header.id is None
+            self.classic, limits = header.id is None, self.limits
             if header.id:
-                self.out.append(replies.hello(header.id, self.limits.max_open, self.limits.initial_credit))
+                self.out.append(replies.hello(header.id, limits.max_open, limits.initial_credit, self._readable))
         if self.classic:
             meaning = from_classic_client(header.shape)
             return self._open_request(None, header, meaning, now)
@@ -286,7 +255,8 @@ class Responder:
         if id > self._highest:
             standing = Standing.NEW
         elif id in self._open:
-            standing = Standing.UPLOADING if self._open[id].streams else Standing.OPEN
+            incoming = self._open[id].incoming
+            standing = Standing.OPEN if incoming is None or incoming.whole else Standing.UPLOADING
         else:
             standing = Standing.PAST
         try:
@@ -302,26 +272,43 @@ class Responder:
                 self.fail(BadHeader("'authorization' stands in the first request only", field="authorization"))
                 return None
             return self._open_request(id, header, meaning, now)
+        if todo is Move.PART:
+            return self._begin_part(self._open[id], header, meaning)
         self._other_move(todo, id, header, meaning, now)
         return None
 
     def _other_move(self, todo: Move, id: int, header: Header, meaning: Meaning, now: float) -> None:
-        gone_too_far = self._admission.control(now) if meaning.kind in CONTROL else None
-        if todo in (Move.DROP, Move.PART):  # nothing takes items yet: they cross the refusal of their stream
-            gone_too_far = self._admission.late(header)
+        admission = self._admission
+        if todo is Move.DROP:
+            gone_too_far = admission.late(header)
+        elif meaning.kind is Kind.CREDIT:
+            gone_too_far = admission.credit(now)
+        else:
+            gone_too_far = admission.control(now)
         if gone_too_far is not None:
             self.fail(gone_too_far)
         elif todo is Move.CANCEL:
             self._stop(self._open[id], Cancelled("cancelled by the client"))
+        elif todo is Move.CREDIT:
+            self._credited(self._open[id], meaning.credit)
 
     def _open_request(self, id: int | None, header: Header, meaning: Meaning, now: float) -> Request | None:
         refused = self._admission.why_not(header, meaning, len(self._open) + self._running_on, id is None)
+        if meaning.supersedes and id is not None and not isinstance(refused, BadHeader):
+            gone_too_far = self._admission.control(now)
+            if gone_too_far is not None:
+                self.fail(gone_too_far)
+                return None
+            refused = self._supersede(meaning.supersedes, id) or refused
         if refused is not None:
             self._send_error(refused, id, meaning.action is None)
-            if isinstance(refused, TooLarge) and header.shape.length >= self.limits.skip_bytes:
-                self._end(refused)
+            if meaning.more:
+                self._admission.expect_late(self.limits.initial_credit)
+            self._end_if_too_large(refused, header)
             return None
         request = Request(id, header, meaning, now, now + self._admission.allowed_seconds(meaning))
+        if meaning.more:
+            request.incoming = Incoming(self.limits.initial_credit)
         if request.deadline < self._soonest:
             self._soonest = request.deadline
             self.due = min(self.due, request.deadline)
@@ -329,46 +316,68 @@ class Responder:
         self.counters.open_now += 1
         return request
 
-    def _hold(self, request: Request, count: int) -> bool:
-        """So many bytes of its content are here; whether the server may hold as many."""
-        budget = self._budget
-        budget.used += count - request.held
-        request.held = count
-        return budget.used <= budget.limit
-
-    def _complete(self, request: Request, content: bytes) -> None:
-        """The request is whole."""
-        request.content = content
-        if not self._hold(request, len(content)):
-            self._refuse(request, self._admission.too_much())
-            return
+    def _begin_part(self, request: Request, header: Header, meaning: Meaning) -> Part | None:
+        """A frame of an upload: an item, or the end."""
+        incoming = request.incoming
+        refused: Refused | None
+        if incoming is None or request.stopped is not None:  # nobody takes it: it crosses our last frame
+            refused = self._admission.late(header)
+            if refused is not None:
+                self.fail(refused)
+            return None
+        refused = self._admission.why_not_part(header, meaning)
+        if refused is None and not meaning.more:
+            if incoming.end():
+                self.events.append(Items(request))
+            return None
         try:
-            if not request.named:
-                request.read_classic_form(self.limits.content_depth)
-            self.events.append(request)
-        except BadContent as error:
-            self._refuse(request, error)
+            if refused is None:
+                incoming.announce(header)
+                return Part(request, incoming, header)
+        except BadHeader as error:
+            refused = error
+        self._end_early(request, refused)
+        self._end_if_too_large(refused, header)
+        return None
+
+    def _end_if_too_large(self, refused: Refused, header: Header) -> None:
+        """Content that was refused for its size is read past only up to a size; above, closing costs less."""
+        if isinstance(refused, TooLarge) and header.shape.length >= self.limits.skip_bytes:
+            self._end(refused)
+
+    def _complete(self, incoming: Request | Part, content: bytes) -> None:
+        """Its content is whole."""
+        if not self._hold(incoming, len(content)):
+            self._refuse_whole(incoming, self._admission.too_much())
+        elif isinstance(incoming, Part):
+            if incoming.incoming.put((incoming.header, content)):
+                self.events.append(Items(incoming.request))
+        else:
+            incoming.content = content
+            try:
+                if not incoming.named:
+                    incoming.read_classic_form(self.limits.content_depth)
+                self.events.append(incoming)
+            except (BadContent, TooLarge) as error:
+                self._refuse(incoming, error)
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
-    def _refuse_incoming(self, why: Refused) -> None:
-        """End the request whose content is under way, and receive no more of it."""
-        request, self._incoming = self._incoming, None
+    def _refuse_incoming(self, why: Refused | None) -> None:
+        """End what has content under way, and receive no more of it; None where it has ended already."""
+        incoming, self._incoming = self._incoming, None
         self._reader.skip_content()
-        if request is not None:
-            self._refuse(request, why)
+        if incoming is not None:
+            self._refuse_whole(incoming, why)
 
     def _drop_incoming(self) -> None:
-        """The request whose content is under way can never be whole: no reply, and nothing runs."""
+        """What has content under way can never be whole: no reply, and nothing runs."""
         incoming, self._incoming = self._incoming, None
-        if incoming is not None:
+        if isinstance(incoming, Part):
+            self._let_go(incoming)
+        elif incoming is not None:
             self._end_on_wire(incoming)
             self._done_with(incoming)
-
-    def _stop(self, request: Request, why: Refused) -> None:
-        if request.stopped is None:
-            request.stopped = why
-            self.events.append(Stop(request))
 
     def fail(self, error: Refused) -> None:
         """A connection error: tell it, and end."""

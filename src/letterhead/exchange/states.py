@@ -2,8 +2,6 @@
 
 A frame is judged by where its ``id`` stands and by what kind of frame it is. A pair that is missing here is a breach of
 the protocol: ``bad-header``, and the connection closes.
-
-Streams have their places (``Standing.UPLOADING``, ``Move.PART``, ``Move.ITEM``, credit); what moves there comes later.
 """
 
 from enum import Enum, auto
@@ -28,11 +26,10 @@ class Move(Enum):
     """What to do with a frame."""
 
     OPEN = auto()
-    PART = auto()
-    ITEM = auto()
+    PART = auto()  # an item of an upload, or its end
     CANCEL = auto()
     CREDIT = auto()
-    END = auto()
+    REPLY = auto()  # an item of a result, or the exchange's last frame
     HELLO = auto()
     CLOSING = auto()
     FAIL = auto()  # a connection error: fails everything that is open
@@ -58,8 +55,10 @@ AT_SERVER: dict[tuple[Standing, Kind], Move] = {
 AT_CLIENT: dict[tuple[Standing, Kind], Move] = {
     (Standing.OPEN, Kind.HELLO): Move.HELLO,
     (Standing.PAST, Kind.HELLO): Move.HELLO,
-    (Standing.OPEN, Kind.REPLY): Move.END,
+    (Standing.OPEN, Kind.REPLY): Move.REPLY,
     (Standing.PAST, Kind.REPLY): Move.DROP,
+    (Standing.OPEN, Kind.CREDIT): Move.CREDIT,
+    (Standing.PAST, Kind.CREDIT): Move.IGNORE,
     (Standing.NONE, Kind.REPLY): Move.FAIL,
     (Standing.NONE, Kind.CLOSING): Move.CLOSING,
 }

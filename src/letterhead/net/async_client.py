@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError, UsageError
+from letterhead.exchange.asking import Elsewhere, Phase
 from letterhead.exchange.calls import Call
-from letterhead.exchange.requester import Elsewhere, Phase
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.net import address as addresses

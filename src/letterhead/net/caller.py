@@ -5,9 +5,10 @@ from typing import Any
 
 from letterhead.app.context import time_left
 from letterhead.errors import ConnectionLost, DeadlineExceeded
+from letterhead.exchange.asking import Phase
 from letterhead.exchange.calls import Call, action_call, decoder_of, message_call
 from letterhead.exchange.fields import BIG
-from letterhead.exchange.requester import Phase, Requester
+from letterhead.exchange.requester import Requester
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.net import address as addresses

@@ -17,8 +17,8 @@ from typing import Any, Self, TypeVar, overload
 
 from letterhead.app.context import CURRENT, SERVING
 from letterhead.errors import ConnectionFailed, ConnectTimedOut, UsageError
+from letterhead.exchange.asking import Elsewhere, Phase
 from letterhead.exchange.calls import Call
-from letterhead.exchange.requester import Elsewhere, Phase
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.net import address as addresses

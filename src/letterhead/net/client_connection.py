@@ -4,8 +4,9 @@ import asyncio
 from typing import Protocol
 
 from letterhead.errors import ConnectionFailed
+from letterhead.exchange.asking import Elsewhere, Phase
 from letterhead.exchange.calls import Call
-from letterhead.exchange.requester import Elsewhere, Phase, Requester
+from letterhead.exchange.requester import Requester
 from letterhead.net import address as addresses
 from letterhead.net.connection import Pipe, Turn
 
@@ -110,12 +111,12 @@ class ClientConnection(Pipe):
         while requester.events:
             events, requester.events = requester.events, []
             for event in events:
-                if isinstance(event, Call):
-                    waiter = event.waiter
-                    if waiter is not None and not waiter.done():
-                        waiter.set_result(None)
-                else:
+                if isinstance(event, Elsewhere):
                     self._owner.handed_back(event, self)
+                    continue
+                waiter = event.waiter if isinstance(event, Call) else event.exchange.waiter
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(None)
         if not self._multiplexed and requester.phase is Phase.MULTIPLEXED:
             self._multiplexed = True
             self._owner.learnt(self)

@@ -17,8 +17,10 @@ from itertools import islice
 from typing import Protocol
 
 from letterhead.errors import ConnectionFailed, ConnectionLost
+from letterhead.exchange.asking import Elsewhere, Phase
 from letterhead.exchange.calls import Call
-from letterhead.exchange.requester import Elsewhere, Phase, Requester
+from letterhead.exchange.requester import Requester
+from letterhead.exchange.streams import Items, Room
 from letterhead.message import Buffer
 from letterhead.net import address as addresses
 from letterhead.net.wire import PIECES, Wire
@@ -321,6 +323,8 @@ class Link:
                     for call in event.calls:
                         call.home = None
                         _wake(call)
+                elif isinstance(event, Items | Room):
+                    _wake(event.exchange)
                 else:
                     _wake(event)
         if requester.ended:

@@ -16,6 +16,7 @@ from letterhead.wire.header import MAX_ID, TYPE
 
 NATIVE = sys.byteorder
 _NUMBERS = len(',"id":9007199254740991}') + len("4294967295")
+_LENGTH_NAME = len(b',"content-length":')
 _HEADER_BYTES = Limits().header_bytes
 _HEADER_DEPTH = Limits().header_depth
 _OWN = frozenset({"byteorder", "content-type", "content-encoding", "content-length", "id"})
@@ -56,6 +57,12 @@ def head_prefix(
     if len(prefix) + _NUMBERS > limit:
         raise UsageError(f"the header would be {len(prefix)} bytes; the limit is {limit}", limit=limit)
     return prefix
+
+
+def with_field(prefix: bytes, name: str, value: Any) -> bytes:
+    """The same constant part with one field more, whose name and value need no check: they are ours."""
+    field = b'"%b":%b' % (name.encode(), strict_json.encode(value))
+    return b'%b,%b,"content-length":' % (prefix[:-_LENGTH_NAME], field)
 
 
 def head(prefix: bytes, length: int, id: int | None = None) -> bytes:

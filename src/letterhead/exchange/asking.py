@@ -1,0 +1,301 @@
+"""The half of a requester that asks: which calls are open or wait, and the frames that go out for them.
+
+What arrives is the other half's (``requester.py``). The rules here:
+
+* A call that is written has a slot until the server's last frame for it has come, whatever its caller has heard.
+* Items of an upload go out while there is credit and the pipe takes bytes (``may_send``); whoever finds that they may
+  not hears of it with a ``Room`` event. Once the call is done nothing more is sent for it.
+* A call that takes another's place has that one's caller told at once.
+"""
+
+from collections import deque
+from enum import Enum, auto
+
+from letterhead.content.encoded import Encoded
+from letterhead.errors import Cancelled, ConnectionFailed, ConnectionLost, LetterheadError, UsageError
+from letterhead.exchange.calls import Call, classic_cannot, first_prefix, ping_call
+from letterhead.exchange.replies import JOINED
+from letterhead.exchange.streams import CREDIT, END_PREFIX, Item, Items, Room, credit_frame, item_frame
+from letterhead.limits import Limits
+from letterhead.message import Buffer
+from letterhead.wire.header import MAX_ID
+from letterhead.wire.writer import head, head_prefix, with_field
+
+_CANCEL = head_prefix("application/octet-stream", "binary", {"cancel": True})
+
+
+class Phase(Enum):
+    """How much a client knows about the server at the other end of this connection."""
+
+    FRESH = auto()  # nothing sent
+    PROBING = auto()  # the first request is out, nothing else may follow
+    MULTIPLEXED = auto()
+    CLASSIC = auto()
+    ENDED = auto()
+
+
+class Elsewhere:
+    """These calls were not written here. ``classic`` says that the server turned out to be classic."""
+
+    __slots__ = ("calls", "classic")
+
+    def __init__(self, calls: list[Call], classic: bool) -> None:
+        self.calls = calls
+        self.classic = classic
+
+
+Event = Call | Elsewhere | Items[Call] | Room[Call]
+
+
+class Asking:
+    """The calls of one connection, at the client.
+
+    Attributes:
+        phase: what is known about the server.
+        ended: nothing can be submitted any more, and nothing that arrives is read.
+        why: how the connection ended; None while it has not, and where one classic reply was all that it was for.
+        events: what happened; the shell takes them after each call and empties the list.
+        out: bytes to send; the shell takes them and empties the list.
+        open: calls that were written and whose last frame has not come.
+        congested: the shell holds as many unsent bytes as it should; it says so here, and calls ``relieved`` after.
+        readable: compressions that the server reads.
+    """
+
+    def __init__(self, limits: Limits, address: str, known_classic: bool) -> None:
+        self.limits = limits
+        self.address = address
+        self.phase = Phase.FRESH
+        self.ended = False
+        self.why: ConnectionFailed | None = None
+        self.events: list[Event] = []
+        self.out: list[Buffer] = []
+        self.open: dict[int, Call] = {}
+        self.congested = False
+        self.readable: tuple[str, ...] = ()
+        self._known_classic = known_classic
+        self._waiting: deque[Call] = deque()
+        self._blocked: dict[Call, None] = {}  # uploads that wait for room
+        self._upload_credit = CREDIT
+        self._max_open = 1
+        self._id = 0
+        self._asked_for: Call | None = None  # the call for whose sake the first request is a ping
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether ``submit`` may be called: not after the end, nor when the ids are used up."""
+        return not self.ended and self._id < MAX_ID
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is open or waits."""
+        return bool(self.open or self._waiting)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether a stream is open: bytes may come that nobody waits for."""
+        return any(call.streams or call.outgoing is not None for call in self.open.values())
+
+    def submit(self, call: Call) -> None:
+        """Send a call, or keep it until it may be sent.
+
+        Raises:
+            UsageError: this connection has ended.
+        """
+        if call.supersedes is not None:
+            self._supersede(call, call.supersedes)
+        if self.phase is Phase.MULTIPLEXED:
+            if len(self.open) < self._max_open and not self._waiting:
+                self._send(call)
+            else:
+                self._waiting.append(call)
+        elif self.phase is Phase.FRESH:
+            self._send_first(call)
+        elif self.phase is Phase.PROBING:
+            self._waiting.append(call)
+        else:
+            raise UsageError("this connection has ended")
+
+    def cancel(self, call: Call, *, late: bool = False) -> None:
+        """The caller does not wait any longer. Its slot stays taken until the server's last frame has come.
+
+        Args:
+            late: its time is over. If that was sent along, the server knows, and is not told again: a client may send
+                only so many control frames (limits.md).
+        """
+        if call in self._waiting:
+            self._waiting.remove(call)
+        elif self.open.get(call.id) is call:
+            if self.phase is Phase.MULTIPLEXED:
+                if not late or call.deadline is None:
+                    self.out.append(head(_CANCEL, 0, call.id))
+            else:
+                # Nothing may follow the first request: giving up on it means giving up the connection.
+                self.lost(ConnectionLost("the first request was given up", address=self.address))
+
+    def lost(self, error: ConnectionFailed) -> None:
+        """The connection has ended: what was written fails with ``error``, the rest is handed back."""
+        if self.ended:
+            return
+        self._end_here(Phase.ENDED)
+        self.why = error
+        self.out.clear()
+        self._fail_open(error)
+        asked_for = self._asked_for
+        if asked_for is not None and asked_for in self._waiting:
+            # Else a server that always hangs up would be tried again without end.
+            self._waiting.remove(asked_for)
+            self._fail(asked_for, error)
+        self._hand_back(classic=False)
+
+    # -- streams ---------------------------------------------------------------------------------------------------
+
+    def may_send(self, call: Call) -> bool:
+        """Whether an item of its upload may be sent now; if not, and it is not done, a ``Room`` event says when."""
+        outgoing = call.outgoing
+        if outgoing is None or call.done:
+            return False
+        if outgoing.credit > 0 and not self.congested:
+            return True
+        self._blocked[call] = None
+        return False
+
+    def send_item(self, call: Call, item: Encoded) -> None:
+        """Send an item of an upload; only where ``may_send`` said yes.
+
+        Raises:
+            UsageError: a header field of its own cannot be sent.
+        """
+        outgoing = call.outgoing
+        if outgoing is None or self.open.get(call.id) is not call:
+            return
+        first, content = item_frame(item, call.id)
+        outgoing.credit -= len(first) + len(content)
+        self._put(first, content)
+
+    def end_upload(self, call: Call) -> None:
+        """No more items will come."""
+        outgoing = call.outgoing
+        if outgoing is not None and not outgoing.ended and self.open.get(call.id) is call and not call.done:
+            outgoing.ended = True
+            self.out.append(head(END_PREFIX, 0, call.id))
+
+    def take(self, call: Call) -> Item | None:
+        """The next item of a result; None where none is there: ``call.done``, or an ``Items`` event follows."""
+        incoming = call.incoming
+        if incoming is None:
+            return None
+        item = incoming.take()
+        if item is not None and not call.done:
+            given = incoming.owed()
+            if given:
+                self.out.append(credit_frame(given, call.id))
+        return item
+
+    def relieved(self) -> None:
+        """The pipe takes bytes again."""
+        self.congested = False
+        for call in [call for call in self._blocked if call.outgoing is not None and call.outgoing.credit > 0]:
+            self._unblock(call)
+
+    def _unblock(self, call: Call) -> None:
+        if call in self._blocked and not self.congested:
+            del self._blocked[call]
+            self.events.append(Room(call))
+
+    # -- what is sent ----------------------------------------------------------------------------------------------
+
+    def _supersede(self, call: Call, earlier: Call) -> None:
+        """Tell the caller of the earlier call; its slot stays until the server's last frame, as with ``cancel``."""
+        if earlier in self._waiting:
+            self._waiting.remove(earlier)
+            call.supersedes = None
+        elif self.open.get(earlier.id) is not earlier:
+            call.supersedes = None
+            return
+        elif self.phase is Phase.MULTIPLEXED and (self._waiting or len(self.open) >= self._max_open):
+            call.supersedes = None  # there is no slot for the new one, whose header would have said it
+            if not earlier.done:
+                self.out.append(head(_CANCEL, 0, earlier.id))
+        if not earlier.done:
+            self._fail(earlier, Cancelled("superseded by a later call"))
+
+    def _send_first(self, call: Call) -> None:
+        self.phase = Phase.PROBING
+        if self._known_classic and call.action is None:
+            if not call.raw:
+                self._end_here(Phase.ENDED)
+                self._fail(call, classic_cannot(self.address, streams=call.streams or call.outgoing is not None))
+                return
+            # The frame as it is, without id: a classic server sees a classic client, and so does any other.
+            self.open[0] = call
+            self._write(call.prefix, call.content, None)
+            return
+        first = call
+        if call.action is None:
+            self._asked_for = call
+            self._waiting.append(call)
+            first = ping_call()
+        self._id = first.id = 1
+        first.wrapped = True
+        self.open[1] = first
+        self._write(first_prefix(first.deadline), first.first, 1)
+
+    def _send(self, call: Call) -> None:
+        self._id += 1
+        call.id = self._id
+        self.open[call.id] = call
+        prefix, content = call.prefix, call.content
+        if call.packed is not None and call.packed.compression in self.readable:
+            prefix = with_field(prefix, "compression", call.packed.compression)
+            content = call.packed.content
+        earlier, call.supersedes = call.supersedes, None
+        if earlier is not None and self.open.get(earlier.id) is earlier:
+            prefix = with_field(prefix, "supersedes", earlier.id)
+        self._write(prefix, content, call.id)
+        if call.outgoing is not None:
+            call.outgoing.credit = self._upload_credit
+            self._unblock(call)
+
+    def _write(self, prefix: bytes, content: Buffer, id: int | None) -> None:
+        self._put(head(prefix, len(content), id), content)
+
+    def _put(self, first: bytes, content: Buffer) -> None:
+        if len(content) > JOINED:
+            self.out.append(first)
+            self.out.append(content)
+        else:
+            self.out.append(first + content)
+
+    def _send_waiting(self) -> None:
+        while self._waiting and len(self.open) < self._max_open and self._id < MAX_ID:
+            self._send(self._waiting.popleft())
+
+    def _fail(self, call: Call, error: LetterheadError) -> None:
+        call.fail(error)
+        self.events.append(call)
+
+    def _give_up(self, call: Call, error: LetterheadError) -> None:
+        """What the server sends cannot be taken: the caller is told, the server asked to stop."""
+        self._fail(call, error)
+        self.out.append(head(_CANCEL, 0, call.id))
+
+    def _closed(self, call: Call) -> None:
+        """Its last frame came: the slot is free."""
+        del self.open[call.id]
+        self._blocked.pop(call, None)
+
+    def _end_here(self, phase: Phase) -> None:
+        self.phase = phase
+        self.ended = True
+
+    def _fail_open(self, error: LetterheadError) -> None:
+        for call in self.open.values():
+            if call.error is None:  # else its caller has heard
+                self._fail(call, error)
+        self.open.clear()
+        self._blocked.clear()
+
+    def _hand_back(self, classic: bool) -> None:
+        if self._waiting:
+            self.events.append(Elsewhere(list(self._waiting), classic))
+            self._waiting.clear()
