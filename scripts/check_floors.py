@@ -60,6 +60,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "app",
         (
+            "app.hints",
             "app.arguments",
             "app.context",
             "app.app",
@@ -67,6 +68,9 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "app.processes",
             "app.tasks",
             "app.threads",
+            "app.encoder",
+            "app.streaming",
+            "app.uploads",
             "app.runner",
         ),
     ),

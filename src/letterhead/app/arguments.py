@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from letterhead.app.hints import Streamed, streamed_parameter, streamed_result
 from letterhead.content.json import as_utf8, decode_json
 from letterhead.content.typed import DoesNotFit, TypeReader, check_unseen, converted
 from letterhead.errors import InvalidArgument, UsageError, escaped
@@ -27,10 +28,12 @@ class Parameters:
     """What an action takes.
 
     Attributes:
-        types: parameter name → type, in order.
+        types: parameter name → type, in order, but for ``upload``.
         required: names without a default.
         defaults: the other names and their defaults.
-        returns: the annotated result type, or Any.
+        returns: the annotated result type, or Any; of a stream the type of its items.
+        streams: what the result is a stream of, or None.
+        upload: the parameter that receives a stream, or None.
     """
 
     def __init__(self, function: Callable[..., Any], action: str) -> None:
@@ -43,10 +46,19 @@ class Parameters:
         except (NameError, SyntaxError, TypeError) as error:
             raise UsageError(f"action {action!r}: a type hint cannot be resolved: {error}") from None
         self.returns: Any = hints.get("return", Any)
+        self.streams: Streamed | None = streamed_result(function, self.returns)
+        if self.streams is not None:
+            self.returns = self.streams.item
+        self.upload: Upload | None = None
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind not in _TAKEN:
                 raise UsageError(f"action {action!r}: parameter {name!r} must be an ordinary one that can be named")
-            self.types[name] = _checked(hints.get(name, Any), f"action {action!r}: parameter {name!r}")
+            what = f"action {action!r}: parameter {name!r}"
+            stream = streamed_parameter(hints.get(name, Any), what)
+            if stream is not None:
+                self._take_upload(name, stream, parameter, what)
+                continue
+            self.types[name] = _checked(hints.get(name, Any), what)
             if parameter.default is inspect.Parameter.empty:
                 self.required.append(name)
             else:
@@ -67,8 +79,16 @@ class Parameters:
             first = self._names[0]
             self._single = ItemType(self.types[first], f"argument '{first}'", first)
 
+    def _take_upload(self, name: str, stream: Streamed, parameter: inspect.Parameter, what: str) -> None:
+        if self.upload is not None:
+            raise UsageError(f"{what} is a stream, and {self.upload.name!r} is one: an action receives one stream")
+        if parameter.default is not inspect.Parameter.empty:
+            raise UsageError(f"{what} is a stream, which has no default: leave it out")
+        _checked(stream.item, f"{what}: its item type")
+        self.upload = Upload(name, stream, ItemType(stream.item, f"an item of '{name}'", name))
+
     def bind(self, request: Request, max_depth: int) -> dict[str, Any]:
-        """The keyword arguments for the handler.
+        """The keyword arguments for the handler, but for ``upload``.
 
         Raises:
             BadContent: the content is not what its header says.
@@ -94,6 +114,8 @@ class Parameters:
 
     def _convert(self, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
+            if self.upload is not None and name == self.upload.name:
+                raise self.upload.missing()
             if name not in self.types:
                 takes = ", ".join(self.types) or "no arguments"
                 raise InvalidArgument(
@@ -119,6 +141,29 @@ class Parameters:
             return converted(value, self.types[name], str_keys=True)
         except DoesNotFit as error:
             raise InvalidArgument(f"argument '{name}': {error}", argument=name) from None
+
+
+class Upload:
+    """The parameter that receives a stream.
+
+    Attributes:
+        name: its name.
+        stream: of what, and how it is read.
+        item: the type of its items.
+    """
+
+    __slots__ = ("item", "name", "stream")
+
+    def __init__(self, name: str, stream: Streamed, item: "ItemType") -> None:
+        self.name = name
+        self.stream = stream
+        self.item = item
+
+    def missing(self) -> InvalidArgument:
+        """The refusal of a request that brings something else for it, or nothing."""
+        return InvalidArgument(
+            f"argument '{self.name}' is a stream: pass an iterator, such as iter([...])", argument=self.name
+        )
 
 
 class ItemType:

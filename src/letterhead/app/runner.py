@@ -12,15 +12,18 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from letterhead.app.app import Action, Application, encode_result
 from letterhead.app.arguments import Parameters
-from letterhead.app.context import CURRENT, Context
+from letterhead.app.context import CURRENT, Client, Context
 from letterhead.app.describe import OWN_ACTIONS, describe
 from letterhead.app.processes import Processes, WorkerDied
+from letterhead.app.streaming import LoopSender
 from letterhead.app.tasks import Tasks
 from letterhead.app.threads import Threads
+from letterhead.app.uploads import ItemReader, LoopUpload
 from letterhead.content.encoded import Encoded
 from letterhead.errors import (
     Cancelled,
@@ -36,15 +39,6 @@ from letterhead.exchange.requests import Request
 log = logging.getLogger("letterhead.app")
 
 _PING = Parameters(lambda value=None: value, "letterhead.ping")
-
-
-class Client(Protocol):
-    """Where requests come from: one connection."""
-
-    caller: str
-
-    def finish(self, request: Request, outcome: Encoded | Refused) -> None:
-        """The answer to a request; called once for each, in the runner's loop."""
 
 
 class Runner:
@@ -65,7 +59,7 @@ class Runner:
         self._depth = app.limits.content_depth
         self._plain: dict[str, Action] = {}
         if not app.around_hooks:
-            self._plain = {name: action for name, action in app.actions.items() if action.run == "loop"}
+            self._plain = {name: action for name, action in app.actions.items() if _is_plain(action)}
         self._threads = Threads(app.threads)
         self._processes: Processes | None = None
         if any(action.run == "process" for action in app.actions.values()):
@@ -82,10 +76,24 @@ class Runner:
     def stop(self, request: Request) -> None:
         """Nobody waits for it: end it as far as that can be done. One that has not begun never will."""
         call: Context = request.job
-        if call.future is not None:
-            call.future.cancel()
+        if call.upload is not None:
+            call.upload.moved()
+        if call.cancel is not None:
+            call.cancel()
         elif call.task is not None:
             call.task.cancel()
+
+    def items(self, request: Request) -> None:
+        """What its upload was waited for is there."""
+        call: Context = request.job
+        if call.upload is not None:
+            call.upload.moved()
+
+    def room(self, request: Request) -> None:
+        """An item of its result may be sent, for which there was no room."""
+        call: Context = request.job
+        if call.sender is not None:
+            call.sender.moved()
 
     async def close(self) -> None:
         """End what still runs on the loop or in processes; running threads end by themselves."""
@@ -105,7 +113,7 @@ class Runner:
         CURRENT.set(call)
         before = contextvars.copy_context()
         call.task = task
-        outcome: Encoded | Refused
+        outcome: Encoded | Refused | None
         try:
             action = self._plain.get(request.action) if request.named and request.meaning.more is None else None
             if action is not None:
@@ -113,7 +121,7 @@ class Runner:
                 arguments = action.parameters.bind(request, self._depth)
                 if request.timed:
                     request.started = time.monotonic()
-                outcome = encode_result(await action.function(**arguments), self._limits)
+                outcome = encode_result(await action.function(**arguments), self._limits, request.meaning.accept)
             else:
                 outcome = await self._answer(call, request)
         except Refused as refused:
@@ -148,10 +156,28 @@ class Runner:
 
     # -- one answer ------------------------------------------------------------------------------------------------
 
-    async def _answer(self, call: Context, request: Request) -> Encoded:
+    async def _answer(self, call: Context, request: Request) -> Encoded | None:
+        action = self._named(request)
+        streams = action is not None and action.parameters.streams is not None and request.id is not None
+        if streams:  # known before it waits for anything: there is no deadline but the client's own
+            call.client.streams(request)
         if request.timed:
             request.started = time.monotonic()
-        return encode_result(await self._around(call, 0), self._limits)
+        try:
+            result = await self._around(call, 0)
+        finally:
+            if call.upload is not None:
+                call.upload.close()
+        if not streams:
+            return encode_result(result, self._limits, request.meaning.accept)
+        if result is not None:
+            raise TypeError("a hook answered with a value where a stream is to be: it returns what proceed() gave")
+        return None
+
+    def _named(self, request: Request) -> Action | None:
+        """The action that it names; in classic form that may be any JSON value."""
+        name = request.action
+        return self.app.actions.get(name) if isinstance(name, str) else None
 
     async def _around(self, call: Context, depth: int) -> Any:
         hooks = self.app.around_hooks
@@ -165,17 +191,18 @@ class Runner:
         if request.binary:
             return await self._call_plain(call, app.binary_handler, request.message)
         name = request.action
-        named = isinstance(name, str)  # in classic form it may be any JSON value
+        named = isinstance(name, str)
         if request.id is None and named and name in app.classic_forms:
             return await self._call_plain(call, app.classic_forms[name], request.value)
-        action = app.actions.get(name) if named else None
+        action = self._named(request)
         if action is None and not (named and name in OWN_ACTIONS):
             shown = str(name)[:200]
             raise UnknownAction(f"invalid action '{shown}'.", action=shown)
-        if request.meaning.more:
-            raise InvalidArgument(f"{name} takes no stream")
+        _check_streams(request, action)
         if action is None:
             return self._own(request)
+        if action.parameters.streams is not None or action.parameters.upload is not None:
+            return await self._stream(call, action)
         if action.run == "thread":
             result = await self._wait(call, self._in_thread(self._bind_and_call, action, request))
             return await result if inspect.iscoroutine(result) else result  # a decorated ``async def``
@@ -186,6 +213,24 @@ class Runner:
             return action.function(**arguments)
         assert self._processes is not None
         return await self._wait(call, self._processes.submit(action.function, arguments, call))
+
+    async def _stream(self, call: Context, action: Action) -> Any:
+        """Run a handler that takes or gives a stream; what it returns is None where that was one."""
+        request, parameters = call.request, action.parameters
+        arguments = parameters.bind(request, self._depth)
+        if parameters.upload is not None:
+            reader = ItemReader(parameters.upload.item, self._depth)
+            call.upload = arguments[parameters.upload.name] = LoopUpload(call, reader)
+        result = action.function(**arguments)
+        if inspect.isawaitable(result):
+            result = await result
+        if parameters.streams is None:
+            return result
+        call.sender = sender = LoopSender(
+            call, partial(encode_result, limits=self._limits, accept=request.meaning.accept)
+        )
+        await (sender.send_all(result) if parameters.streams.is_async else sender.send_plainly(result))
+        return None
 
     def _bind_and_call(self, action: Action, request: Request) -> Any:
         # Here, in the thread: arguments take many times the memory of their JSON, and so do not wait for a thread.
@@ -201,8 +246,8 @@ class Runner:
         return self._threads.submit(contextvars.copy_context().run, function, *args, **arguments)
 
     async def _wait(self, call: Context, future: "Future[Any]") -> Any:
-        """The result of a thread or process. Stopping the request cancels ``call.future``, not this task."""
-        call.future = future
+        """The result of a thread or process. Stopping the request cancels ``future``, not this task."""
+        call.cancel = future.cancel
         waiter = self._loop.create_future()
 
         def done(_: "Future[Any]") -> None:
@@ -216,7 +261,7 @@ class Runner:
             future.cancel()
             raise
         finally:
-            call.future = None
+            call.cancel = None
         if future.cancelled():
             raise asyncio.CancelledError
         return future.result()
@@ -229,6 +274,31 @@ class Runner:
         if name == "letterhead.describe":
             return describe(self.app)
         return {"status": "draining" if self.draining else "ok", **self._counters.as_dict()}
+
+
+def _is_plain(action: Action) -> bool:
+    """Whether it is called in the shortest way: on the loop, without streams."""
+    return action.run == "loop" and action.parameters.streams is None and action.parameters.upload is None
+
+
+def _check_streams(request: Request, action: Action | None) -> None:
+    """Refuse a request that brings a stream where none is taken, or the other way round.
+
+    Raises:
+        InvalidArgument: so it is.
+    """
+    streams = action is not None and action.parameters.streams is not None
+    upload = None if action is None else action.parameters.upload
+    if request.id is None and (streams or upload is not None):
+        does = "answers with" if streams else "takes"
+        raise InvalidArgument(
+            f"{request.action} {does} a stream, which a connection without ids cannot carry: "
+            "send an 'id', or call it with a Letterhead client"
+        )
+    if upload is None and request.meaning.more:
+        raise InvalidArgument(f"{request.action} takes no stream")
+    if upload is not None and not request.meaning.more:
+        raise upload.missing()
 
 
 def _wake_up(waiter: "asyncio.Future[None]") -> None:

@@ -1,0 +1,108 @@
+"""Results that are streams: what a handler's iterator gives, as items on their way to the client.
+
+* An item is sent while the client's credit lasts and the connection takes bytes; else its sender waits for room, and
+  the handler with it: what was not asked for yet is not made.
+* An iterator that never waits does not hold the event loop: every 64 KiB or millisecond the loop has a turn. Small
+  items of one turn go out with one write, which the connection sees to.
+* When nobody waits for the answer any longer the iterator is closed at once, where it runs.
+
+Who answers, and what an error becomes, is the runner's; frames and credit are the conversation's.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any
+
+from letterhead.app.context import Context
+from letterhead.content.encoded import Encoded
+
+TURN_BYTES = 64 * 1024
+TURN_SECONDS = 0.001
+
+Encode = Callable[[Any], Encoded]
+
+
+class LoopSender:
+    """Sends what a handler gives on the event loop."""
+
+    def __init__(self, call: Context, encode: Encode) -> None:
+        self._request = call.request
+        self._client = call.client
+        self._encode = encode
+        self._room: asyncio.Future[None] | None = None
+
+    def moved(self) -> None:
+        """There is room. (Where nobody waits any longer, the task is cancelled, which ends all waiting.)"""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    async def send_all(self, items: Any) -> None:
+        """Send the items of an asynchronous iterator until it ends or nobody waits, and close it.
+
+        Raises:
+            TypeError: it is none, or an item cannot be sent.
+            Exception: whatever the iterator raises.
+        """
+        if not isinstance(items, AsyncIterable):
+            raise TypeError(f"the handler gave no asynchronous iterator, but {type(items).__name__}")
+        request, encode, send = self._request, self._encode, self._client.send_item
+        sent, ends = 0, time.monotonic() + TURN_SECONDS
+        try:
+            async for value in items:
+                if request.stopped is not None:  # it swallowed its cancellation
+                    break
+                item = encode(value)
+                sent += send(request, item) or await self._send_later(item)
+                if sent >= TURN_BYTES or time.monotonic() >= ends:
+                    await asyncio.sleep(0)
+                    sent, ends = 0, time.monotonic() + TURN_SECONDS
+        finally:
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def send_plainly(self, items: Any) -> None:
+        """The same for a plain iterator, which runs on the loop all the same."""
+        request, encode, send = self._request, self._encode, self._client.send_item
+        sent, ends = 0, time.monotonic() + TURN_SECONDS
+        try:
+            for value in as_iterable(items):
+                item = encode(value)
+                sent += send(request, item) or await self._send_later(item)
+                if sent >= TURN_BYTES or time.monotonic() >= ends:
+                    await asyncio.sleep(0)
+                    sent, ends = 0, time.monotonic() + TURN_SECONDS
+        finally:
+            close_plainly(items)
+
+    async def _send_later(self, item: Encoded) -> int:
+        """Send an item once there is room; how many bytes it took."""
+        while self._request.stopped is None:
+            self._room = asyncio.get_running_loop().create_future()
+            try:
+                await self._room
+            finally:
+                self._room = None
+            cost: int = self._client.send_item(self._request, item)
+            if cost:
+                return cost
+        return 0
+
+
+def as_iterable(items: Any) -> Iterable[Any]:
+    """What a handler gave.
+
+    Raises:
+        TypeError: it can give no items.
+    """
+    if not isinstance(items, Iterable):
+        raise TypeError(f"the handler gave no iterator, but {type(items).__name__}")
+    return items
+
+
+def close_plainly(items: Any) -> None:
+    """End a generator that may have more to give."""
+    close = getattr(items, "close", None)
+    if close is not None:
+        close()
