@@ -20,10 +20,10 @@ from letterhead.app.arguments import Parameters
 from letterhead.app.context import CURRENT, Client, Context
 from letterhead.app.describe import OWN_ACTIONS, describe
 from letterhead.app.processes import Processes, WorkerDied
-from letterhead.app.streaming import LoopSender
+from letterhead.app.streaming import LoopSender, ThreadSender
 from letterhead.app.tasks import Tasks
 from letterhead.app.threads import Threads
-from letterhead.app.uploads import ItemReader, LoopUpload
+from letterhead.app.uploads import ItemReader, LoopUpload, ThreadUpload
 from letterhead.content.encoded import Encoded
 from letterhead.errors import (
     Cancelled,
@@ -202,9 +202,10 @@ class Runner:
         if action is None:
             return self._own(request)
         if action.parameters.streams is not None or action.parameters.upload is not None:
-            return await self._stream(call, action)
+            run = self._stream_in_thread if action.run == "thread" else self._stream
+            return await run(call, action)
         if action.run == "thread":
-            result = await self._wait(call, self._in_thread(self._bind_and_call, action, request))
+            result = await self._wait(call, self._in_thread(self._bind_and_call, action, request, {}))
             return await result if inspect.iscoroutine(result) else result  # a decorated ``async def``
         arguments = action.parameters.bind(request, self._depth)
         if action.run == "loop":
@@ -215,7 +216,7 @@ class Runner:
         return await self._wait(call, self._processes.submit(action.function, arguments, call))
 
     async def _stream(self, call: Context, action: Action) -> Any:
-        """Run a handler that takes or gives a stream; what it returns is None where that was one."""
+        """Run a handler on the loop that takes or gives a stream; None where it gives one."""
         request, parameters = call.request, action.parameters
         arguments = parameters.bind(request, self._depth)
         if parameters.upload is not None:
@@ -226,15 +227,42 @@ class Runner:
             result = await result
         if parameters.streams is None:
             return result
-        call.sender = sender = LoopSender(
-            call, partial(encode_result, limits=self._limits, accept=request.meaning.accept)
-        )
+        call.sender = sender = LoopSender(call, self._encode_for(request))
         await (sender.send_all(result) if parameters.streams.is_async else sender.send_plainly(result))
         return None
 
-    def _bind_and_call(self, action: Action, request: Request) -> Any:
+    async def _stream_in_thread(self, call: Context, action: Action) -> Any:
+        """The same in a thread."""
+        request, parameters = call.request, action.parameters
+        extra: dict[str, Any] = {}
+        if parameters.upload is not None:
+            reader = ItemReader(parameters.upload.item, self._depth)
+            call.upload = extra[parameters.upload.name] = ThreadUpload(call, reader, self._loop)
+        if parameters.streams is None:
+            return await self._wait(call, self._in_thread(self._bind_and_call, action, request, extra))
+        call.sender = sender = ThreadSender(call, self._encode_for(request), self._loop)
+        future = self._in_thread(lambda: sender.send_all(self._bind_and_call(action, request, extra)))
+
+        def cancel() -> None:
+            sender.cancel()
+            future.cancel()
+
+        try:
+            try:
+                await self._wait(call, future, cancel)
+            finally:
+                await sender.sent()  # an error is told behind the items that were given before it
+        finally:
+            sender.cancel()
+        return None
+
+    def _encode_for(self, request: Request) -> Callable[[Any], Encoded]:
+        """What makes items for a client."""
+        return partial(encode_result, limits=self._limits, accept=request.meaning.accept)
+
+    def _bind_and_call(self, action: Action, request: Request, extra: dict[str, Any]) -> Any:
         # Here, in the thread: arguments take many times the memory of their JSON, and so do not wait for a thread.
-        return action.function(**action.parameters.bind(request, self._depth))
+        return action.function(**action.parameters.bind(request, self._depth), **extra)
 
     async def _call_plain(self, call: Context, function: Callable[..., Any], argument: Any) -> Any:
         """A handler that takes one value: on the loop if it is async, else in a thread."""
@@ -245,9 +273,15 @@ class Runner:
     def _in_thread(self, function: Callable[..., Any], /, *args: Any, **arguments: Any) -> "Future[Any]":
         return self._threads.submit(contextvars.copy_context().run, function, *args, **arguments)
 
-    async def _wait(self, call: Context, future: "Future[Any]") -> Any:
-        """The result of a thread or process. Stopping the request cancels ``future``, not this task."""
-        call.cancel = future.cancel
+    async def _wait(self, call: Context, future: "Future[Any]", cancel: Callable[[], object] | None = None) -> Any:
+        """The result of a thread or process. Stopping the request calls ``cancel``, and leaves this task alone.
+
+        Args:
+            call: what is answered.
+            future: what is waited for.
+            cancel: ends it as far as that can be done; by default what cancels ``future``.
+        """
+        call.cancel = cancel = cancel or future.cancel
         waiter = self._loop.create_future()
 
         def done(_: "Future[Any]") -> None:
@@ -258,7 +292,7 @@ class Runner:
         try:
             await waiter
         except asyncio.CancelledError:  # a hook around it waits no longer, or the server ends
-            future.cancel()
+            cancel()
             raise
         finally:
             call.cancel = None
