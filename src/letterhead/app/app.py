@@ -193,6 +193,9 @@ def _place(handler: Callable[..., Any], run: Run | None, parameters: Parameters,
         raise UsageError(f"{what}: run='process' needs a function that can be imported from its module")
     if run == "process" and (streams is not None or upload is not None):
         raise UsageError(f"{what} streams, which a worker process cannot: leave out run='process' for a thread")
+    view = next((name for name, kind in parameters.types.items() if kind is memoryview), None)
+    if run == "process" and view is not None:
+        raise UsageError(f"{what}: parameter {view!r} cannot be a view in another process: annotate bytes")
     place: Run = "loop" if on_loop else (run or "thread")
     if upload is not None:
         if place == "inline":
