@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from letterhead.app.arguments import Parameters
 from letterhead.app.context import Context
+from letterhead.content.compression import readable
 from letterhead.content.encoded import Encoded
 from letterhead.content.registry import encode_content
 from letterhead.errors import BadContent, UsageError
@@ -56,6 +57,9 @@ class Application:
         threads: handlers that run in threads at once; further ones wait. Those that call other handlers of the same
             server and wait for them need one thread each.
         processes: worker processes for ``run="process"``; default: one a processor.
+        compression: ``"zstd"`` (which needs the extra ``zstd``) and ``"gzip"``, or one of them: what clients may send
+            compressed with, and in this order what answers are compressed with for clients that read it. Default:
+            neither, since compressing costs more time than most networks save.
 
     Attributes:
         state: a namespace for what start hooks open and handlers use.
@@ -71,6 +75,7 @@ class Application:
         limits: Limits | None = None,
         threads: int = 64,
         processes: int | None = None,
+        compression: Sequence[str] = (),
     ) -> None:
         if limits is not None and not isinstance(limits, Limits):
             raise UsageError(f"limits is a letterhead.Limits, not {type(limits).__name__}")
@@ -81,6 +86,7 @@ class Application:
         self.limits = limits or Limits()
         self.threads = threads
         self.processes = processes
+        self.compression = readable(compression)
         self.state = SimpleNamespace()
         self.actions: dict[str, Action] = {}
         self.classic_forms: dict[str, Callable[[Any], Any]] = {}

@@ -28,7 +28,11 @@ OWN_ACTIONS: dict[str, str] = {
 
 
 def describe(app: Application) -> dict[str, Any]:
-    """Name, protocol version, limits, and every action with its parameters and result as JSON Schema (2020-12)."""
+    """Name, protocol version, limits, and every action with its parameters and result as JSON Schema (2020-12).
+
+    Of an action that streams, ``result`` is one item of the stream. One that takes a stream has ``upload``: the name of
+    the argument, which is not among the ``parameters``, and the schema of an item.
+    """
     actions = {name: _action(action) for name, action in sorted(app.actions.items())}
     for name, doc in OWN_ACTIONS.items():
         actions[name] = {
@@ -50,8 +54,10 @@ def describe(app: Application) -> dict[str, Any]:
 def _action(action: Action) -> dict[str, Any]:
     parameters = action.parameters
     names = list(parameters.types)
-    schemas, parts = _schemas([*parameters.types.values(), parameters.returns])
-    properties = dict(zip(names, schemas[:-1], strict=True))
+    upload = parameters.upload
+    item = Any if upload is None else upload.stream.item
+    (*taken, result, uploaded), parts = _schemas([*parameters.types.values(), parameters.returns, item])
+    properties = dict(zip(names, taken, strict=True))
     for name, default in parameters.defaults.items():
         properties[name] = {**properties[name], **_default(default)}
     described: dict[str, Any] = {
@@ -62,11 +68,13 @@ def _action(action: Action) -> dict[str, Any]:
             "required": list(parameters.required),
             "additionalProperties": False,
         },
-        "result": schemas[-1],
+        "result": result,
         "content-types": _content_types(parameters),
-        "stream": False,
+        "stream": parameters.streams is not None,
         "idempotent": False,
     }
+    if upload is not None:
+        described["upload"] = {"argument": upload.name, "item": uploaded}
     if parts:
         described["$defs"] = parts
     return described

@@ -12,13 +12,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from functools import partial
 from typing import Any
 
 from letterhead.app.app import Action, Application, encode_result
 from letterhead.app.arguments import Parameters
 from letterhead.app.context import CURRENT, Client, Context
 from letterhead.app.describe import OWN_ACTIONS, describe
+from letterhead.app.encoder import Encoder
 from letterhead.app.processes import Processes, WorkerDied
 from letterhead.app.streaming import LoopSender, ThreadSender
 from letterhead.app.tasks import Tasks
@@ -60,6 +60,7 @@ class Runner:
         self._plain: dict[str, Action] = {}
         if not app.around_hooks:
             self._plain = {name: action for name, action in app.actions.items() if _is_plain(action)}
+        self._encoder = Encoder(app)
         self._threads = Threads(app.threads)
         self._processes: Processes | None = None
         if any(action.run == "process" for action in app.actions.values()):
@@ -99,6 +100,7 @@ class Runner:
         """End what still runs on the loop or in processes; running threads end by themselves."""
         await self._tasks.close()
         self._threads.close()
+        self._encoder.close()
         if self._processes is not None:
             await self._loop.run_in_executor(None, self._processes.close)
 
@@ -115,13 +117,19 @@ class Runner:
         call.task = task
         outcome: Encoded | Refused | None
         try:
-            action = self._plain.get(request.action) if request.named and request.meaning.more is None else None
+            meaning = request.meaning
+            plain = request.named and meaning.more is None and meaning.compression is None
+            action = self._plain.get(request.action) if plain else None
             if action is not None:
                 # By far the most frequent kind of call, with as few steps as can be.
                 arguments = action.parameters.bind(request, self._depth)
                 if request.timed:
                     request.started = time.monotonic()
-                outcome = encode_result(await action.function(**arguments), self._limits, request.meaning.accept)
+                result = await action.function(**arguments)
+                if meaning.accept_compression:
+                    outcome = await self._encoder.result(request, result)
+                else:
+                    outcome = encode_result(result, self._limits, meaning.accept)
             else:
                 outcome = await self._answer(call, request)
         except Refused as refused:
@@ -169,7 +177,7 @@ class Runner:
             if call.upload is not None:
                 call.upload.close()
         if not streams:
-            return encode_result(result, self._limits, request.meaning.accept)
+            return await self._encoder.result(request, result)
         if result is not None:
             raise TypeError("a hook answered with a value where a stream is to be: it returns what proceed() gave")
         return None
@@ -189,6 +197,7 @@ class Runner:
         request = call.request
         app = self.app
         if request.binary:
+            request.unpack(self._limits)
             return await self._call_plain(call, app.binary_handler, request.message)
         name = request.action
         named = isinstance(name, str)
@@ -200,6 +209,7 @@ class Runner:
             raise UnknownAction(f"invalid action '{shown}'.", action=shown)
         _check_streams(request, action)
         if action is None:
+            request.unpack(self._limits)
             return self._own(request)
         if action.parameters.streams is not None or action.parameters.upload is not None:
             run = self._stream_in_thread if action.run == "thread" else self._stream
@@ -207,7 +217,7 @@ class Runner:
         if action.run == "thread":
             result = await self._wait(call, self._in_thread(self._bind_and_call, action, request, {}))
             return await result if inspect.iscoroutine(result) else result  # a decorated ``async def``
-        arguments = action.parameters.bind(request, self._depth)
+        arguments = self._bind(action, request)
         if action.run == "loop":
             return await action.function(**arguments)
         if action.run == "inline":
@@ -218,16 +228,16 @@ class Runner:
     async def _stream(self, call: Context, action: Action) -> Any:
         """Run a handler on the loop that takes or gives a stream; None where it gives one."""
         request, parameters = call.request, action.parameters
-        arguments = parameters.bind(request, self._depth)
+        arguments = self._bind(action, request)
         if parameters.upload is not None:
-            reader = ItemReader(parameters.upload.item, self._depth)
+            reader = ItemReader(parameters.upload.item, self._limits)
             call.upload = arguments[parameters.upload.name] = LoopUpload(call, reader)
         result = action.function(**arguments)
         if inspect.isawaitable(result):
             result = await result
         if parameters.streams is None:
             return result
-        call.sender = sender = LoopSender(call, self._encode_for(request))
+        call.sender = sender = LoopSender(call, self._encoder.of_items(request), self._encoder.packer(request))
         await (sender.send_all(result) if parameters.streams.is_async else sender.send_plainly(result))
         return None
 
@@ -236,11 +246,11 @@ class Runner:
         request, parameters = call.request, action.parameters
         extra: dict[str, Any] = {}
         if parameters.upload is not None:
-            reader = ItemReader(parameters.upload.item, self._depth)
+            reader = ItemReader(parameters.upload.item, self._limits)
             call.upload = extra[parameters.upload.name] = ThreadUpload(call, reader, self._loop)
         if parameters.streams is None:
             return await self._wait(call, self._in_thread(self._bind_and_call, action, request, extra))
-        call.sender = sender = ThreadSender(call, self._encode_for(request), self._loop)
+        call.sender = sender = ThreadSender(call, self._encoder.of_smaller_items(request), self._loop)
         future = self._in_thread(lambda: sender.send_all(self._bind_and_call(action, request, extra)))
 
         def cancel() -> None:
@@ -256,13 +266,13 @@ class Runner:
             sender.cancel()
         return None
 
-    def _encode_for(self, request: Request) -> Callable[[Any], Encoded]:
-        """What makes items for a client."""
-        return partial(encode_result, limits=self._limits, accept=request.meaning.accept)
-
     def _bind_and_call(self, action: Action, request: Request, extra: dict[str, Any]) -> Any:
         # Here, in the thread: arguments take many times the memory of their JSON, and so do not wait for a thread.
-        return action.function(**action.parameters.bind(request, self._depth), **extra)
+        return action.function(**self._bind(action, request), **extra)
+
+    def _bind(self, action: Action, request: Request) -> dict[str, Any]:
+        request.unpack(self._limits)
+        return action.parameters.bind(request, self._depth)
 
     async def _call_plain(self, call: Context, function: Callable[..., Any], argument: Any) -> Any:
         """A handler that takes one value: on the loop if it is async, else in a thread."""

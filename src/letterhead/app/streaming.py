@@ -16,7 +16,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any
 
 from letterhead.app.context import Context
@@ -29,15 +29,23 @@ ITEM_BYTES = 256
 """What an item takes beside its content."""
 
 Encode = Callable[[Any], Encoded]
+Pack = Callable[[Encoded], Awaitable[Encoded]]
 
 
 class LoopSender:
-    """Sends what a handler gives on the event loop."""
+    """Sends what a handler gives on the event loop.
 
-    def __init__(self, call: Context, encode: Encode) -> None:
+    Args:
+        call: what is answered.
+        encode: makes an item of what the handler gives.
+        pack: makes the item smaller, where the client can read that.
+    """
+
+    def __init__(self, call: Context, encode: Encode, pack: Pack | None = None) -> None:
         self._request = call.request
         self._client = call.client
         self._encode = encode
+        self._pack = pack
         self._room: asyncio.Future[None] | None = None
 
     def moved(self) -> None:
@@ -54,13 +62,13 @@ class LoopSender:
         """
         if not isinstance(items, AsyncIterable):
             raise TypeError(f"the handler gave no asynchronous iterator, but {type(items).__name__}")
-        request, encode, send = self._request, self._encode, self._client.send_item
+        request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
         sent, ends = 0, time.monotonic() + TURN_SECONDS
         try:
             async for value in items:
                 if request.stopped is not None:  # it swallowed its cancellation
                     break
-                item = encode(value)
+                item = encode(value) if pack is None else await pack(encode(value))
                 sent += send(request, item) or await self._send_later(item)
                 if sent >= TURN_BYTES or time.monotonic() >= ends:
                     await asyncio.sleep(0)
@@ -72,11 +80,11 @@ class LoopSender:
 
     async def send_plainly(self, items: Any) -> None:
         """The same for a plain iterator, which runs on the loop all the same."""
-        request, encode, send = self._request, self._encode, self._client.send_item
+        request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
         sent, ends = 0, time.monotonic() + TURN_SECONDS
         try:
             for value in as_iterable(items):
-                item = encode(value)
+                item = encode(value) if pack is None else await pack(encode(value))
                 sent += send(request, item) or await self._send_later(item)
                 if sent >= TURN_BYTES or time.monotonic() >= ends:
                     await asyncio.sleep(0)

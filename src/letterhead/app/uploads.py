@@ -21,8 +21,11 @@ from typing import Any
 from letterhead.app.arguments import ItemType
 from letterhead.app.context import Context
 from letterhead.app.streaming import ITEM_BYTES, TURN_SECONDS
+from letterhead.content.compression import decompress
 from letterhead.errors import LetterheadError, Refused, UsageError
 from letterhead.exchange.streams import Item
+from letterhead.limits import Limits
+from letterhead.wire.header import content_limit
 
 BATCH_BYTES = 64 * 1024
 """What a thread is given at a time."""
@@ -33,23 +36,27 @@ class ItemReader:
 
     Args:
         kind: what they are.
-        max_depth: how deep they may nest.
+        limits: what they may cost.
     """
 
-    __slots__ = ("_kind", "_max_depth")
+    __slots__ = ("_kind", "_limits", "_max_depth")
 
-    def __init__(self, kind: ItemType, max_depth: int) -> None:
+    def __init__(self, kind: ItemType, limits: Limits) -> None:
         self._kind = kind
-        self._max_depth = max_depth
+        self._limits = limits
+        self._max_depth = limits.content_depth
 
     def read(self, item: Item) -> Any:
         """The value of an item.
 
         Raises:
-            BadContent, InvalidArgument: it has none.
+            BadContent, TooLarge, InvalidArgument: it has none that may be.
         """
         header, content = item
-        return self._kind.decode(header.shape, content, self._max_depth)
+        shape = header.shape
+        if shape.meaning.compression is not None:
+            content = decompress(content, shape.meaning.compression, content_limit(shape.type, self._limits))
+        return self._kind.decode(shape, content, self._max_depth)
 
 
 class LoopUpload(AsyncIterator[Any]):

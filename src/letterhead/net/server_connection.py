@@ -30,7 +30,10 @@ class ServerConnection(Pipe):
         self.caller = caller
         self._shared = shared
         self._rejected = rejected
-        self._responder = Responder(shared.app.limits, time.monotonic(), shared.headers, shared.budget, shared.counters)
+        app = shared.app
+        self._responder = Responder(
+            app.limits, time.monotonic(), shared.headers, shared.budget, shared.counters, app.compression
+        )
         self._direct = False  # the bytes being read go into large content's own buffer
         self._queued = False  # a flush is queued
         self._gathered = 0  # bytes of items in ``out``
