@@ -56,12 +56,13 @@ class Answering:
         request.deadline = NEVER if wanted is None else request.received + wanted
 
     def may_send(self, request: Request) -> bool:
-        """Whether an item of its result may be sent now; if not, a ``Room`` event will say when."""
+        """Whether an item of its result may be sent now; if not, and it has not ended, a ``Room`` event says when."""
         outgoing = request.outgoing
-        if outgoing is not None and outgoing.credit > 0 and not self.congested:
+        if outgoing is None or request.ended:
+            return False
+        if outgoing.credit > 0 and not self.congested:
             return True
-        if outgoing is not None and not request.ended:
-            self._blocked[request] = None
+        self._blocked[request] = None
         return False
 
     def send_item(self, request: Request, item: Encoded) -> int:
@@ -112,14 +113,11 @@ class Answering:
         except BadHeader as error:
             self._end_early(request, error)
             return
-        if request in self._blocked and not self.congested:
-            del self._blocked[request]
-            self.events.append(Room(request))
+        self._unblock(request)
 
-    def _room_again(self) -> None:
-        """The connection takes bytes again: those that waited for that may send."""
-        ready = [request for request in self._blocked if request.outgoing is not None and request.outgoing.credit > 0]
-        for request in ready:
+    def _unblock(self, request: Request) -> None:
+        """Tell whoever waits for room that it is there. Credit that only makes up for a large item is none."""
+        if request in self._blocked and not self.congested and request.outgoing and request.outgoing.credit > 0:
             del self._blocked[request]
             self.events.append(Room(request))
 

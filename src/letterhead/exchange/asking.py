@@ -125,6 +125,7 @@ class Asking:
         if call in self._waiting:
             self._waiting.remove(call)
         elif self.open.get(call.id) is call:
+            self._blocked.pop(call, None)
             if self.phase is Phase.MULTIPLEXED:
                 if not late or call.deadline is None:
                     self.out.append(head(_CANCEL, 0, call.id))
@@ -152,7 +153,7 @@ class Asking:
     def may_send(self, call: Call) -> bool:
         """Whether an item of its upload may be sent now; if not, and it is not done, a ``Room`` event says when."""
         outgoing = call.outgoing
-        if outgoing is None or call.done:
+        if outgoing is None or outgoing.ended or call.done:
             return False
         if outgoing.credit > 0 and not self.congested:
             return True
@@ -194,11 +195,12 @@ class Asking:
     def relieved(self) -> None:
         """The pipe takes bytes again."""
         self.congested = False
-        for call in [call for call in self._blocked if call.outgoing is not None and call.outgoing.credit > 0]:
+        for call in list(self._blocked):
             self._unblock(call)
 
     def _unblock(self, call: Call) -> None:
-        if call in self._blocked and not self.congested:
+        """Tell whoever waits for room that it is there. Credit that only makes up for a large item is none."""
+        if call in self._blocked and not self.congested and call.outgoing and call.outgoing.credit > 0:
             del self._blocked[call]
             self.events.append(Room(call))
 
@@ -272,6 +274,7 @@ class Asking:
 
     def _fail(self, call: Call, error: LetterheadError) -> None:
         call.fail(error)
+        self._blocked.pop(call, None)
         self.events.append(call)
 
     def _give_up(self, call: Call, error: LetterheadError) -> None:

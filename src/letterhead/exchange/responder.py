@@ -169,8 +169,9 @@ class Responder(Answering):
         """``out`` was taken, or ``congested`` has become false: what waited for that goes on."""
         if self.classic:
             self._pump(now)
-        elif self._blocked and not self.congested:
-            self._room_again()
+        else:
+            for request in list(self._blocked):
+                self._unblock(request)
 
     def _classic_waits(self) -> bool:
         """The next classic request waits: the last one is not answered yet, or the peer does not take the answers."""

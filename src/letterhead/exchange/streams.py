@@ -133,15 +133,13 @@ class Outgoing:
     Attributes:
         credit: bytes that the receiver still takes; an item may be sent while it is above 0.
         ended: the end was sent.
-        blocked: somebody waits to send.
     """
 
-    __slots__ = ("blocked", "credit", "ended")
+    __slots__ = ("credit", "ended")
 
     def __init__(self, credit: int) -> None:
         self.credit = credit
         self.ended = False
-        self.blocked = False
 
     def add(self, credit: int) -> None:
         """The receiver gave credit.
