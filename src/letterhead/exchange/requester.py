@@ -1,8 +1,8 @@
 """The client's side of one connection, without I/O.
 
 ``submit`` a ``Call``, take ``out`` and send it, give what arrives to ``receive``, and take the ``events``: calls that
-have ended (``call.header`` and ``body``, or ``call.error``), those that must go elsewhere (``Elsewhere``), and what
-somebody waited for on a stream (``Items``, ``Room``).
+have ended (``call.header`` and ``body``, or ``call.error``; once each, and not those whose callers gave up themselves),
+those that must go elsewhere (``Elsewhere``), and what somebody waited for on a stream (``Items``, ``Room``).
 
 What the server is, is unknown until its first frame is back (protocol section 2): the first request is sent in the one
 form that classic and Letterhead servers both understand, and every other call waits. Then either the server multiplexes
@@ -170,9 +170,10 @@ class Requester(Asking):
         self._answered = True
         self._end_here(Phase.CLASSIC)
         for call in self.open.values():
-            call.header = header
-            call.body = content
-            self.events.append(call)
+            if call.error is None:
+                call.header = header
+                call.body = content
+                self.events.append(call)
         self.open.clear()
         self._hand_back(classic=True)
 
@@ -200,16 +201,15 @@ class Requester(Asking):
         self._closed(call)
         if call.timed:
             call.timing = header.shape.fields.get("timing")
-        if call.error is not None:
-            pass  # told the caller already
-        elif meaning.status is not None:
-            call.error = reply_error(header, content, meaning, self.limits)
-        elif (meaning.more is False) is not call.streams:
-            call.error = not_as_asked(call)
-        else:
-            call.header = header
-            call.body = content
-        self.events.append(call)
+        if call.error is None:  # else its caller was told already
+            if meaning.status is not None:
+                call.error = reply_error(header, content, meaning, self.limits)
+            elif (meaning.more is False) is not call.streams:
+                call.error = not_as_asked(call)
+            else:
+                call.header = header
+                call.body = content
+            self.events.append(call)
         if meaning.status in _CLOSING or (meaning.status == "too-large" and len(call.content) >= _SKIPPED):
             self.lost(
                 ConnectionLost(f"the server closed the connection after {meaning.status!r}", address=self.address)
@@ -232,7 +232,9 @@ class Requester(Asking):
 
     def _faulty(self, header: Header, fault: Refused) -> None:
         """A frame whose content is not wanted. An over-large reply fails its own call; anything else is a breach."""
-        if not isinstance(fault, TooLarge) or (header.id is not None and not 1 <= header.id <= self._id):
+        meaning: Meaning = header.shape.meaning or from_server(header.shape)
+        mine = header.id is None or (self.phase is Phase.MULTIPLEXED and 1 <= header.id <= self._id)
+        if not isinstance(fault, TooLarge) or meaning.fault is not None or not mine:
             self._broken(fault)
             return
         if header.id is None:  # a classic reply, or what ends the connection
@@ -241,12 +243,11 @@ class Requester(Asking):
             return
         call = self.open.get(header.id)
         if call is not None:
-            meaning: Meaning = header.shape.meaning or from_server(header.shape)
-            if meaning.more and not call.done:
-                self._give_up(call, fault)
-            elif not meaning.more:
+            last = meaning.more is not True or meaning.status is not None
+            if last:
                 self._closed(call)
-                self._fail(call, fault)
+            if not call.done:  # else its caller was told already
+                self._fail(call, fault) if last else self._give_up(call, fault)
         if header.shape.length >= self.limits.skip_bytes:
             self.lost(ConnectionLost("a reply was too large to be read past", address=self.address))
 
