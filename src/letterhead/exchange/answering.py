@@ -15,7 +15,7 @@ from letterhead.exchange.admission import Admission
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.counters import Counters
 from letterhead.exchange.requests import Event, Part, Request, Stop
-from letterhead.exchange.streams import CREDIT, Item, Outgoing, Room, credit_frame, item_frame
+from letterhead.exchange.streams import CREDIT, Item, Outgoing, Room, cost, credit_frame, item_frame
 from letterhead.exchange.timeouts import NEVER
 from letterhead.limits import Limits
 from letterhead.message import Buffer
@@ -91,7 +91,7 @@ class Answering:
             return None
         item = incoming.take()
         if item is not None:
-            self._budget.used -= len(item[1])
+            self._budget.used -= cost(item[0])
             given = 0 if request.ended else incoming.owed()
             if given and request.id is not None:
                 self.out.append(credit_frame(given, request.id))

@@ -26,7 +26,7 @@ from letterhead.exchange.counters import Counters
 from letterhead.exchange.fields import Kind, Meaning, from_classic_client, from_client
 from letterhead.exchange.requests import Ended, Part, Request
 from letterhead.exchange.states import AT_SERVER, Move, Standing, move
-from letterhead.exchange.streams import Incoming, Items
+from letterhead.exchange.streams import Incoming, Items, cost
 from letterhead.exchange.timeouts import NEVER, Patience, Wait
 from letterhead.limits import Limits
 from letterhead.wire.header import Header, Headers
@@ -348,7 +348,8 @@ class Responder(Answering):
 
     def _complete(self, incoming: Request | Part, content: bytes) -> None:
         """Its content is whole."""
-        if not self._hold(incoming, len(content)):
+        held = cost(incoming.header) if isinstance(incoming, Part) else len(content)
+        if not self._hold(incoming, held):
             self._refuse_whole(incoming, self._admission.too_much())
         elif isinstance(incoming, Part):
             if incoming.incoming.put((incoming.header, content)):

@@ -29,6 +29,11 @@ Item = tuple[Header, bytes]
 E = TypeVar("E")
 
 
+def cost(header: Header) -> int:
+    """What an item costs: its whole frame. It counts in bounds on memory, too: an item without content takes some."""
+    return 2 + header.size + header.shape.length
+
+
 class Items(Generic[E]):
     """An event: what somebody waited for on ``exchange`` is there: an item, or the end of them."""
 
@@ -52,7 +57,7 @@ class Incoming:
 
     Attributes:
         items: they.
-        held: bytes of their content.
+        held: bytes of their frames.
         whole: no more will come: the sender said so.
         wanted: somebody found nothing and waits.
     """
@@ -86,12 +91,12 @@ class Incoming:
         """
         if self._window <= 0:
             raise BadHeader("an item was sent without credit", field="more")
-        self._window -= 2 + header.size + header.shape.length
+        self._window -= cost(header)
 
     def put(self, item: Item) -> bool:
         """An item is whole; whether somebody waits for it."""
         self.items.append(item)
-        self.held += len(item[1])
+        self.held += cost(item[0])
         wanted, self.wanted = self.wanted, False
         return wanted
 
@@ -107,9 +112,9 @@ class Incoming:
             self.wanted = True
             return None
         item = self.items.popleft()
-        header, content = item
-        self.held -= len(content)
-        self._credit += 2 + header.size + header.shape.length
+        taken = cost(item[0])
+        self.held -= taken
+        self._credit += taken
         return item
 
     def owed(self) -> int:
