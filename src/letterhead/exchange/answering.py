@@ -50,6 +50,7 @@ class Answering:
 
     def streams(self, request: Request) -> None:
         """Its result will be a stream: it has no deadline unless the client named one, and that is not shortened."""
+        request.streams = True
         if request.outgoing is None:
             request.outgoing = Outgoing(CREDIT)
         wanted = request.meaning.deadline
@@ -105,15 +106,16 @@ class Answering:
             request.stopped = why
 
     def _credited(self, request: Request, credit: int) -> None:
-        """The client gave credit."""
+        """The client gave credit, perhaps before it is known whether there will be a stream to spend it on."""
         if request.outgoing is None:
             request.outgoing = Outgoing(CREDIT)
         try:
             request.outgoing.add(credit)
         except BadHeader as error:
-            self._end_early(request, error)
-            return
-        self._unblock(request)
+            if request.streams:  # else it may be credit for no stream, which is ignored
+                self._end_early(request, error)
+        else:
+            self._unblock(request)
 
     def _unblock(self, request: Request) -> None:
         """Tell whoever waits for room that it is there. Credit that only makes up for a large item is none."""
