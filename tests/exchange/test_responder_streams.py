@@ -154,6 +154,13 @@ def test_credit_beyond_what_was_sent_is_counted_as_control_frames() -> None:
     assert side.codes[-1] == (None, "too-many")
 
 
+def test_credit_that_was_counted_as_control_frames_does_not_use_up_what_later_bytes_allow() -> None:
+    side = streaming(Limits(control_frames=3)).hears(control(2, credit=1) * 3)
+    for _ in range(10):
+        side.streams(0, bytes(32 * 1024)).hears(control(2, credit=1))
+    assert not side.ending
+
+
 # Deadlines
 
 

@@ -85,8 +85,10 @@ class Admission:
 
     def credit(self, now: float) -> TooMany | None:
         """A credit frame came; the error that ends the connection, if there were too many for what was sent."""
+        if (self._credits + 1) * _BYTES_A_CREDIT > self._sent:
+            return self.control(now)
         self._credits += 1
-        return None if self._credits * _BYTES_A_CREDIT <= self._sent else self.control(now)
+        return None
 
     def control(self, now: float) -> TooMany | None:
         """A control frame came; the error that ends the connection, if there were too many."""
