@@ -92,7 +92,7 @@ class Answering:
             return None
         item = incoming.take()
         if item is not None:
-            self._budget.used -= len(item[1])
+            self._budget.used -= item[0].frame_size
             given = 0 if request.ended else incoming.owed()
             if given and request.id is not None:
                 self.out.append(credit_frame(given, request.id))
@@ -124,8 +124,13 @@ class Answering:
             self.events.append(Room(request))
 
     def _hold(self, incoming: Request | Part, count: int) -> bool:
-        """So many bytes of its content are here; whether the server may hold as many."""
+        """So many bytes of its content are here; whether the server may hold as many.
+
+        Of items the headers count, too: thousands of empty ones may wait, and are held with all that their headers say.
+        """
         budget = self._budget
+        if isinstance(incoming, Part):
+            count += incoming.header.frame_size - incoming.header.shape.length
         budget.used += count - incoming.held
         incoming.held = count
         return budget.used <= budget.limit
@@ -182,7 +187,7 @@ class Answering:
         incoming = request.incoming
         if incoming is not None:
             self._budget.used -= incoming.drop()
-            if incoming.expected:
+            if not incoming.whole:
                 self._admission.expect_late(incoming.window)
 
     def _done_with(self, request: Request) -> None:
