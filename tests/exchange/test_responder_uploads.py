@@ -391,3 +391,18 @@ def test_an_upload_goes_on_while_the_server_drains() -> None:
     assert (side.takes(0), whole(side), side.ending) == ([b"a"], True, False)
     side.answers(0, "stored")
     assert (side.sent[-1].value, side.ending) == ("stored", True)
+
+
+# The token of the connection
+
+
+@pytest.mark.parametrize("later", [item(2, b"x", authorization="Bearer t"), opening(3, "a", authorization="Bearer t")])
+def test_authorization_after_the_first_request_closes(later: bytes) -> None:
+    side = uploading().hears(later)
+    assert side.codes == [(None, "bad-header")]
+    assert side.ending
+
+
+def test_authorization_that_is_false_is_absent() -> None:
+    side = uploading().hears(item(2, b"x", authorization=False), opening(3, "a", authorization=False))
+    assert (side.actions, side.ending) == (["store", "a"], False)

@@ -263,15 +263,14 @@ class Responder(Answering):
         try:
             if meaning.fault is not None and meaning.fatal:
                 raise meaning.fault
+            if meaning.authorized and self._highest:
+                raise BadHeader("'authorization' stands in the first request only", field="authorization")
             todo = move(AT_SERVER, standing, meaning.kind)
         except BadHeader as error:
             self.fail(copy(error))
             return None
         if todo is Move.OPEN:
-            first, self._highest = self._highest == 0, id
-            if not first and "authorization" in header.shape.fields:
-                self.fail(BadHeader("'authorization' stands in the first request only", field="authorization"))
-                return None
+            self._highest = id
             return self._open_request(id, header, meaning, now)
         if todo is Move.PART:
             return self._begin_part(self._open[id], header, meaning)
