@@ -15,7 +15,7 @@ from letterhead.exchange.admission import Admission
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.counters import Counters
 from letterhead.exchange.requests import Event, Part, Request, Stop
-from letterhead.exchange.streams import CREDIT, Item, Outgoing, Room, cost, credit_frame, item_frame
+from letterhead.exchange.streams import CREDIT, Item, Outgoing, Room, credit_frame, item_frame
 from letterhead.exchange.timeouts import NEVER
 from letterhead.limits import Limits
 from letterhead.message import Buffer
@@ -50,6 +50,7 @@ class Answering:
 
     def streams(self, request: Request) -> None:
         """Its result will be a stream: it has no deadline unless the client named one, and that is not shortened."""
+        request.streams = True
         if request.outgoing is None:
             request.outgoing = Outgoing(CREDIT)
         wanted = request.meaning.deadline
@@ -91,7 +92,7 @@ class Answering:
             return None
         item = incoming.take()
         if item is not None:
-            self._budget.used -= cost(item[0])
+            self._budget.used -= item[0].frame_size
             given = 0 if request.ended else incoming.owed()
             if given and request.id is not None:
                 self.out.append(credit_frame(given, request.id))
@@ -105,15 +106,16 @@ class Answering:
             request.stopped = why
 
     def _credited(self, request: Request, credit: int) -> None:
-        """The client gave credit."""
+        """The client gave credit, perhaps before it is known whether there will be a stream to spend it on."""
         if request.outgoing is None:
             request.outgoing = Outgoing(CREDIT)
         try:
             request.outgoing.add(credit)
         except BadHeader as error:
-            self._end_early(request, error)
-            return
-        self._unblock(request)
+            if request.streams:  # else it may be credit for no stream, which is ignored
+                self._end_early(request, error)
+        else:
+            self._unblock(request)
 
     def _unblock(self, request: Request) -> None:
         """Tell whoever waits for room that it is there. Credit that only makes up for a large item is none."""
@@ -122,8 +124,13 @@ class Answering:
             self.events.append(Room(request))
 
     def _hold(self, incoming: Request | Part, count: int) -> bool:
-        """So many bytes of its content are here; whether the server may hold as many."""
+        """So many bytes of its content are here; whether the server may hold as many.
+
+        Of items the headers count, too: thousands of empty ones may wait, and are held with all that their headers say.
+        """
         budget = self._budget
+        if isinstance(incoming, Part):
+            count += incoming.header.frame_size - incoming.header.shape.length
         budget.used += count - incoming.held
         incoming.held = count
         return budget.used <= budget.limit
@@ -180,7 +187,7 @@ class Answering:
         incoming = request.incoming
         if incoming is not None:
             self._budget.used -= incoming.drop()
-            if incoming.expected:
+            if not incoming.whole:
                 self._admission.expect_late(incoming.window)
 
     def _done_with(self, request: Request) -> None:

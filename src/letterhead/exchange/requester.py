@@ -157,6 +157,9 @@ class Requester(Asking):
         if meaning.kind is Kind.HELLO and header.id in self.open and meaning.fault is None:
             self.phase = Phase.MULTIPLEXED
             self._take_hello(meaning)
+            for call in self.open.values():
+                if call.done:  # superseded while nothing more could be sent
+                    self._ask_to_stop(call)
             return
         if meaning.status is not None and header.id is None:
             refused = reply_error(header, content, meaning, self.limits)

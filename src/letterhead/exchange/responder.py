@@ -26,7 +26,7 @@ from letterhead.exchange.counters import Counters
 from letterhead.exchange.fields import Kind, Meaning, from_classic_client, from_client
 from letterhead.exchange.requests import Ended, Part, Request
 from letterhead.exchange.states import AT_SERVER, Move, Standing, move
-from letterhead.exchange.streams import Incoming, Items, cost
+from letterhead.exchange.streams import Incoming, Items
 from letterhead.exchange.timeouts import NEVER, Patience, Wait
 from letterhead.limits import Limits
 from letterhead.wire.header import Header, Headers
@@ -263,15 +263,14 @@ class Responder(Answering):
         try:
             if meaning.fault is not None and meaning.fatal:
                 raise meaning.fault
+            if meaning.authorized and self._highest:
+                raise BadHeader("'authorization' stands in the first request only", field="authorization")
             todo = move(AT_SERVER, standing, meaning.kind)
         except BadHeader as error:
             self.fail(copy(error))
             return None
         if todo is Move.OPEN:
-            first, self._highest = self._highest == 0, id
-            if not first and "authorization" in header.shape.fields:
-                self.fail(BadHeader("'authorization' stands in the first request only", field="authorization"))
-                return None
+            self._highest = id
             return self._open_request(id, header, meaning, now)
         if todo is Move.PART:
             return self._begin_part(self._open[id], header, meaning)
@@ -348,8 +347,7 @@ class Responder(Answering):
 
     def _complete(self, incoming: Request | Part, content: bytes) -> None:
         """Its content is whole."""
-        held = cost(incoming.header) if isinstance(incoming, Part) else len(content)
-        if not self._hold(incoming, held):
+        if not self._hold(incoming, len(content)):
             self._refuse_whole(incoming, self._admission.too_much())
         elif isinstance(incoming, Part):
             if incoming.incoming.put((incoming.header, content)):

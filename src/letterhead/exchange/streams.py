@@ -29,11 +29,6 @@ Item = tuple[Header, bytes]
 E = TypeVar("E")
 
 
-def cost(header: Header) -> int:
-    """What an item costs: its whole frame. It counts in bounds on memory, too: an item without content takes some."""
-    return 2 + header.size + header.shape.length
-
-
 class Items(Generic[E]):
     """An event: what somebody waited for on ``exchange`` is there: an item, or the end of them."""
 
@@ -74,11 +69,6 @@ class Incoming:
         self._credit = 0  # taken, and not given back
 
     @property
-    def expected(self) -> bool:
-        """Whether the sender may have sent more, for all that we know: it has credit, and has not ended."""
-        return self._window > 0 and not self.whole
-
-    @property
     def window(self) -> int:
         """Bytes that the sender may still send without more credit."""
         return max(0, self._window)
@@ -91,12 +81,12 @@ class Incoming:
         """
         if self._window <= 0:
             raise BadHeader("an item was sent without credit", field="more")
-        self._window -= cost(header)
+        self._window -= header.frame_size
 
     def put(self, item: Item) -> bool:
         """An item is whole; whether somebody waits for it."""
         self.items.append(item)
-        self.held += cost(item[0])
+        self.held += item[0].frame_size
         wanted, self.wanted = self.wanted, False
         return wanted
 
@@ -112,16 +102,17 @@ class Incoming:
             self.wanted = True
             return None
         item = self.items.popleft()
-        taken = cost(item[0])
-        self.held -= taken
-        self._credit += taken
+        size = item[0].frame_size
+        self.held -= size
+        self._credit += size
         return item
 
     def owed(self) -> int:
         """The credit to give back now, 0 for none; what it says counts as given."""
         if self._credit < self._half or self.whole:
             return 0
-        given, self._credit = min(self._credit, BIG), 0
+        given = min(self._credit, BIG)
+        self._credit -= given
         self._window += given
         return given
 
