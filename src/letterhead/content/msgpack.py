@@ -8,8 +8,8 @@ Content is looked through before anything is made of it, which takes about as lo
   spread.
 
 What there is beyond JSON: ``bytes``, keys that are no text, NaN and infinities, ``datetime`` with a zone (the timestamp
-extension), ``msgspec.msgpack.Ext`` (all others). Integers end at −2^63 and 2^64−1. Of a key that stands twice the last
-one counts.
+extension), and ``msgspec.msgpack.Ext`` for every other extension. Integers end at −2^63 and 2^64−1. Of a key that
+stands twice the last one counts.
 """
 
 from typing import Any

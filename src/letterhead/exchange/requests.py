@@ -29,7 +29,8 @@ class Request:
         stopped: why nobody waits any longer, or None.
         held: bytes of its content that count in the budget.
         incoming: the items that the client sends, where it announced some.
-        outgoing: the credit for the items of the result; None before the first is sent or credit for them comes.
+        streams: its result is a stream, as far as is known.
+        outgoing: the credit for the items of the result; None before it is known to be a stream or credit comes.
         ended: its last frame was written, or can never be.
         job: the own of whoever runs it.
         started: when its handler began, by the connection's clock; filled in where ``timing`` was asked for.
@@ -37,7 +38,7 @@ class Request:
 
     __slots__ = (
         "_compression", "action", "binary", "content", "deadline", "ended", "header", "held", "id", "incoming", "job",
-        "meaning", "named", "outgoing", "received", "started", "stopped", "timed", "value",
+        "meaning", "named", "outgoing", "received", "started", "stopped", "streams", "timed", "value",
     )  # fmt: skip
 
     def __init__(self, id: int | None, header: Header, meaning: Meaning, received: float, deadline: float) -> None:
@@ -55,6 +56,7 @@ class Request:
         self.value: Any = None
         self.held = 0
         self.incoming: Incoming | None = None
+        self.streams = False
         self.outgoing: Outgoing | None = None
         self.started = received
         self.stopped: Refused | None = None

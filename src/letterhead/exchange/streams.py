@@ -52,7 +52,7 @@ class Incoming:
 
     Attributes:
         items: they.
-        held: bytes of their content.
+        held: bytes of their frames.
         whole: no more will come: the sender said so.
         wanted: somebody found nothing and waits.
     """
@@ -69,11 +69,6 @@ class Incoming:
         self._credit = 0  # taken, and not given back
 
     @property
-    def expected(self) -> bool:
-        """Whether the sender may have sent more, for all that we know: it has credit, and has not ended."""
-        return self._window > 0 and not self.whole
-
-    @property
     def window(self) -> int:
         """Bytes that the sender may still send without more credit."""
         return max(0, self._window)
@@ -86,12 +81,12 @@ class Incoming:
         """
         if self._window <= 0:
             raise BadHeader("an item was sent without credit", field="more")
-        self._window -= 2 + header.size + header.shape.length
+        self._window -= header.frame_size
 
     def put(self, item: Item) -> bool:
         """An item is whole; whether somebody waits for it."""
         self.items.append(item)
-        self.held += len(item[1])
+        self.held += item[0].frame_size
         wanted, self.wanted = self.wanted, False
         return wanted
 
@@ -107,16 +102,17 @@ class Incoming:
             self.wanted = True
             return None
         item = self.items.popleft()
-        header, content = item
-        self.held -= len(content)
-        self._credit += 2 + header.size + header.shape.length
+        size = item[0].frame_size
+        self.held -= size
+        self._credit += size
         return item
 
     def owed(self) -> int:
         """The credit to give back now, 0 for none; what it says counts as given."""
         if self._credit < self._half or self.whole:
             return 0
-        given, self._credit = min(self._credit, BIG), 0
+        given = min(self._credit, BIG)
+        self._credit -= given
         self._window += given
         return given
 
@@ -133,15 +129,13 @@ class Outgoing:
     Attributes:
         credit: bytes that the receiver still takes; an item may be sent while it is above 0.
         ended: the end was sent.
-        blocked: somebody waits to send.
     """
 
-    __slots__ = ("blocked", "credit", "ended")
+    __slots__ = ("credit", "ended")
 
     def __init__(self, credit: int) -> None:
         self.credit = credit
         self.ended = False
-        self.blocked = False
 
     def add(self, credit: int) -> None:
         """The receiver gave credit.

@@ -108,6 +108,11 @@ class Header:
         self.size = size
 
     @property
+    def frame_size(self) -> int:
+        """Bytes of the whole frame."""
+        return 2 + self.size + self.shape.length
+
+    @property
     def fields(self) -> dict[str, Any]:
         """All fields, as a dict of the caller's own."""
         # Deep: a list or object that its owner changes must not change what other frames of this shape say.
