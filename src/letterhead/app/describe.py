@@ -10,7 +10,10 @@ from letterhead.wire import strict_json
 PROTOCOL_VERSION = 1
 _DEFAULT_BYTES = 1_000
 _DEFAULT_DEPTH = 16
-_SHOWN_LIMITS = ("header_bytes", "content_bytes", "json_bytes", "max_open", "deadline_seconds", "deadline_max_seconds")
+_SHOWN_LIMITS = (
+    "header_bytes", "content_bytes", "json_bytes", "msgpack_bytes", "max_open", "deadline_seconds",
+    "deadline_max_seconds",
+)  # fmt: skip
 OWN_ACTIONS: dict[str, str] = {
     "letterhead.ping": "Return the argument as it came: is the server there, and how far away is it?",
     "letterhead.describe": "What this server offers: actions with their parameters and results as JSON Schema.",

@@ -13,13 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from letterhead.content.encoded import Encoded
 from letterhead.content.json import decode_json, encode_json
+from letterhead.content.msgpack import decode_msgpack, encode_msgpack
 from letterhead.content.text import decode_text, encode_text
 from letterhead.errors import BadContent
 from letterhead.limits import Limits
 from letterhead.message import Message, as_octets, media_type
-from letterhead.wire.header import JSON_TYPES, Shape
+from letterhead.wire.header import JSON_TYPES, MSGPACK, Shape
 from letterhead.wire.writer import NATIVE
 
 OCTETS = "application/octet-stream"
@@ -59,6 +62,14 @@ def _encode_json(value: Any, content_type: str, encoding: str) -> Encoded:
     return Encoded(content_type, encoding, encode_json(value, encoding, NATIVE))
 
 
+def _decode_msgpack(content: bytes, shape: Shape, max_depth: int) -> Any:
+    return decode_msgpack(content, shape.encoding, max_depth)
+
+
+def _encode_msgpack(value: Any, content_type: str, encoding: str) -> Encoded:
+    return Encoded(content_type, encoding, encode_msgpack(value, encoding))
+
+
 def _decode_text(content: bytes, shape: Shape, _depth: int) -> str:
     return decode_text(content, shape.encoding, shape.byteorder)
 
@@ -85,13 +96,18 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_plain(value: Any) -> bool:
-    return not isinstance(value, _BYTES)  # which JSON would make text of
+def _is_json(value: Any) -> bool:
+    return not isinstance(value, _BYTES)  # which it would make text of
+
+
+def _is_msgpack(value: Any) -> bool:
+    return not isinstance(value, msgspec.Raw)  # which is JSON already
 
 
 _OCTETS = Codec(_decode_octets, _encode_octets, _is_bytes)
 _codecs: dict[str, Codec] = {
-    **dict.fromkeys(JSON_TYPES, Codec(_decode_json, _encode_json, _is_plain, "utf-8")),
+    **dict.fromkeys(JSON_TYPES, Codec(_decode_json, _encode_json, _is_json, "utf-8")),
+    MSGPACK: Codec(_decode_msgpack, _encode_msgpack, _is_msgpack),
     "text/": Codec(_decode_text, _encode_text, _is_text, "utf-8"),
     OCTETS: _OCTETS,
 }
@@ -185,7 +201,7 @@ def encode(value: Any, content_type: str | None = None, encoding: str | None = N
     """A message that holds a value.
 
     Args:
-        value: anything with a JSON form, ``str`` for ``text/…``, or bytes.
+        value: anything with a JSON form, bytes, or what fits the type: ``str`` for ``text/…``.
         content_type: default: ``application/octet-stream`` for bytes, else ``text/json``.
         encoding: default: ``utf-8`` for text and JSON, else ``binary``.
 
