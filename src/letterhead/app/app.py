@@ -137,7 +137,11 @@ class Application:
         if run == "process" and "<" in handler.__qualname__:  # <locals>, <lambda>
             raise UsageError(f"action {name!r}: run='process' needs a function that can be imported from its module")
         where: Run = "loop" if is_async else (run or "thread")
-        self.actions[name] = Action(name, handler, where, Parameters(handler, name), inspect.getdoc(handler) or "")
+        parameters = Parameters(handler, name)
+        view = next((one for one, kind in parameters.types.items() if kind is memoryview), None)
+        if run == "process" and view is not None:
+            raise UsageError(f"action {name!r}: parameter {view!r} cannot be a view in another process: annotate bytes")
+        self.actions[name] = Action(name, handler, where, parameters, inspect.getdoc(handler) or "")
 
     def binary(self, function: F) -> F:
         """Answer requests without an action that are not JSON: ``function(message) -> bytes | Message | value``."""

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from letterhead.content.json import as_utf8, decode_json
+from letterhead.content.ndarray import fitted, is_array_type
 from letterhead.content.typed import DoesNotFit, TypeReader, check_unseen, converted
 from letterhead.errors import InvalidArgument, UsageError, escaped
 from letterhead.exchange.requests import Request
@@ -31,6 +32,7 @@ class Parameters:
         required: names without a default.
         defaults: the other names and their defaults.
         returns: the annotated result type, or Any.
+        single: the parameter that an argument without a name is for; None where there is none, or others are needed.
     """
 
     def __init__(self, function: Callable[..., Any], action: str) -> None:
@@ -59,13 +61,15 @@ class Parameters:
         ]
         try:
             struct = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
-            self._decoder = msgspec.json.Decoder(struct)
+            self._decoder = msgspec.json.Decoder(struct, dec_hook=fitted)
         except TypeError as error:
             raise UsageError(f"action {action!r}: its type hints cannot be checked: {error}") from None
-        self._single = ItemType(Any, "")
+        self._first = ItemType(Any, "")
+        self.single: str | None = None
         if self._names:
             first = self._names[0]
-            self._single = ItemType(self.types[first], f"argument '{first}'", first)
+            self._first = ItemType(self.types[first], f"argument '{first}'", first)
+            self.single = first if set(self.required) <= {first} else None
 
     def bind(self, request: Request, max_depth: int) -> dict[str, Any]:
         """The keyword arguments for the handler.
@@ -76,7 +80,7 @@ class Parameters:
         """
         shape = request.header.shape
         if shape.type not in JSON_TYPES:
-            return {self._only(): self._single.decode(shape, request.content, max_depth)}
+            return {self._only(): self._first.decode(shape, request.content, max_depth)}
         data = as_utf8(request.content, shape.encoding, shape.byteorder)
         if not request.named:
             data = request.classic_value(data)
@@ -87,7 +91,7 @@ class Parameters:
             value = decode_json(data, "utf-8", shape.byteorder, max_depth)
             if isinstance(value, dict):
                 return self._convert(value)
-            return {self._only(): self._single.decode_json(data, max_depth)}
+            return {self._only(): self._first.decode_json(data, max_depth)}
         if self._optional:
             return {name: value for name, value in arguments.items() if value is not UNSET}
         return arguments
@@ -108,11 +112,10 @@ class Parameters:
         """The parameter that an unnamed argument is for."""
         if not self._names:
             raise InvalidArgument(f"{self.action} takes no arguments")
-        first = self._names[0]
-        missing = [name for name in self.required if name != first]
-        if missing:
-            raise InvalidArgument(f"{self.action} needs the argument '{missing[0]}', too", argument=missing[0])
-        return first
+        if self.single is None:
+            missing = next(name for name in self.required if name != self._names[0])
+            raise InvalidArgument(f"{self.action} needs the argument '{missing}', too", argument=missing)
+        return self.single
 
     def _fit(self, name: str, value: Any) -> Any:
         try:
@@ -174,9 +177,9 @@ def _checked(kind: Any, what: str) -> Any:
         info = msgspec.inspect.type_info(kind)
     except TypeError as error:
         raise UsageError(f"{what} cannot be checked: {error}") from None
-    if isinstance(info, msgspec.inspect.CustomType):
+    if isinstance(info, msgspec.inspect.CustomType) and not is_array_type(kind):
         raise UsageError(
             f"{what} has the type {kind!r}, which no content becomes: use builtin types, dataclasses, "
-            "msgspec.Struct, enums, datetimes or unions of them"
+            "msgspec.Struct, enums, datetimes or unions of them, or numpy.ndarray"
         )
     return kind

@@ -1,13 +1,19 @@
 """``letterhead.describe``: what a server offers, as data that a program or a person can use."""
 
+import typing
 from typing import Any
 
 import msgspec
 
 from letterhead.app.app import Action, Application
+from letterhead.app.arguments import Parameters
+from letterhead.content.ndarray import NDARRAY, dtype_of_type, is_array_type, readable
+from letterhead.content.registry import JSON, OCTETS
 from letterhead.wire import strict_json
+from letterhead.wire.header import MSGPACK
 
 PROTOCOL_VERSION = 1
+_BYTES = (msgspec.inspect.BytesType, msgspec.inspect.ByteArrayType, msgspec.inspect.MemoryViewType)
 _DEFAULT_BYTES = 1_000
 _DEFAULT_DEPTH = 16
 _SHOWN_LIMITS = (
@@ -29,7 +35,7 @@ def describe(app: Application) -> dict[str, Any]:
             "doc": doc,
             "parameters": {"type": "object", "properties": {"value": {}} if name == "letterhead.ping" else {}},
             "result": {},
-            "content-types": ["text/json"],
+            "content-types": _readable_as(Any) if name == "letterhead.ping" else [JSON],
             "stream": False,
             "idempotent": True,
         }
@@ -57,7 +63,7 @@ def _action(action: Action) -> dict[str, Any]:
             "additionalProperties": False,
         },
         "result": schemas[-1],
-        "content-types": ["text/json"],
+        "content-types": _content_types(parameters),
         "stream": False,
         "idempotent": False,
     }
@@ -69,7 +75,12 @@ def _action(action: Action) -> dict[str, Any]:
 def _schemas(types: list[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """JSON Schemas of types; of one that JSON Schema cannot say, the schema that allows everything."""
     sayable = [kind if _has_schema(kind) else Any for kind in types]
-    schemas, parts = msgspec.json.schema_components(sayable, ref_template="#/$defs/{name}")
+    schemas, parts = msgspec.json.schema_components(sayable, schema_hook=_array, ref_template="#/$defs/{name}")
+    for kind, schema in zip(sayable, schemas, strict=True):
+        dtype = _dtype(kind)
+        for part in [schema, *schema.get("anyOf", ())] if dtype else []:
+            if part.get("contentMediaType") == NDARRAY:
+                part["dtype"] = dtype
     return list(schemas), dict(parts)
 
 
@@ -84,7 +95,45 @@ def _default(value: Any) -> dict[str, Any]:
 
 def _has_schema(kind: Any) -> bool:
     try:
-        msgspec.json.schema(kind)
+        msgspec.json.schema(kind, schema_hook=_array)
     except (TypeError, RuntimeError):
         return False
     return True
+
+
+def _array(kind: Any) -> dict[str, Any]:
+    """The schema of an array: how JSON Schema says that something is no JSON."""
+    if not is_array_type(kind):
+        raise NotImplementedError
+    return {"contentMediaType": NDARRAY}
+
+
+def _dtype(kind: Any) -> str | None:
+    """The one dtype of an array type, or of one that may be left out; else None."""
+    array = next((one for one in (kind, *typing.get_args(kind)) if is_array_type(one)), None)
+    return None if array is None else dtype_of_type(array)
+
+
+def _content_types(parameters: Parameters) -> list[str]:
+    """What the arguments can come as: JSON where they have names, and all that the single one without a name can be."""
+    single = [] if parameters.single is None else _readable_as(parameters.types[parameters.single])
+    by_name = all(JSON in _readable_as(parameters.types[name]) for name in parameters.required)
+    return list(dict.fromkeys([JSON, *single])) if by_name else single
+
+
+def _readable_as(kind: Any) -> list[str]:
+    """The content types that a value of this type can come as, the usual one first."""
+    info = msgspec.inspect.type_info(kind)
+    if isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    either = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    if any(isinstance(one, msgspec.inspect.CustomType) for one in either):
+        return [NDARRAY]
+    types = [JSON, MSGPACK]
+    if any(isinstance(one, (msgspec.inspect.AnyType, msgspec.inspect.StrType)) for one in either):
+        types.append("text/plain")
+    if any(isinstance(one, (msgspec.inspect.AnyType, *_BYTES)) for one in either):
+        types.append(OCTETS)
+    if any(isinstance(one, msgspec.inspect.AnyType) for one in either) and readable():
+        types.append(NDARRAY)
+    return types

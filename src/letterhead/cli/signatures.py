@@ -93,6 +93,8 @@ def type_of(schema: Any, depth: int = 0) -> str:
             return title
         case {"type": "string", "contentEncoding": "base64"}:
             return "bytes"
+        case {"contentMediaType": "binary/ndarray"}:
+            return f"ndarray[{schema['dtype']}]" if isinstance(schema.get("dtype"), str) else "ndarray"
         case {"type": "string", "format": str(form)}:
             return _FORMATS.get(form, "str")
         case {"type": str(kind)}:

@@ -12,6 +12,7 @@ import msgspec
 
 from letterhead.content.json import as_utf8, decode_json
 from letterhead.content.msgpack import check_msgpack
+from letterhead.content.ndarray import fitted
 from letterhead.content.registry import decode_content
 from letterhead.wire import strict_json
 from letterhead.wire.header import JSON_TYPES, MSGPACK, Shape
@@ -32,8 +33,8 @@ class TypeReader:
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
-        self._json = msgspec.json.Decoder(kind)
-        self._msgpack = msgspec.msgpack.Decoder(kind)
+        self._json = msgspec.json.Decoder(kind, dec_hook=fitted)
+        self._msgpack = msgspec.msgpack.Decoder(kind, dec_hook=fitted)
 
     def read(self, content: bytes, shape: Shape, max_depth: int) -> Any:
         """The value of content whose header has this shape.
@@ -91,7 +92,7 @@ def converted(value: Any, kind: Any, str_keys: bool = False) -> Any:
     if kind is Any:
         return value
     try:
-        return msgspec.convert(value, kind, str_keys=str_keys)
+        return msgspec.convert(value, kind, str_keys=str_keys, dec_hook=fitted)
     except msgspec.ValidationError as error:
         raise DoesNotFit(str(error)) from None
     except (RecursionError, OverflowError, ValueError):

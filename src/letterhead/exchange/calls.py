@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from letterhead.content.json import as_utf8, decode_json
+from letterhead.content.ndarray import is_array
 from letterhead.content.registry import JSON, OCTETS, decode_content, encode_content
 from letterhead.content.typed import DoesNotFit, TypeReader
 from letterhead.errors import BadContent, ConnectionFailed, LetterheadError, Refused, UsageError, refusal
@@ -207,19 +208,23 @@ def action_call(
         try:
             content = strict_json.encode(args)
         except strict_json.NotJson as error:
-            raise UsageError(f"the arguments of {action!r} cannot be sent: {error}") from None
+            raise _not_sendable(action, args, error) from None
         _check_size(JSON, len(content), limits)
         return Call(_prefix(action, JSON, "utf-8", deadline), content, _classic(action, content, limits), deadline)
     if args or len(arg) > 1:
         raise UsageError("an action takes one unnamed argument or named ones, not both: name them")
+    mine = {"action": action} if deadline is None else {"action": action, "deadline": deadline}
     if isinstance(arg[0], Message):
-        mine = {"action": action} if deadline is None else {"action": action, "deadline": deadline}
         return _as_it_is(arg[0], {**arg[0].header, **mine}, deadline, limits)
     try:
         encoded = encode_content(arg[0])
     except BadContent as error:
         raise UsageError(f"the arguments of {action!r} cannot be sent: {error}") from None
     _check_size(encoded.content_type, len(encoded.content), limits)
+    if encoded.fields:  # an array's
+        order = encoded.fields.get("byteorder", NATIVE)
+        prefix = head_prefix(encoded.content_type, encoded.encoding, {**encoded.fields, **mine}, order)
+        return Call(prefix, encoded.content, None, deadline)
     prefix = _prefix(action, encoded.content_type, encoded.encoding, deadline)
     if encoded.content_type != JSON:
         return Call(prefix, encoded.content, None, deadline)
@@ -230,6 +235,16 @@ def action_call(
         )
     # In classic form ``null`` would mean no argument at all.
     return Call(prefix, content, None if content == b"null" else _classic(action, content, limits), deadline)
+
+
+def _not_sendable(action: str, args: Mapping[str, Any], error: Exception) -> UsageError:
+    array = next((name for name, value in args.items() if is_array(value)), None)
+    if array is None:
+        return UsageError(f"the arguments of {action!r} cannot be sent: {error}")
+    return UsageError(
+        f"the argument {array!r} of {action!r} is an array, which goes by itself: pass it as the single unnamed "
+        f"argument, as in call({action!r}, {array})"
+    )
 
 
 def message_call(message: Message, timeout: float | None, limits: Limits) -> Call:
