@@ -170,8 +170,8 @@ def is_array_type(kind: Any) -> bool:
 def dtype_of_type(kind: Any) -> str | None:
     """The dtype that an array type names, such as ``float64``; None where it takes several."""
     items = _items(kind)
-    name = getattr(sys.modules["numpy"].dtype(items), "name", "") if isinstance(items, type) else ""
-    return name if name in _SIZES else None
+    numpy = sys.modules["numpy"]
+    return next((name for name in _SIZES if numpy.dtype(name).type is items), None)
 
 
 def fitted(kind: Any, value: Any) -> Any:
