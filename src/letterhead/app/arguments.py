@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from letterhead.content.json import as_utf8, decode_json
-from letterhead.content.ndarray import fitted, is_array_type
+from letterhead.content.ndarray import array_type_in, fitted, is_array_type
 from letterhead.content.typed import DoesNotFit, TypeReader, check_unseen, converted
 from letterhead.errors import InvalidArgument, UsageError, escaped
 from letterhead.exchange.requests import Request
@@ -70,6 +70,12 @@ class Parameters:
             first = self._names[0]
             self._first = ItemType(self.types[first], f"argument '{first}'", first)
             self.single = first if set(self.required) <= {first} else None
+        array = next((one for one, kind in self.types.items() if array_type_in(kind) is not None), self.single)
+        if array != self.single:
+            raise UsageError(
+                f"action {action!r}: parameter {array!r} is an array, which comes as the single unnamed argument: "
+                "put it first, and give the others defaults"
+            )
 
     def bind(self, request: Request, max_depth: int) -> dict[str, Any]:
         """The keyword arguments for the handler.
