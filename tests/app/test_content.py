@@ -104,7 +104,10 @@ def other_needed(array: np.ndarray, other: int) -> None: ...
 def not_first(other: int = 1, array: np.ndarray | None = None) -> None: ...
 
 
-@pytest.mark.parametrize("handler", [other_needed, not_first])
+def two(first: np.ndarray, array: np.ndarray | None = None) -> None: ...
+
+
+@pytest.mark.parametrize("handler", [other_needed, not_first, two])
 def test_an_array_that_could_never_be_given_is_refused_at_once(handler: Any) -> None:
     with pytest.raises(UsageError, match=r"'array' is an array.*put it first"):
         App().action(handler)
