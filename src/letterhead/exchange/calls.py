@@ -188,10 +188,15 @@ _cached_reader = lru_cache(maxsize=256)(_new_reader)
 
 @lru_cache(maxsize=512)
 def _prefix(action: str | None, content_type: str, encoding: str, deadline: int | None) -> bytes:
+    return head_prefix(content_type, encoding, _own_fields(action, deadline))
+
+
+def _own_fields(action: str | None, deadline: int | None) -> dict[str, Any]:
+    """The header fields that are a call's own."""
     fields: dict[str, Any] = {} if action is None else {"action": action}
     if deadline is not None:
         fields["deadline"] = deadline
-    return head_prefix(content_type, encoding, fields)
+    return fields
 
 
 def first_prefix(deadline: int | None) -> bytes:
@@ -233,9 +238,8 @@ def action_call(
         return Call(_prefix(action, JSON, "utf-8", deadline), content, _classic(action, content, limits), deadline)
     if args or len(arg) > 1:
         raise UsageError("an action takes one unnamed argument or named ones, not both: name them")
-    mine = {"action": action} if deadline is None else {"action": action, "deadline": deadline}
     if isinstance(arg[0], Message):
-        return _as_it_is(arg[0], {**arg[0].header, **mine}, deadline, limits)
+        return _as_it_is(arg[0], {**arg[0].header, **_own_fields(action, deadline)}, deadline, limits)
     try:
         encoded = encode_content(arg[0])
     except BadContent as error:
@@ -243,7 +247,8 @@ def action_call(
     _check_size(encoded.content_type, len(encoded.content), limits)
     if encoded.fields:  # an array's
         order = encoded.fields.get("byteorder", NATIVE)
-        prefix = head_prefix(encoded.content_type, encoded.encoding, {**encoded.fields, **mine}, order)
+        fields = {**encoded.fields, **_own_fields(action, deadline)}
+        prefix = head_prefix(encoded.content_type, encoded.encoding, fields, order)
         return Call(prefix, encoded.content, None, deadline)
     prefix = _prefix(action, encoded.content_type, encoded.encoding, deadline)
     if encoded.content_type != JSON:
