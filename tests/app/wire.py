@@ -29,11 +29,13 @@ class Wire(asyncio.BufferedProtocol):
     Attributes:
         server: the other end.
         forgets: what comes is dropped unseen.
+        hello: the hello is a frame like others.
     """
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.forgets = False
+        self.hello = False
         self.transport: Any = None
         self._scratch = bytearray(65_536)
         self._bytes = bytearray()
@@ -75,11 +77,11 @@ class Wire(asyncio.BufferedProtocol):
     # -- in --------------------------------------------------------------------------------------------------------
 
     async def frame(self) -> Frame:
-        """The next frame that is not the hello; an AssertionError where the connection ends before it."""
+        """The next frame, past the hello; an AssertionError where the connection ends before it."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 got = self._cut()
-                if got is not None and "max-open" not in got.header:
+                if got is not None and (self.hello or "max-open" not in got.header):
                     return got
                 if got is None:
                     assert not self._ended, "the server closed the connection"

@@ -67,7 +67,7 @@ class LoopUpload(AsyncIterator[Any]):
         self._client = call.client
         self._read = reader.read
         self._waiting: list[asyncio.Future[None]] = []
-        self._turn_ends = 0.0
+        self._turn_ends = time.monotonic() + TURN_SECONDS
         self._closed = False
 
     def moved(self) -> None:
