@@ -160,9 +160,11 @@ def test_an_upload_waits_while_its_pipe_takes_no_bytes() -> None:
 
 def test_nothing_may_be_sent_after_the_end_of_an_upload() -> None:
     side, call = uploading()
+    side.sends(call, LARGE)
+    assert not side.core.may_send(call)
     side.core.end_upload(call)
     assert not side.core.may_send(call)
-    side.hears(control(2, credit=5))
+    side.hears(control(2, credit=2 * len(LARGE)))
     assert with_room(side.settled()) == []
 
 

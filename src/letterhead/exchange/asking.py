@@ -178,6 +178,7 @@ class Asking:
         outgoing = call.outgoing
         if outgoing is not None and not outgoing.ended and self.open.get(call.id) is call and not call.done:
             outgoing.ended = True
+            self._blocked.pop(call, None)
             self.out.append(head(END_PREFIX, 0, call.id))
 
     def take(self, call: Call) -> Item | None:
