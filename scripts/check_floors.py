@@ -35,6 +35,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "content.ndarray",
             "content.compression",
             "content.registry",
+            "content.typed",
         ),
     ),
     (

@@ -5,7 +5,7 @@ Handlers stay the functions that they were: a decorator only enters them here.
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Literal, TypeVar, overload
@@ -18,7 +18,7 @@ from letterhead.errors import BadContent, UsageError
 from letterhead.exchange.fields import HOP
 from letterhead.exchange.replies import check
 from letterhead.limits import Limits
-from letterhead.message import Message, as_octets
+from letterhead.message import Message
 from letterhead.wire.header import too_large
 
 log = logging.getLogger("letterhead")
@@ -182,30 +182,28 @@ def first_ten_bytes(message: Message) -> Message:
     return Message(answer, {"content-type": BINARY_TYPE, "content-encoding": "binary"})
 
 
-def encode_result(value: Any, limits: Limits) -> Encoded:
+def encode_result(value: Any, limits: Limits, accept: Sequence[str] = ()) -> Encoded:
     """A handler's result as it goes on the wire.
 
+    Args:
+        value: the result.
+        limits: what a client takes.
+        accept: content types that the client reads, best first.
+
     Raises:
-        TypeError: it has no JSON form, or is larger than a client takes. That is the handler's failing, and no refusal.
+        TypeError: it has no form on the wire, or is larger than a client takes. That is the handler's failing, and no
+            refusal.
     """
-    if isinstance(value, Message):
-        try:
-            reply = Encoded(
-                value.header.get("content-type", "application/octet-stream"),
-                value.header.get("content-encoding", "binary"),
-                bytes(as_octets(value.content)),  # what a handler changes afterwards is not sent
-                {name: field for name, field in value.header.items() if name not in _NOT_IN_REPLIES},
-            )
-            check(reply, limits)
-        except UsageError as error:
-            raise TypeError(f"the result cannot be sent: {error}") from None
-        return reply
     try:
-        content_type, encoding, content = encode_content(value)
-    except BadContent as error:
+        encoded = encode_content(value, accept)
+        if isinstance(value, Message):
+            fields = encoded.fields or {}
+            encoded.fields = {name: field for name, field in fields.items() if name not in _NOT_IN_REPLIES}
+            check(encoded, limits)
+            return encoded
+    except (BadContent, UsageError) as error:
         raise TypeError(f"the result cannot be sent: {error}") from None
-    reply = Encoded(content_type, encoding, content)
-    fault = too_large(content_type, len(content), limits)
+    fault = too_large(encoded.content_type, len(encoded.content), limits)
     if fault is not None:
         raise TypeError(f"the result cannot be sent: {fault}")
-    return reply
+    return encoded

@@ -14,11 +14,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from letterhead.content.json import as_utf8, decode_json
-from letterhead.content.registry import decode_content
+from letterhead.content.typed import DoesNotFit, TypeReader, check_unseen, converted
 from letterhead.errors import InvalidArgument, UsageError, escaped
 from letterhead.exchange.requests import Request
 from letterhead.wire import strict_json
-from letterhead.wire.header import JSON_TYPES
+from letterhead.wire.header import JSON_TYPES, Shape
 
 _TAKEN = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -60,9 +60,12 @@ class Parameters:
         try:
             struct = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
             self._decoder = msgspec.json.Decoder(struct)
-            self._single = msgspec.json.Decoder(self.types[self._names[0]] if self._names else Any)
         except TypeError as error:
             raise UsageError(f"action {action!r}: its type hints cannot be checked: {error}") from None
+        self._single = ItemType(Any, "")
+        if self._names:
+            first = self._names[0]
+            self._single = ItemType(self.types[first], f"argument '{first}'", first)
 
     def bind(self, request: Request, max_depth: int) -> dict[str, Any]:
         """The keyword arguments for the handler.
@@ -73,20 +76,18 @@ class Parameters:
         """
         shape = request.header.shape
         if shape.type not in JSON_TYPES:
-            content = decode_content(request.content, shape.type, shape.encoding, shape.byteorder, max_depth)
-            return {self._only(): self._fit(self._only(), content)}
+            return {self._only(): self._single.decode(shape, request.content, max_depth)}
         data = as_utf8(request.content, shape.encoding, shape.byteorder)
         if not request.named:
             data = request.classic_value(data)
         try:
             arguments = msgspec.structs.asdict(self._decoder.decode(data))
-            if len(data) > max_depth:  # each level takes a byte
-                strict_json.check_depth(data, max_depth)
-            if not data.isascii():
-                data.decode()  # fields that a type does not know are read past without a look at their text
+            check_unseen(data, max_depth)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson):
             value = decode_json(data, "utf-8", shape.byteorder, max_depth)
-            return self._convert(value) if isinstance(value, dict) else self._convert_single(value, data)
+            if isinstance(value, dict):
+                return self._convert(value)
+            return {self._only(): self._single.decode_json(data, max_depth)}
         if self._optional:
             return {name: value for name, value in arguments.items() if value is not UNSET}
         return arguments
@@ -103,13 +104,6 @@ class Parameters:
                 raise InvalidArgument(f"{self.action} needs the argument '{name}'", argument=name)
         return {name: self._fit(name, item) for name, item in value.items()}
 
-    def _convert_single(self, value: Any, data: bytes) -> dict[str, Any]:
-        name = self._only()
-        try:
-            return {name: self._single.decode(data)}
-        except (msgspec.MsgspecError, RecursionError):
-            return {name: self._fit(name, value)}
-
     def _only(self) -> str:
         """The parameter that an unnamed argument is for."""
         if not self._names:
@@ -122,11 +116,54 @@ class Parameters:
 
     def _fit(self, name: str, value: Any) -> Any:
         try:
-            return msgspec.convert(value, self.types[name], str_keys=True)
-        except msgspec.ValidationError as error:
+            return converted(value, self.types[name], str_keys=True)
+        except DoesNotFit as error:
             raise InvalidArgument(f"argument '{name}': {error}", argument=name) from None
-        except (RecursionError, OverflowError, ValueError):
-            raise InvalidArgument(f"argument '{name}' does not fit its type", argument=name) from None
+
+
+class ItemType:
+    """The type of one value that comes by itself: the single argument without a name, or an item of a stream.
+
+    Args:
+        kind: the type hint.
+        what: what such a value is, for messages: ``argument 'size'``, ``item of 'rows'``.
+        argument: the parameter that it is for, as a fact of the error.
+
+    Raises:
+        UsageError: no content could become this type.
+    """
+
+    __slots__ = ("_facts", "_reader", "_what")
+
+    def __init__(self, kind: Any, what: str, argument: str | None = None) -> None:
+        self._what = what
+        self._facts = {} if argument is None else {"argument": argument}
+        try:
+            self._reader = TypeReader(kind)
+        except TypeError as error:
+            raise UsageError(f"{what} cannot be checked: {error}") from None
+
+    def decode(self, shape: Shape, content: bytes, max_depth: int) -> Any:
+        """The value of content whose header has this shape.
+
+        Raises:
+            BadContent: the content is not what its header says.
+            InvalidArgument: it is, but its value does not fit the type.
+        """
+        try:
+            return self._reader.read(content, shape, max_depth)
+        except DoesNotFit as error:
+            raise self._refusal(error) from None
+
+    def decode_json(self, data: bytes, max_depth: int) -> Any:
+        """The value of JSON in UTF-8; raises as ``decode`` does."""
+        try:
+            return self._reader.read_json(data, max_depth)
+        except DoesNotFit as error:
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: DoesNotFit) -> InvalidArgument:
+        return InvalidArgument(f"{self._what}: {error}", **self._facts)
 
 
 def _checked(kind: Any, what: str) -> Any:

@@ -65,7 +65,7 @@ class Shape:
         content_type = fields.get("content-type")
         self.type = media_type(content_type) if isinstance(content_type, str) else ""
         encoding = fields.get("content-encoding")
-        self.encoding = encoding.strip().lower() if isinstance(encoding, str) else ""
+        self.encoding = encoding.lower() if isinstance(encoding, str) else ""
         self.byteorder: str = fields.get("byteorder", "")
         self.fault: Refused | None = too_large(self.type, length, limits) or self._bad_header(limits)
 
@@ -77,7 +77,7 @@ class Shape:
             return BadHeader('\'byteorder\' is "little" or "big"', field="byteorder")
         if not TYPE.match(self.type):
             return BadHeader("'content-type' is a string type/subtype", field="content-type")
-        if not self.encoding:
+        if not self.encoding.strip():
             return BadHeader("'content-encoding' is the name of an encoding", field="content-encoding")
         if len(self.fields) > limits.header_fields:
             return BadHeader(f"more than {limits.header_fields} header fields", limit=limits.header_fields)
