@@ -50,18 +50,18 @@ class Room(Generic[E]):
 class Incoming:
     """Items that came and were not taken yet.
 
+    One thread may put while another takes: what is counted by either is its own.
+
     Attributes:
         items: they.
-        held: bytes of their content.
         whole: no more will come: the sender said so.
         wanted: somebody found nothing and waits.
     """
 
-    __slots__ = ("_credit", "_half", "_window", "held", "items", "wanted", "whole")
+    __slots__ = ("_credit", "_half", "_window", "items", "wanted", "whole")
 
     def __init__(self, credit: int) -> None:
         self.items: deque[Item] = deque()
-        self.held = 0
         self.whole = False
         self.wanted = False
         self._window = credit
@@ -91,7 +91,6 @@ class Incoming:
     def put(self, item: Item) -> bool:
         """An item is whole; whether somebody waits for it."""
         self.items.append(item)
-        self.held += len(item[1])
         wanted, self.wanted = self.wanted, False
         return wanted
 
@@ -107,10 +106,14 @@ class Incoming:
             self.wanted = True
             return None
         item = self.items.popleft()
-        header, content = item
-        self.held -= len(content)
+        header = item[0]
         self._credit += 2 + header.size + header.shape.length
         return item
+
+    @property
+    def due(self) -> bool:
+        """Whether so much was taken that credit is to be given back."""
+        return self._credit >= self._half
 
     def owed(self) -> int:
         """The credit to give back now, 0 for none; what it says counts as given."""
@@ -122,7 +125,7 @@ class Incoming:
 
     def drop(self) -> int:
         """Forget the items, which nobody will take; how many bytes they held."""
-        held, self.held = self.held, 0
+        held = sum(len(content) for _, content in self.items)
         self.items.clear()
         return held
 

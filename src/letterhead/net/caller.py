@@ -6,8 +6,9 @@ from typing import Any
 from letterhead.app.context import time_left
 from letterhead.errors import ConnectionLost, DeadlineExceeded
 from letterhead.exchange.asking import Phase
-from letterhead.exchange.calls import Call, action_call, message_call, reader_of
+from letterhead.exchange.calls import Call, reader_of
 from letterhead.exchange.fields import BIG
+from letterhead.exchange.openings import action_call, message_call
 from letterhead.exchange.requester import Requester
 from letterhead.limits import Limits
 from letterhead.message import Message
