@@ -137,6 +137,11 @@ class Call:
         self.error = Cancelled("its upload failed")
         self.failure = failure
 
+    def spoil(self, error: LetterheadError) -> None:
+        """An item of its result cannot be read: whatever else came of it, this is how it ended."""
+        self.header = None
+        self.error = error
+
     def raise_error(self) -> NoReturn:
         """Raise what it ended with; only where there is no reply. It may be raised again and again."""
         if self.failure is not None:
