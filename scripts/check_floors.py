@@ -64,6 +64,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "app",
         (
+            "app.hints",
             "app.arguments",
             "app.context",
             "app.app",
@@ -71,6 +72,9 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "app.processes",
             "app.tasks",
             "app.threads",
+            "app.encoder",
+            "app.streaming",
+            "app.uploads",
             "app.runner",
         ),
     ),

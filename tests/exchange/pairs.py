@@ -17,11 +17,12 @@ from letterhead.exchange.openings import action_call
 from letterhead.exchange.requester import Requester
 from letterhead.exchange.requests import Ended, Request, Stop
 from letterhead.exchange.responder import Responder
-from letterhead.exchange.streams import Items, Room
+from letterhead.exchange.streams import CREDIT, Incoming, Item, Items, Outgoing, Room
 from letterhead.limits import Limits
 from letterhead.message import Buffer
 from letterhead.wire import strict_json
 from letterhead.wire.header import Headers
+from letterhead.wire.writer import head_prefix
 from tests.wire.frames import WHOLE, Cut, Frame, frame, frames_of, json_frame
 
 LIMITS = Limits()
@@ -56,6 +57,35 @@ def reply(id: int, value: Any, **fields: Any) -> bytes:
     return json_frame(value, {"id": id} | _spelled(fields))
 
 
+def item(id: int, content: bytes = b"", **fields: Any) -> bytes:
+    """An item of a stream, either way."""
+    return frame({"id": id, "more": True} | _spelled(fields), content)
+
+
+def end(id: int, **fields: Any) -> bytes:
+    """The end of a stream, either way."""
+    return frame({"id": id, "more": False} | _spelled(fields))
+
+
+def octets(content: bytes) -> Encoded:
+    """Bytes as a result or an item."""
+    return Encoded("application/octet-stream", "binary", content)
+
+
+def streaming_call(action: str, *, down: bool = True, up: bool = False, deadline: int | None = None) -> Call:
+    """A call whose result is a stream (``down``), that sends one (``up``), or both."""
+    fields: dict[str, Any] = {"action": action}
+    if up:
+        fields["more"] = True
+    if deadline is not None:
+        fields["deadline"] = deadline
+    call = Call(head_prefix("text/json", "utf-8", fields), b"{}", None, deadline)
+    call.streams = down
+    call.incoming = Incoming(CREDIT) if down else None
+    call.outgoing = Outgoing(0) if up else None
+    return call
+
+
 def failure(id: int | None, code: str, message: str = "no", **facts: Any) -> bytes:
     """A server's error."""
     own = {} if id is None else {"id": id}
@@ -81,6 +111,7 @@ class Served:
     Attributes:
         now: the time, in seconds; it moves when a test says so.
         requests, stops, errors: the events so far, by kind; what is stopped stands as its request.
+        moved: what somebody waited for on a stream.
         sent: the frames sent so far.
     """
 
@@ -95,6 +126,7 @@ class Served:
         self.requests: list[Request] = []
         self.stops: list[Request] = []
         self.errors: list[Refused] = []
+        self.moved: list[Items[Request] | Room[Request]] = []
         self.sent: list[Frame] = []
 
     def hears(self, *data: bytes) -> "Served":
@@ -126,6 +158,21 @@ class Served:
         self.core.finish(found, said, self.now)
         return self.settled()
 
+    def streams(self, request: Request | int, *contents: bytes) -> "Served":
+        """A handler's result is a stream, and these are items of it, sent whether or not there is credit."""
+        found = self.requests[request] if isinstance(request, int) else request
+        self.core.streams(found)
+        for content in contents:
+            self.core.send_item(found, octets(content))
+        return self.settled()
+
+    def takes(self, request: Request | int) -> list[bytes]:
+        """A handler takes all items that are there; their contents."""
+        found = self.requests[request] if isinstance(request, int) else request
+        taken = list(iter(lambda: self.core.take(found), None))
+        self.settled()
+        return [content for _, content in taken]
+
     def settled(self) -> "Served":
         """Take what the core has to hand out."""
         events, self.core.events = self.core.events, []
@@ -136,6 +183,8 @@ class Served:
                 self.stops.append(event.request)
             elif isinstance(event, Ended):
                 self.errors.append(event.error)
+            else:
+                self.moved.append(event)
         self.sent += frames_of(joined(self.core.out))
         self.core.out.clear()
         return self
@@ -190,10 +239,31 @@ class Asking:
         call = action_call(action, arg, args, timeout, self.limits)
         return self.submits(call)
 
-    def submits(self, call: Call) -> Call:
+    def submits(self, call: Call, supersedes: Call | None = None) -> Call:
+        call.supersedes = supersedes
         self.core.submit(call)
         self.settled()
         return call
+
+    def streams(self, action: str, *, deadline: int | None = None) -> Call:
+        """Submit a call whose result is a stream."""
+        return self.submits(streaming_call(action, deadline=deadline))
+
+    def uploads(self, action: str, *, down: bool = False) -> Call:
+        """Submit a call that sends items; ``down``: its result is a stream, too."""
+        return self.submits(streaming_call(action, down=down, up=True))
+
+    def sends(self, call: Call, *contents: bytes) -> "Asking":
+        """These are items of its upload, sent whether or not there is credit."""
+        for content in contents:
+            self.core.send_item(call, octets(content))
+        return self.settled()
+
+    def takes(self, call: Call) -> list[bytes]:
+        """A caller takes all items that are there; their contents."""
+        taken: list[Item] = list(iter(lambda: self.core.take(call), None))
+        self.settled()
+        return [content for _, content in taken]
 
     def hears(self, *data: bytes) -> "Asking":
         core = self.core

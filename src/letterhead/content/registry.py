@@ -3,8 +3,8 @@
 Content is read by its type alone. A family of types registers a ``Codec`` for a type (``text/json``) or a main type
 (``text/``); what nobody registered is ``bytes``.
 
-A value is written in its own type: a ``Message`` in the one that it names, bytes as they are, everything else as JSON.
-Where the receiver lists types, best first, it is the first of them that fits the value, else its own after all. Such a
+A value is written in its own type: a ``Message`` in the one that it names, bytes as they are, arrays as such, all else
+as JSON. Where the receiver lists types, best first, it is the first of them that fits the value, else its own. Such a
 list came from the wire: names in it are looked up, only so many of them, and none makes a codec try twice.
 """
 
@@ -13,13 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from letterhead.content.encoded import Encoded
 from letterhead.content.json import decode_json, encode_json
+from letterhead.content.msgpack import decode_msgpack, encode_msgpack
+from letterhead.content.ndarray import NDARRAY, decode_array, encode_array, is_array
 from letterhead.content.text import decode_text, encode_text
 from letterhead.errors import BadContent
 from letterhead.limits import Limits
 from letterhead.message import Message, as_octets, media_type
-from letterhead.wire.header import JSON_TYPES, Shape
+from letterhead.wire.header import JSON_TYPES, MSGPACK, Shape
 from letterhead.wire.writer import NATIVE
 
 OCTETS = "application/octet-stream"
@@ -59,6 +63,18 @@ def _encode_json(value: Any, content_type: str, encoding: str) -> Encoded:
     return Encoded(content_type, encoding, encode_json(value, encoding, NATIVE))
 
 
+def _decode_msgpack(content: bytes, shape: Shape, max_depth: int) -> Any:
+    return decode_msgpack(content, shape.encoding, max_depth)
+
+
+def _encode_msgpack(value: Any, content_type: str, encoding: str) -> Encoded:
+    return Encoded(content_type, encoding, encode_msgpack(value, encoding))
+
+
+def _decode_array(content: bytes, shape: Shape, _depth: int) -> Any:
+    return decode_array(content, shape)
+
+
 def _decode_text(content: bytes, shape: Shape, _depth: int) -> str:
     return decode_text(content, shape.encoding, shape.byteorder)
 
@@ -85,13 +101,19 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_plain(value: Any) -> bool:
-    return not isinstance(value, _BYTES)  # which JSON would make text of
+def _is_json(value: Any) -> bool:
+    return not isinstance(value, _BYTES) and not is_array(value)  # bytes it would make text of
+
+
+def _is_msgpack(value: Any) -> bool:
+    return not isinstance(value, msgspec.Raw) and not is_array(value)  # the former is JSON already
 
 
 _OCTETS = Codec(_decode_octets, _encode_octets, _is_bytes)
 _codecs: dict[str, Codec] = {
-    **dict.fromkeys(JSON_TYPES, Codec(_decode_json, _encode_json, _is_plain, "utf-8")),
+    **dict.fromkeys(JSON_TYPES, Codec(_decode_json, _encode_json, _is_json, "utf-8")),
+    MSGPACK: Codec(_decode_msgpack, _encode_msgpack, _is_msgpack),
+    NDARRAY: Codec(_decode_array, encode_array, is_array),
     "text/": Codec(_decode_text, _encode_text, _is_text, "utf-8"),
     OCTETS: _OCTETS,
 }
@@ -129,7 +151,7 @@ def encode_content(value: Any, accept: Sequence[str] = ()) -> Encoded:
     """A value as it goes on the wire. What becomes of the value afterwards does not change that.
 
     Args:
-        value: a ``Message``, which goes as it is, bytes, or anything with a JSON form.
+        value: a ``Message``, which goes as it is, bytes, an array, or anything with a JSON form.
         accept: content types that the receiver reads, best first; compared without case and parameters.
 
     Raises:
@@ -145,6 +167,8 @@ def encode_content(value: Any, accept: Sequence[str] = ()) -> Encoded:
             return _as_it_is(value)
         if isinstance(value, _BYTES):
             return _encode_octets(value, OCTETS, "binary")
+        if is_array(value):
+            return encode_array(value)
     return Encoded(JSON, "utf-8", encode_json(value))
 
 
@@ -185,8 +209,9 @@ def encode(value: Any, content_type: str | None = None, encoding: str | None = N
     """A message that holds a value.
 
     Args:
-        value: anything with a JSON form, ``str`` for ``text/…``, or bytes.
-        content_type: default: ``application/octet-stream`` for bytes, else ``text/json``.
+        value: anything with a JSON form, bytes, a ``numpy.ndarray``, or what fits the type: ``str`` for ``text/…``.
+        content_type: default: ``application/octet-stream`` for bytes, ``binary/ndarray`` for arrays, else
+            ``text/json``.
         encoding: default: ``utf-8`` for text and JSON, else ``binary``.
 
     Raises:

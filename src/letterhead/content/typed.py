@@ -1,6 +1,7 @@
 """``TypeReader``: content as one Python type that somebody wants, such as a handler's parameter or ``returns=``.
 
-JSON is decoded straight into the type, which is fast and keeps what a detour would lose (the digits of a ``Decimal``).
+JSON and msgpack are decoded straight into the type: that is fast, and keeps what a detour would lose (the digits of a
+``Decimal``).
 Everything else becomes the value that its content type says, and that is converted. Which error a misfit is, the caller
 decides: an argument that does not fit is another failing than a result.
 """
@@ -10,9 +11,11 @@ from typing import Any
 import msgspec
 
 from letterhead.content.json import as_utf8, decode_json
+from letterhead.content.msgpack import check_msgpack
+from letterhead.content.ndarray import fitted
 from letterhead.content.registry import decode_content
 from letterhead.wire import strict_json
-from letterhead.wire.header import JSON_TYPES, Shape
+from letterhead.wire.header import JSON_TYPES, MSGPACK, Shape
 
 
 class DoesNotFit(ValueError):
@@ -26,11 +29,12 @@ class TypeReader:
         TypeError: no content could become this type.
     """
 
-    __slots__ = ("_json", "kind")
+    __slots__ = ("_json", "_msgpack", "kind")
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
-        self._json = msgspec.json.Decoder(kind)
+        self._json = msgspec.json.Decoder(kind, dec_hook=fitted)
+        self._msgpack = msgspec.msgpack.Decoder(kind, dec_hook=fitted)
 
     def read(self, content: bytes, shape: Shape, max_depth: int) -> Any:
         """The value of content whose header has this shape.
@@ -41,6 +45,8 @@ class TypeReader:
         """
         if shape.type in JSON_TYPES:
             return self.read_json(as_utf8(content, shape.encoding, shape.byteorder), max_depth)
+        if shape.type == MSGPACK:
+            return self._read_msgpack(content, shape, max_depth)
         return self.convert(decode_content(content, shape, max_depth))
 
     def read_json(self, data: bytes, max_depth: int) -> Any:
@@ -60,6 +66,14 @@ class TypeReader:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson):
             return self.convert(decode_json(data, "utf-8", "little", max_depth))
 
+    def _read_msgpack(self, content: bytes, shape: Shape, max_depth: int) -> Any:
+        check_msgpack(content, shape.encoding, max_depth)
+        try:
+            return self._msgpack.decode(content)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            decode_content(content, shape, max_depth)
+            raise DoesNotFit(str(error)) from None
+
     def convert(self, value: Any) -> Any:
         """A decoded value as the type.
 
@@ -78,7 +92,7 @@ def converted(value: Any, kind: Any, str_keys: bool = False) -> Any:
     if kind is Any:
         return value
     try:
-        return msgspec.convert(value, kind, str_keys=str_keys)
+        return msgspec.convert(value, kind, str_keys=str_keys, dec_hook=fitted)
     except msgspec.ValidationError as error:
         raise DoesNotFit(str(error)) from None
     except (RecursionError, OverflowError, ValueError):

@@ -85,8 +85,10 @@ class Admission:
 
     def credit(self, now: float) -> TooMany | None:
         """A credit frame came; the error that ends the connection, if there were too many for what was sent."""
+        if (self._credits + 1) * _BYTES_A_CREDIT > self._sent:
+            return self.control(now)
         self._credits += 1
-        return None if self._credits * _BYTES_A_CREDIT <= self._sent else self.control(now)
+        return None
 
     def control(self, now: float) -> TooMany | None:
         """A control frame came; the error that ends the connection, if there were too many."""
@@ -99,16 +101,16 @@ class Admission:
         return TooMany("too many control frames", limit=self._limits.control_frames)
 
     def expect_late(self, window: int) -> None:
-        """An exchange ended whose upload may go on for so many bytes until the client knows, and for one item more.
+        """An exchange ended whose upload may go on until the client knows: for so many bytes, one item, and its end.
 
-        Those are no fault of the client's. Without this a connection on which many handlers end before their uploads,
+        They are no fault of the client's. Without this a connection on which many handlers end before their uploads,
         each with a little under way, would be closed for it some day.
         """
-        self._expected_late += window + self._limits.content_bytes
+        self._expected_late += window + self._limits.content_bytes + 2 * (2 + self._limits.header_bytes)
 
     def late(self, header: Header) -> TooMany | None:
         """A frame came for an exchange that has ended; the error that ends the connection, if there were too many."""
-        self._late += 2 + header.size + header.shape.length
+        self._late += header.frame_size
         if self._late <= self._limits.late_bytes + self._expected_late:
             return None
         return TooMany("too many bytes for exchanges that have ended", limit=self._limits.late_bytes)

@@ -50,18 +50,20 @@ class Answering:
 
     def streams(self, request: Request) -> None:
         """Its result will be a stream: it has no deadline unless the client named one, and that is not shortened."""
+        request.streams = True
         if request.outgoing is None:
             request.outgoing = Outgoing(CREDIT)
         wanted = request.meaning.deadline
         request.deadline = NEVER if wanted is None else request.received + wanted
 
     def may_send(self, request: Request) -> bool:
-        """Whether an item of its result may be sent now; if not, a ``Room`` event will say when."""
+        """Whether an item of its result may be sent now; if not, and it has not ended, a ``Room`` event says when."""
         outgoing = request.outgoing
-        if outgoing is not None and outgoing.credit > 0 and not self.congested:
+        if outgoing is None or request.ended:
+            return False
+        if outgoing.credit > 0 and not self.congested:
             return True
-        if outgoing is not None and not request.ended:
-            self._blocked[request] = None
+        self._blocked[request] = None
         return False
 
     def send_item(self, request: Request, item: Encoded) -> int:
@@ -90,7 +92,7 @@ class Answering:
             return None
         item = incoming.take()
         if item is not None:
-            self._budget.used -= len(item[1])
+            self._budget.used -= item[0].frame_size
             given = 0 if request.ended else incoming.owed()
             if given and request.id is not None:
                 self.out.append(credit_frame(given, request.id))
@@ -104,28 +106,31 @@ class Answering:
             request.stopped = why
 
     def _credited(self, request: Request, credit: int) -> None:
-        """The client gave credit."""
+        """The client gave credit, perhaps before it is known whether there will be a stream to spend it on."""
         if request.outgoing is None:
             request.outgoing = Outgoing(CREDIT)
         try:
             request.outgoing.add(credit)
         except BadHeader as error:
-            self._end_early(request, error)
-            return
-        if request in self._blocked and not self.congested:
-            del self._blocked[request]
-            self.events.append(Room(request))
+            if request.streams:  # else it may be credit for no stream, which is ignored
+                self._end_early(request, error)
+        else:
+            self._unblock(request)
 
-    def _room_again(self) -> None:
-        """The connection takes bytes again: those that waited for that may send."""
-        ready = [request for request in self._blocked if request.outgoing is not None and request.outgoing.credit > 0]
-        for request in ready:
+    def _unblock(self, request: Request) -> None:
+        """Tell whoever waits for room that it is there. Credit that only makes up for a large item is none."""
+        if request in self._blocked and not self.congested and request.outgoing and request.outgoing.credit > 0:
             del self._blocked[request]
             self.events.append(Room(request))
 
     def _hold(self, incoming: Request | Part, count: int) -> bool:
-        """So many bytes of its content are here; whether the server may hold as many."""
+        """So many bytes of its content are here; whether the server may hold as many.
+
+        Of items the headers count, too: thousands of empty ones may wait, and are held with all that their headers say.
+        """
         budget = self._budget
+        if isinstance(incoming, Part):
+            count += incoming.header.frame_size - incoming.header.shape.length
         budget.used += count - incoming.held
         incoming.held = count
         return budget.used <= budget.limit
@@ -182,7 +187,7 @@ class Answering:
         incoming = request.incoming
         if incoming is not None:
             self._budget.used -= incoming.drop()
-            if incoming.expected:
+            if not incoming.whole:
                 self._admission.expect_late(incoming.window)
 
     def _done_with(self, request: Request) -> None:

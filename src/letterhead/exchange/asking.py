@@ -103,6 +103,8 @@ class Asking:
         Raises:
             UsageError: this connection has ended.
         """
+        if self.ended:
+            raise UsageError("this connection has ended")
         if call.supersedes is not None:
             self._supersede(call, call.supersedes)
         if call.streams or call.outgoing is not None:
@@ -116,10 +118,8 @@ class Asking:
                 self._waiting.append(call)
         elif self.phase is Phase.FRESH:
             self._send_first(call)
-        elif self.phase is Phase.PROBING:
-            self._waiting.append(call)
         else:
-            raise UsageError("this connection has ended")
+            self._waiting.append(call)
 
     def cancel(self, call: Call, *, late: bool = False) -> None:
         """The caller does not wait any longer. Its slot stays taken until the server's last frame has come.
@@ -131,9 +131,10 @@ class Asking:
         if call in self._waiting:
             self._unwait(call)
         elif self.open.get(call.id) is call:
+            self._blocked.pop(call, None)
             if self.phase is Phase.MULTIPLEXED:
                 if not late or call.deadline is None:
-                    self.out.append(head(_CANCEL, 0, call.id))
+                    self._ask_to_stop(call)
             else:
                 # Nothing may follow the first request: giving up on it means giving up the connection.
                 self.lost(ConnectionLost("the first request was given up", address=self.address))
@@ -158,7 +159,7 @@ class Asking:
     def may_send(self, call: Call) -> bool:
         """Whether an item of its upload may be sent now; if not, and it is not done, a ``Room`` event says when."""
         outgoing = call.outgoing
-        if outgoing is None or call.done:
+        if outgoing is None or outgoing.ended or call.done:
             return False
         if outgoing.credit > 0 and not self.congested:
             return True
@@ -206,11 +207,12 @@ class Asking:
     def relieved(self) -> None:
         """The pipe takes bytes again."""
         self.congested = False
-        for call in [call for call in self._blocked if call.outgoing is not None and call.outgoing.credit > 0]:
+        for call in list(self._blocked):
             self._unblock(call)
 
     def _unblock(self, call: Call) -> None:
-        if call in self._blocked and not self.congested:
+        """Tell whoever waits for room that it is there. Credit that only makes up for a large item is none."""
+        if call in self._blocked and not self.congested and call.outgoing and call.outgoing.credit > 0:
             del self._blocked[call]
             self.events.append(Room(call))
 
@@ -221,17 +223,17 @@ class Asking:
         if earlier in self._waiting:
             self._unwait(earlier)
             call.supersedes = None
-        elif self.open.get(earlier.id) is not earlier:
+        elif earlier.done or self.open.get(earlier.id) is not earlier:
             call.supersedes = None
             return
-        elif self.phase is Phase.MULTIPLEXED and (self._waiting or len(self.open) >= self._max_open):
+        elif self.phase is not Phase.MULTIPLEXED:
+            call.supersedes = None  # the server is told once it is known
+        elif self._waiting or len(self.open) >= self._max_open:
             call.supersedes = None  # there is no slot for the new one, whose header would have said it
-            if not earlier.done:
-                self.out.append(head(_CANCEL, 0, earlier.id))
-        if not earlier.done:
-            self._fail(earlier, superseded())
-            if earlier.incoming is not None:
-                earlier.incoming.drop()
+            self._ask_to_stop(earlier)
+        self._fail(earlier, superseded())
+        if earlier.incoming is not None:
+            earlier.incoming.drop()
 
     def _send_first(self, call: Call) -> None:
         self.phase = Phase.PROBING
@@ -286,11 +288,15 @@ class Asking:
 
     def _fail(self, call: Call, error: LetterheadError) -> None:
         call.fail(error)
+        self._blocked.pop(call, None)
         self.events.append(call)
 
     def _give_up(self, call: Call, error: LetterheadError) -> None:
         """What the server sends cannot be taken: the caller is told, the server asked to stop."""
         self._fail(call, error)
+        self._ask_to_stop(call)
+
+    def _ask_to_stop(self, call: Call) -> None:
         self.out.append(head(_CANCEL, 0, call.id))
 
     def _unwait(self, call: Call) -> None:

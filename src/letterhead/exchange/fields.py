@@ -56,11 +56,12 @@ class Meaning:
         kind: which kind of frame; without meaning where there is a ``fault``.
         fault: a ``BadHeader`` for the frame, or None.
         fatal: whether that fault also ends the connection (a control frame mixed with anything else).
+        authorized: it brings the connection's token, which only the first request may.
     """
 
     __slots__ = (
-        "accept", "accept_compression", "action", "compression", "credit", "deadline", "fatal", "fault", "kind",
-        "max_open", "more", "status", "supersedes", "timing",
+        "accept", "accept_compression", "action", "authorized", "compression", "credit", "deadline", "fatal", "fault",
+        "kind", "max_open", "more", "status", "supersedes", "timing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -68,6 +69,7 @@ class Meaning:
         self.fault: BadHeader | None = None
         self.fatal = False
         self.action: str | None = None
+        self.authorized = False
         self.deadline: float | None = None
         self.timing = False
         self.more: bool | None = None
@@ -146,6 +148,7 @@ def from_client(shape: Shape) -> Meaning:
     """What a frame from a client means on a multiplexed connection; remembered with the shape."""
     meaning = shape.meaning = Meaning()
     fields = shape.fields
+    meaning.authorized = _present(fields, "authorization")
     try:
         meaning.fatal = True  # whatever is wrong with a control frame closes
         if _is_control(shape, ("cancel", "credit")):

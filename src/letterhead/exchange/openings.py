@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from letterhead.content.ndarray import is_array
 from letterhead.content.registry import JSON, OCTETS, encode_content
 from letterhead.errors import BadContent, UsageError
 from letterhead.exchange.calls import NOT_IN_MESSAGES, NOTHING, Asks, Call
@@ -33,17 +34,16 @@ class Streamed(UsageError):
 def _prefix(
     action: str | None, content_type: str, encoding: str, deadline: int | None, asks: Asks, more: bool = False
 ) -> bytes:
+    fields = _own_fields(action, deadline, asks)
+    if more:
+        fields["more"] = True
+    return head_prefix(content_type, encoding, fields)
+
+
+def _own_fields(action: str | None, deadline: int | None, asks: Asks) -> dict[str, Any]:
     fields: dict[str, Any] = {} if action is None else {"action": action}
     if deadline is not None:
         fields["deadline"] = deadline
-    if more:
-        fields["more"] = True
-    return head_prefix(content_type, encoding, {**fields, **_asked(asks)})
-
-
-def _asked(asks: Asks) -> dict[str, Any]:
-    """What is asked of a reply, as header fields."""
-    fields: dict[str, Any] = {}
     if asks.accept:
         fields["accept"] = list(asks.accept)
     if asks.accept_compression:
@@ -96,14 +96,18 @@ def action_call(
         return Call(prefix, content, _classic(action, content, limits), deadline, asks)
     if args or len(arg) > 1:
         raise UsageError("an action takes one unnamed argument or named ones, not both: name them")
+    mine = _own_fields(action, deadline, asks)
     if isinstance(arg[0], Message):
-        mine = {"action": action} if deadline is None else {"action": action, "deadline": deadline}
-        return _as_it_is(arg[0], {**arg[0].header, **_asked(asks), **mine}, deadline, limits, asks)
+        return _as_it_is(arg[0], {**arg[0].header, **mine}, deadline, limits, asks)
     try:
         encoded = encode_content(arg[0])
     except BadContent as error:
         raise _cannot_be_sent(action, arg, args, error) from None
     _check_size(encoded.content_type, len(encoded.content), limits)
+    if encoded.fields:  # an array's
+        order = encoded.fields.get("byteorder", NATIVE)
+        prefix = head_prefix(encoded.content_type, encoded.encoding, {**encoded.fields, **mine}, order)
+        return Call(prefix, encoded.content, None, deadline, asks)
     prefix = _prefix(action, encoded.content_type, encoded.encoding, deadline, asks)
     if encoded.content_type != JSON:
         return Call(prefix, encoded.content, None, deadline, asks)
@@ -154,6 +158,12 @@ def _named(action: str, args: Mapping[str, Any]) -> bytes:
 def _cannot_be_sent(action: str, arg: tuple[Any, ...], args: Mapping[str, Any], error: Exception) -> UsageError:
     if split(action, arg, args) is not None:
         return Streamed(f"an argument of {action!r} is a stream")
+    array = next((name for name, value in args.items() if is_array(value)), None)
+    if array is not None:
+        return UsageError(
+            f"the argument {array!r} of {action!r} is an array, which goes by itself: pass it as the single unnamed "
+            f"argument, as in call({action!r}, {array})"
+        )
     return UsageError(f"the arguments of {action!r} cannot be sent: {error}")
 
 

@@ -1,8 +1,8 @@
 """The client's side of one connection, without I/O.
 
 ``submit`` a ``Call``, take ``out`` and send it, give what arrives to ``receive``, and take the ``events``: calls that
-have ended (``call.header`` and ``body``, or ``call.error``), those that must go elsewhere (``Elsewhere``), and what
-somebody waited for on a stream (``Items``, ``Room``).
+have ended (``call.header`` and ``body``, or ``call.error``; once each, and not those whose callers gave up themselves),
+those that must go elsewhere (``Elsewhere``), and what somebody waited for on a stream (``Items``, ``Room``).
 
 What the server is, is unknown until its first frame is back (protocol section 2): the first request is sent in the one
 form that classic and Letterhead servers both understand, and every other call waits. Then either the server multiplexes
@@ -23,12 +23,13 @@ from letterhead.errors import (
     Refused,
     Rejected,
     TooLarge,
+    TooMany,
 )
 from letterhead.exchange.asking import Asking, Phase
 from letterhead.exchange.calls import Call, not_as_asked, reply_error
 from letterhead.exchange.fields import Kind, Meaning, from_server, unlisted
 from letterhead.exchange.states import AT_CLIENT, Move, Standing, move
-from letterhead.exchange.streams import Items
+from letterhead.exchange.streams import CREDIT, Items
 from letterhead.limits import Limits
 from letterhead.wire.header import Header, Headers
 from letterhead.wire.reader import Reader
@@ -156,6 +157,9 @@ class Requester(Asking):
         if meaning.kind is Kind.HELLO and header.id in self.open and meaning.fault is None:
             self.phase = Phase.MULTIPLEXED
             self._take_hello(meaning)
+            for call in self.open.values():
+                if call.done:  # superseded while nothing more could be sent
+                    self._ask_to_stop(call)
             return
         if meaning.status is not None and header.id is None:
             refused = reply_error(header, content, meaning, self.limits)
@@ -170,9 +174,10 @@ class Requester(Asking):
         self._answered = True
         self._end_here(Phase.CLASSIC)
         for call in self.open.values():
-            call.header = header
-            call.body = content
-            self.events.append(call)
+            if call.error is None:
+                call.header = header
+                call.body = content
+                self.events.append(call)
         self.open.clear()
         self._hand_back(classic=True)
 
@@ -200,16 +205,15 @@ class Requester(Asking):
         self._closed(call)
         if call.asks.timing:
             call.timing = header.shape.fields.get("timing")
-        if call.error is not None:
-            pass  # told the caller already
-        elif meaning.status is not None:
-            call.error = reply_error(header, content, meaning, self.limits)
-        elif (meaning.more is False) is not call.streams:
-            call.error = not_as_asked(call)
-        else:
-            call.header = header
-            call.body = content
-        self.events.append(call)
+        if call.error is None:  # else its caller was told already
+            if meaning.status is not None:
+                call.error = reply_error(header, content, meaning, self.limits)
+            elif (meaning.more is False) is not call.streams:
+                call.error = not_as_asked(call)
+            else:
+                call.header = header
+                call.body = content
+            self.events.append(call)
         if meaning.status in _CLOSING or (meaning.status == "too-large" and len(call.content) >= _SKIPPED):
             self.lost(
                 ConnectionLost(f"the server closed the connection after {meaning.status!r}", address=self.address)
@@ -227,12 +231,22 @@ class Requester(Asking):
         except BadHeader as error:
             self._give_up(call, error)
             return
-        if incoming.put((header, content)):
+        # Credit bounds what is held, but for the one item of a stream that may overdraw it.
+        most = self.limits.buffered_bytes
+        if incoming.held + len(content) > CREDIT and self._held() + len(content) > most:
+            self._give_up(call, TooMany("more items wait to be taken than this client may hold", limit=most))
+        elif incoming.put((header, content)):
             self.events.append(Items(call))
+
+    def _held(self) -> int:
+        """Bytes of items that wait to be taken."""
+        return sum(call.incoming.held for call in self.open.values() if call.incoming is not None)
 
     def _faulty(self, header: Header, fault: Refused) -> None:
         """A frame whose content is not wanted. An over-large reply fails its own call; anything else is a breach."""
-        if not isinstance(fault, TooLarge) or (header.id is not None and not 1 <= header.id <= self._id):
+        meaning: Meaning = header.shape.meaning or from_server(header.shape)
+        mine = header.id is None or (self.phase is Phase.MULTIPLEXED and 1 <= header.id <= self._id)
+        if not isinstance(fault, TooLarge) or meaning.fault is not None or not mine:
             self._broken(fault)
             return
         if header.id is None:  # a classic reply, or what ends the connection
@@ -241,12 +255,11 @@ class Requester(Asking):
             return
         call = self.open.get(header.id)
         if call is not None:
-            meaning: Meaning = header.shape.meaning or from_server(header.shape)
-            if meaning.more and not call.done:
-                self._give_up(call, fault)
-            elif not meaning.more:
+            last = meaning.more is not True or meaning.status is not None
+            if last:
                 self._closed(call)
-                self._fail(call, fault)
+            if not call.done:  # else its caller was told already
+                self._fail(call, fault) if last else self._give_up(call, fault)
         if header.shape.length >= self.limits.skip_bytes:
             self.lost(ConnectionLost("a reply was too large to be read past", address=self.address))
 

@@ -169,8 +169,9 @@ class Responder(Answering):
         """``out`` was taken, or ``congested`` has become false: what waited for that goes on."""
         if self.classic:
             self._pump(now)
-        elif self._blocked and not self.congested:
-            self._room_again()
+        else:
+            for request in list(self._blocked):
+                self._unblock(request)
 
     def _classic_waits(self) -> bool:
         """The next classic request waits: the last one is not answered yet, or the peer does not take the answers."""
@@ -262,15 +263,14 @@ class Responder(Answering):
         try:
             if meaning.fault is not None and meaning.fatal:
                 raise meaning.fault
+            if meaning.authorized and self._highest:
+                raise BadHeader("'authorization' stands in the first request only", field="authorization")
             todo = move(AT_SERVER, standing, meaning.kind)
         except BadHeader as error:
             self.fail(copy(error))
             return None
         if todo is Move.OPEN:
-            first, self._highest = self._highest == 0, id
-            if not first and "authorization" in header.shape.fields:
-                self.fail(BadHeader("'authorization' stands in the first request only", field="authorization"))
-                return None
+            self._highest = id
             return self._open_request(id, header, meaning, now)
         if todo is Move.PART:
             return self._begin_part(self._open[id], header, meaning)
@@ -356,7 +356,7 @@ class Responder(Answering):
             incoming.content = content
             try:
                 if not incoming.named:
-                    incoming.read_classic_form(self.limits.content_depth)
+                    incoming.read_classic_form(self.limits)
                 self.events.append(incoming)
             except (BadContent, TooLarge) as error:
                 self._refuse(incoming, error)

@@ -58,7 +58,7 @@ class Incoming:
         wanted: somebody found nothing and waits.
     """
 
-    __slots__ = ("_credit", "_half", "_window", "items", "wanted", "whole")
+    __slots__ = ("_came", "_given", "_half", "_taken", "_window", "items", "wanted", "whole")
 
     def __init__(self, credit: int) -> None:
         self.items: deque[Item] = deque()
@@ -66,12 +66,15 @@ class Incoming:
         self.wanted = False
         self._window = credit
         self._half = (credit + 1) // 2
-        self._credit = 0  # taken, and not given back
+        # Totals of bytes. The one who puts writes the first, the one who takes the second.
+        self._came = 0
+        self._taken = 0
+        self._given = 0  # as credit, of what was taken
 
     @property
-    def expected(self) -> bool:
-        """Whether the sender may have sent more, for all that we know: it has credit, and has not ended."""
-        return self._window > 0 and not self.whole
+    def held(self) -> int:
+        """Bytes of the items' frames."""
+        return self._came - self._taken
 
     @property
     def window(self) -> int:
@@ -86,11 +89,12 @@ class Incoming:
         """
         if self._window <= 0:
             raise BadHeader("an item was sent without credit", field="more")
-        self._window -= 2 + header.size + header.shape.length
+        self._window -= header.frame_size
 
     def put(self, item: Item) -> bool:
         """An item is whole; whether somebody waits for it."""
         self.items.append(item)
+        self._came += item[0].frame_size
         wanted, self.wanted = self.wanted, False
         return wanted
 
@@ -102,31 +106,33 @@ class Incoming:
 
     def take(self) -> Item | None:
         """The next item; None, and ``wanted``, where none is there."""
-        if not self.items:
+        try:
+            item = self.items.popleft()
+        except IndexError:
             self.wanted = True
             return None
-        item = self.items.popleft()
-        header = item[0]
-        self._credit += 2 + header.size + header.shape.length
+        self._taken += item[0].frame_size
         return item
 
     @property
     def due(self) -> bool:
         """Whether so much was taken that credit is to be given back."""
-        return self._credit >= self._half
+        return self._taken - self._given >= self._half
 
     def owed(self) -> int:
         """The credit to give back now, 0 for none; what it says counts as given."""
-        if self._credit < self._half or self.whole:
+        if not self.due or self.whole:
             return 0
-        given, self._credit = min(self._credit, BIG), 0
+        given = min(self._taken - self._given, BIG)
+        self._given += given
         self._window += given
         return given
 
     def drop(self) -> int:
         """Forget the items, which nobody will take; how many bytes they held."""
-        held = sum(len(content) for _, content in self.items)
+        held = self.held
         self.items.clear()
+        self._came -= held
         return held
 
 
@@ -136,15 +142,13 @@ class Outgoing:
     Attributes:
         credit: bytes that the receiver still takes; an item may be sent while it is above 0.
         ended: the end was sent.
-        blocked: somebody waits to send.
     """
 
-    __slots__ = ("blocked", "credit", "ended")
+    __slots__ = ("credit", "ended")
 
     def __init__(self, credit: int) -> None:
         self.credit = credit
         self.ended = False
-        self.blocked = False
 
     def add(self, credit: int) -> None:
         """The receiver gave credit.

@@ -23,6 +23,7 @@ from letterhead.wire import strict_json
 
 MAX_ID = 2**53 - 1
 JSON_TYPES = frozenset({"text/json", "application/json"})
+MSGPACK = "application/msgpack"
 TYPE = re.compile(r"[^\s/;]+/[^\s/;]+\Z")
 _ID_KEY = b',"id":'
 _REMEMBERED = 512
@@ -31,7 +32,11 @@ _REMEMBERED_BYTES = 512
 
 def content_limit(media_type: str, limits: Limits) -> int:
     """Bytes that content of this type may have; the type in lower case, without parameters."""
-    return min(limits.json_bytes, limits.content_bytes) if media_type in JSON_TYPES else limits.content_bytes
+    if media_type in JSON_TYPES:
+        return min(limits.json_bytes, limits.content_bytes)
+    if media_type == MSGPACK:
+        return min(limits.msgpack_bytes, limits.content_bytes)
+    return limits.content_bytes
 
 
 def too_large(media_type: str, size: int, limits: Limits) -> TooLarge | None:
@@ -39,7 +44,9 @@ def too_large(media_type: str, size: int, limits: Limits) -> TooLarge | None:
     limit = content_limit(media_type, limits)
     if size <= limit:
         return None
-    kind = "JSON content" if limit < limits.content_bytes else "content"
+    kind = "content"
+    if limit < limits.content_bytes:
+        kind = "msgpack content" if media_type == MSGPACK else "JSON content"
     return TooLarge(f"{kind} of {size} bytes; the limit is {limit}", size=size, limit=limit)
 
 
@@ -99,6 +106,11 @@ class Header:
         self.shape = shape
         self.id = id
         self.size = size
+
+    @property
+    def frame_size(self) -> int:
+        """Bytes of the whole frame."""
+        return 2 + self.size + self.shape.length
 
     @property
     def fields(self) -> dict[str, Any]:
