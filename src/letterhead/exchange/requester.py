@@ -203,7 +203,7 @@ class Requester(Asking):
             self._take_item(call, header, content)
             return
         self._closed(call)
-        if call.timed:
+        if call.asks.timing:
             call.timing = header.shape.fields.get("timing")
         if call.error is None:  # else its caller was told already
             if meaning.status is not None:
