@@ -82,6 +82,10 @@ dev: $(DEV) ## make the environment with all that tests and checks need
 bench-quick: $(PACKAGE) ## requests per second beside plain sockets, in under a minute
 	@$(PY) benchmarks/quick.py
 
+.PHONY: bench-streams
+bench-streams: $(PACKAGE) ## streams beside plain sockets, stalled ones, cancelled ones, idle ones, in some two minutes
+	@$(PY) -m benchmarks.streams
+
 .PHONY: bench-search
 bench-search: $(PACKAGE) ## how fast the standard library is indexed, and what a query takes
 	@$(PY) benchmarks/search.py
