@@ -7,10 +7,12 @@ in ``openings.py``, and of items in ``items.py``.
 
 from copy import copy
 from functools import lru_cache
+from types import TracebackType
 from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
+from letterhead.content.compression import decompress
 from letterhead.content.json import as_utf8, decode_json
 from letterhead.content.registry import decode_content
 from letterhead.content.typed import DoesNotFit, TypeReader
@@ -21,7 +23,7 @@ from letterhead.exchange.streams import CREDIT, Incoming, Outgoing
 from letterhead.limits import Limits
 from letterhead.message import Buffer, Message
 from letterhead.wire import strict_json
-from letterhead.wire.header import JSON_TYPES, Header
+from letterhead.wire.header import JSON_TYPES, Header, content_limit
 
 NOT_IN_MESSAGES = HOP | {"more", "status"}
 _NOT_IN_SENT = NOT_IN_MESSAGES | FROM_CLIENT
@@ -71,7 +73,7 @@ class Call:
         id: the exchange's id, once written.
         wrapped: it was written in classic form, so a JSON reply is ``{"result": R}``.
         header, body: the reply. ``error``: why there is none.
-        failure: what its upload raised; the caller gets that very exception.
+        failure: what its upload raised, and where; the caller gets that very exception.
         waiter: the client's own; what wakes the caller. ``sender``: likewise, who uploads.
         home: the client's own; the connection that has it.
         key: the client's own; what a later call names to take its place.
@@ -94,7 +96,7 @@ class Call:
     header: Header | None = None
     body = b""
     error: LetterheadError | None = None
-    failure: BaseException | None = None
+    failure: tuple[BaseException, TracebackType | None] | None = None
     waiter: Any = None
     sender: Any = None
     home: Any = None
@@ -135,7 +137,7 @@ class Call:
     def fail_upload(self, failure: BaseException) -> None:
         """Its upload raised this: so will whoever waits for the call."""
         self.error = Cancelled("its upload failed")
-        self.failure = failure
+        self.failure = failure, failure.__traceback__
 
     def spoil(self, error: LetterheadError) -> None:
         """An item of its result cannot be read: whatever else came of it, this is how it ended."""
@@ -144,11 +146,13 @@ class Call:
 
     def raise_error(self) -> NoReturn:
         """Raise what it ended with; only where there is no reply. It may be raised again and again."""
+        # A traceback of their own for all that are raised again: else each raise would make it longer.
         if self.failure is not None:
-            raise self.failure
+            failure, trace = self.failure
+            raise failure.with_traceback(trace)
         error = self.error or UsageError("the call has not ended")
         error.relayed = not (self.inherited and error.code == "deadline-exceeded")
-        raise error.with_traceback(None)  # else each raise would make it longer
+        raise error.with_traceback(None)
 
     def result(self, returns: Any = None, limits: Limits | None = None) -> Any:
         """What the caller gets: the value, converted to the type ``returns`` if given; a ``Message`` for ``send``.
@@ -160,20 +164,23 @@ class Call:
         header = self.header
         if header is None:
             self.raise_error()
+        limits = limits or _LIMITS
         if self.raw:
-            return Message(
-                self.body, {name: field for name, field in header.fields.items() if name not in _NOT_IN_SENT}
-            )
-        return self.value(header, self.body, returns, (limits or _LIMITS).content_depth)
+            fields = {name: field for name, field in header.fields.items() if name not in _NOT_IN_SENT}
+            return Message(_unpacked(header, self.body, limits), fields)
+        return self.value(header, self.body, returns, limits)
 
-    def value(self, header: Header, content: bytes, returns: Any, max_depth: int) -> Any:
+    def value(self, header: Header, content: bytes, returns: Any, limits: Limits) -> Any:
         """The value of a result, or of one item of it, as the type ``returns`` if given.
 
         Raises:
             BadContent: the content is not what its header says, or does not fit ``returns``.
+            TooLarge: it is above the limits once it is decompressed.
             UsageError: ``returns`` is no type that content could become.
         """
         shape = header.shape
+        max_depth = limits.content_depth
+        content = _unpacked(header, content, limits)
         try:
             if shape.type not in JSON_TYPES:
                 if returns is None:
@@ -206,6 +213,14 @@ class _Wrapped(msgspec.Struct):
     """A reply in classic form. The result stays bytes, so that it is read as a later call's result will be."""
 
     result: msgspec.Raw
+
+
+def _unpacked(header: Header, content: bytes, limits: Limits) -> bytes:
+    """Content as it was before it was compressed, if it was."""
+    meaning: Meaning | None = header.shape.meaning
+    if meaning is None or meaning.compression is None:
+        return content
+    return decompress(content, meaning.compression, content_limit(header.shape.type, limits))
 
 
 _LIMITS = Limits()

@@ -30,20 +30,22 @@ class Values:
         limits: bounds on their nesting.
     """
 
-    __slots__ = ("_call", "_depth", "_plain", "_read", "_returns")
+    __slots__ = ("_call", "_depth", "_limits", "_plain", "_read", "_returns")
 
     def __init__(self, call: Call, returns: Any, limits: Limits) -> None:
         self._call = call
         self._returns = returns
+        self._limits = limits
         self._depth = limits.content_depth
         self._read = strict_json.decode if returns is None else reader_of(returns).read_json
-        self._plain: Shape | None = None  # the last header, if it said JSON in UTF-8
+        self._plain: Shape | None = None  # the last header, if it said JSON in UTF-8 and no more
 
     def value(self, item: Item) -> Any:
         """The value of one item.
 
         Raises:
             BadContent: it is not what its header says, or does not fit ``returns``.
+            TooLarge: it is above the limits once it is decompressed.
         """
         header, content = item
         shape = header.shape
@@ -52,9 +54,9 @@ class Values:
                 return self._read(content, self._depth)
             except ValueError:
                 pass  # the long way finds the words for it
-        elif shape.type in JSON_TYPES and shape.encoding in _PLAIN:
+        elif shape.type in JSON_TYPES and shape.encoding in _PLAIN and shape.meaning.compression is None:
             self._plain = shape
-        return self._call.value(header, content, self._returns, self._depth)
+        return self._call.value(header, content, self._returns, self._limits)
 
 
 def encode_item(value: Any, limits: Limits) -> Encoded:

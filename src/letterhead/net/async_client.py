@@ -14,11 +14,12 @@ from typing import Any, Self, TypeVar, overload
 from letterhead.errors import UsageError
 from letterhead.exchange.calls import Call
 from letterhead.exchange.items import Values
+from letterhead.exchange.openings import pack
 from letterhead.exchange.timing import Timing
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.net.async_connections import Connections, Connector, end
-from letterhead.net.async_streams import AsyncStream, Upload
+from letterhead.net.async_streams import IN_THREAD, AsyncStream, Upload
 from letterhead.net.caller import Caller, left_early
 from letterhead.net.expiry import Expiry
 
@@ -37,6 +38,9 @@ class AsyncClient(Caller):
         limits: bounds on what the server may send, and on what is sent.
         accept: content types that results are wanted in, best first, such as ``["application/msgpack"]``; what fits
             none comes in its own type.
+        compression: ``"zstd"`` (which needs the extra ``zstd``) and ``"gzip"``, or one of them, better ones first: what
+            the server may send compressed so, and what goes so where the server reads it. Only ``call`` and ``stream``
+            do; ``send`` sends what it is given.
         connector: instead of an address's own way to connect: ``await connector(protocol_factory)``.
 
     Raises:
@@ -50,9 +54,10 @@ class AsyncClient(Caller):
         timeout: float | None = None,
         limits: Limits | None = None,
         accept: Sequence[str] = (),
+        compression: Sequence[str] = (),
         connector: Connector | None = None,
     ) -> None:
-        super().__init__(address, timeout, limits, accept)
+        super().__init__(address, timeout, limits, accept, compression)
         self._connections = Connections(self._address, self._limits, self._requester, connector)
         self._expiry = Expiry(self._limits.deadline_seconds, self._expire)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -190,6 +195,8 @@ class AsyncClient(Caller):
         values = Values(call, returns, self._limits)
         incoming = call.stream()
         loop = self._here()
+        if self._compression and len(call.content) < IN_THREAD:  # larger ones would hold up the loop
+            pack(call, self._in_common(self._connections.requester))
         if supersedes is not None:
             self._take_place(call, supersedes)
         upload = self._upload(call)
@@ -229,6 +236,12 @@ class AsyncClient(Caller):
     # -- one call --------------------------------------------------------------------------------------------------
 
     async def _perform(self, call: Call, key: Hashable) -> None:
+        if self._compression:
+            names = self._in_common(self._connections.requester)
+            if names and len(call.content) >= IN_THREAD:
+                await asyncio.to_thread(pack, call, names)
+            else:
+                pack(call, names)
         loop = self._here()
         waiter = call.waiter = loop.create_future()
         upload = None
@@ -267,7 +280,7 @@ class AsyncClient(Caller):
     def _upload(self, call: Call) -> Upload | None:
         if call.source is None:
             return None
-        upload = Upload(call, self._limits, self._give_up)
+        upload = Upload(call, self._limits, self._in_common, self._give_up)
         self._uploads.add(upload)
         upload.task.add_done_callback(lambda _: self._uploads.discard(upload))
         return upload

@@ -32,7 +32,7 @@ class Connections:
     Args:
         address: the server's.
         limits: how long connecting may take.
-        requester: makes a conversation; told whether the server was classic when last seen.
+        make: makes a conversation; told whether the server was classic when last seen.
         connector: how to connect, if not by the address.
 
     Attributes:
@@ -45,7 +45,7 @@ class Connections:
         self,
         address: Address,
         limits: Limits,
-        requester: Callable[[bool], Requester],
+        make: Callable[[bool], Requester],
         connector: Connector | None,
     ) -> None:
         self.current: ClientConnection | None = None
@@ -53,7 +53,7 @@ class Connections:
         self.gone: ConnectionLost | None = None
         self._address = address
         self._limits = limits
-        self._requester = requester
+        self._make = make
         self._connector = connector or self._connect
         self._turn = Turn()
         self._all: set[ClientConnection] = set()
@@ -64,6 +64,11 @@ class Connections:
     def __bool__(self) -> bool:
         """Whether there are any, or will be."""
         return bool(self._all or self._dialling)
+
+    @property
+    def requester(self) -> Requester | None:
+        """The conversation on the connection that all calls share, if there is one."""
+        return None if self.current is None else self.current.requester
 
     def place(self, call: Call) -> None:
         """Find or make a connection for a call."""
@@ -172,7 +177,7 @@ class Connections:
         made: list[ClientConnection] = []
 
         def factory() -> ClientConnection:
-            made.append(ClientConnection(self, self._requester(known_classic), self._turn))
+            made.append(ClientConnection(self, self._make(known_classic), self._turn))
             return made[-1]
 
         seconds = self._limits.connect_seconds

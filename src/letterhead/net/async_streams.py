@@ -17,9 +17,11 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from letterhead.content.compression import smaller
 from letterhead.errors import LetterheadError, UsageError
 from letterhead.exchange.calls import Call
 from letterhead.exchange.items import Values, encode_item
+from letterhead.exchange.requester import Requester
 from letterhead.exchange.streams import Incoming, Item
 from letterhead.exchange.timing import Timing
 from letterhead.limits import KIB, Limits
@@ -27,6 +29,8 @@ from letterhead.net.client_connection import ClientConnection, tell
 
 T_co = TypeVar("T_co", covariant=True)
 _GATHERED = 64 * KIB
+IN_THREAD = 256 * KIB
+"""Bytes of content from which on it is compressed in a thread, which the loop need not wait for."""
 _TURN_SECONDS = 0.001
 
 
@@ -133,9 +137,16 @@ class AsyncStream(Generic[T_co]):
 class Upload:
     """Sends the items of a call's upload, in a task."""
 
-    def __init__(self, call: Call, limits: Limits, withdraw: Callable[[Call], None]) -> None:
+    def __init__(
+        self,
+        call: Call,
+        limits: Limits,
+        compressions: Callable[[Requester], tuple[str, ...]],
+        withdraw: Callable[[Call], None],
+    ) -> None:
         self._call = call
         self._limits = limits
+        self._compressions = compressions
         self._withdraw = withdraw
         self._loop = asyncio.get_running_loop()
         self._stopped = False
@@ -192,6 +203,14 @@ class Upload:
         if not await self._room():
             return False
         connection: ClientConnection = self._call.home
+        names = self._compressions(connection.requester)
+        if names:
+            if len(item.content) >= IN_THREAD:
+                item = await asyncio.to_thread(smaller, item, names)
+                if not await self._room():
+                    return False
+            else:
+                item = smaller(item, names)
         self._gathered += connection.send_item(self._call, item)
         now = time.perf_counter()
         if self._gathered >= _GATHERED or now >= self._until:

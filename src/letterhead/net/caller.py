@@ -10,6 +10,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from letterhead.app.context import time_left
+from letterhead.content.compression import readable
 from letterhead.errors import Cancelled, ConnectionLost, DeadlineExceeded, UsageError
 from letterhead.exchange.asking import Phase
 from letterhead.exchange.calls import NOTHING, Asks, Call, reader_of
@@ -29,12 +30,20 @@ _LONGEST_SECONDS = BIG / 1000
 class Caller:
     """Base of ``Client`` and ``AsyncClient``."""
 
-    def __init__(self, address: str, timeout: float | None, limits: Limits | None, accept: Sequence[str]) -> None:
+    def __init__(
+        self,
+        address: str,
+        timeout: float | None,
+        limits: Limits | None,
+        accept: Sequence[str],
+        compression: Sequence[str],
+    ) -> None:
         self._address = addresses.parse(address)
         self._timeout = timeout
         self._limits = limits or Limits()
         self._headers = Headers(self._limits)
-        self._asks = Asks(_types(accept)) if accept else NOTHING
+        self._compression = readable(compression)
+        self._asks = Asks(_types(accept), self._compression) if accept or compression else NOTHING
         self._by_key: dict[Hashable, Call] = {}  # open calls whose place a later one may take
 
     def _action_call(
@@ -119,6 +128,12 @@ class Caller:
             sentence = f"no answer within {seconds:g} s"
         return DeadlineExceeded(sentence, seconds=seconds)
 
+    def _in_common(self, requester: Requester | None) -> tuple[str, ...]:
+        """The compressions that this client wants and a server is known to read, best first."""
+        if not self._compression or requester is None:
+            return ()
+        return tuple(name for name in self._compression if name in requester.readable)
+
     def _take_place(self, call: Call, key: Hashable) -> None:
         """The call is the one with this key from now on; it supersedes the one before, if that is open."""
         try:
@@ -136,7 +151,9 @@ class Caller:
             del self._by_key[call.key]
 
     def _requester(self, known_classic: bool) -> Requester:
-        return Requester(self._limits, str(self._address), self._headers, known_classic=known_classic)
+        return Requester(
+            self._limits, str(self._address), self._headers, known_classic=known_classic, compressions=self._compression
+        )
 
     def _gone(self) -> ConnectionLost:
         return ConnectionLost("the client was closed", address=str(self._address))

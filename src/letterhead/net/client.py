@@ -23,6 +23,7 @@ from letterhead.app.context import CURRENT, SERVING
 from letterhead.errors import UsageError
 from letterhead.exchange.calls import Call
 from letterhead.exchange.items import Values
+from letterhead.exchange.openings import pack
 from letterhead.exchange.timing import Timing
 from letterhead.limits import Limits
 from letterhead.message import Message
@@ -46,6 +47,9 @@ class Client(Caller):
         limits: bounds on what the server may send, and on what is sent.
         accept: content types that results are wanted in, best first, such as ``["application/msgpack"]``; what fits
             none comes in its own type.
+        compression: ``"zstd"`` (which needs the extra ``zstd``) and ``"gzip"``, or one of them, better ones first: what
+            the server may send compressed so, and what goes so where the server reads it. Only ``call`` and ``stream``
+            do; ``send`` sends what it is given.
         connector: instead of an address's own way to connect: ``connector(timeout) -> Wire``.
 
     Raises:
@@ -59,9 +63,10 @@ class Client(Caller):
         timeout: float | None = None,
         limits: Limits | None = None,
         accept: Sequence[str] = (),
+        compression: Sequence[str] = (),
         connector: Connector | None = None,
     ) -> None:
-        super().__init__(address, timeout, limits, accept)
+        super().__init__(address, timeout, limits, accept, compression)
         self._connector = connector
         self.lock, self._links = self._unconnected()
         _clients.add(self)
@@ -202,6 +207,8 @@ class Client(Caller):
         values = Values(call, returns, self._limits)
         incoming = call.stream()
         _refuse_on_serving_loop()
+        if self._compression:
+            pack(call, self._in_common(self._links.requester))
         upload = None if call.source is None else Upload(self, call, self._limits)
         call.on_end = self._leave_place
         began = time.monotonic()
@@ -255,6 +262,8 @@ class Client(Caller):
 
     def _perform(self, call: Call, key: Hashable) -> None:
         _refuse_on_serving_loop()
+        if self._compression:
+            pack(call, self._in_common(self._links.requester))
         if call.source is not None:
             Upload(self, call, self._limits).start()
         began = time.monotonic()
@@ -327,6 +336,11 @@ class Client(Caller):
     def _leave_later(self, call: Call) -> None:
         with self.lock:
             self.leave(call)
+
+    def compressions(self, call: Call) -> tuple[str, ...]:
+        """Those that items of its upload may be compressed with, best first."""
+        link: Link | None = call.home
+        return self._in_common(None if link is None else link.requester)
 
     def fail_upload(self, call: Call, failure: BaseException) -> None:
         """With the lock held: its upload raised this."""

@@ -34,7 +34,7 @@ class Links:
         lock: the client's.
         address: the server's.
         limits: how long connecting may take.
-        requester: makes a conversation; told whether the server was classic when last seen.
+        make: makes a conversation; told whether the server was classic when last seen.
         connector: how to connect, if not by the address.
 
     Attributes:
@@ -46,20 +46,26 @@ class Links:
         lock: threading.Lock,
         address: Address,
         limits: Limits,
-        requester: Callable[[bool], Requester],
+        make: Callable[[bool], Requester],
         connector: Connector | None,
     ) -> None:
         self.gone: ConnectionLost | None = None
         self._lock = lock
         self._address = address
         self._limits = limits
-        self._requester = requester
+        self._make = make
         self._connector = connector or (lambda seconds: connect(address, seconds, limits))
         self._dialled = threading.Condition(lock)
         self._dialling: list[Call] | None = None  # calls that wait for the connection being made
         self._current: Link | None = None
         self._all: set[Link] = set()
         self._classic = False  # the server was classic when last seen
+
+    @property
+    def requester(self) -> Requester | None:
+        """The conversation on the connection that all calls share, if there is one; also without the lock."""
+        link = self._current
+        return None if link is None else link.requester
 
     def place(self, call: Call, until: float | None) -> None:
         """Find or make a connection for a call; one that waited in vain is placed again."""
@@ -142,7 +148,7 @@ class Links:
             for call in calls:
                 end(call, self.gone)
             return
-        link = Link(self._lock, wire, self._requester(self._classic), self)
+        link = Link(self._lock, wire, self._make(self._classic), self)
         self._all.add(link)
         if not self._classic:
             self._current = link

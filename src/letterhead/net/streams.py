@@ -18,6 +18,7 @@ from collections.abc import AsyncIterable, Generator
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from letterhead.content.compression import smaller
 from letterhead.content.encoded import Encoded
 from letterhead.errors import LetterheadError, UsageError
 from letterhead.exchange.calls import Call
@@ -46,6 +47,9 @@ class Owner(Protocol):
 
     def abandon(self, call: Call) -> None:
         """The same from wherever the collector runs."""
+
+    def compressions(self, call: Call) -> tuple[str, ...]:
+        """Those that items of its upload may be compressed with, best first."""
 
     def fail_upload(self, call: Call, failure: BaseException) -> None:
         """With the lock held: its upload raised this."""
@@ -199,7 +203,12 @@ class Upload:
 
     def _send_all(self) -> bool:
         """Whether all were sent; else the exchange has ended."""
-        return all(self._send(encode_item(value, self._limits)) for value in self._source)
+        names = self._owner.compressions(self._call)
+        for value in self._source:
+            item = encode_item(value, self._limits)
+            if not self._send(smaller(item, names) if names else item):
+                return False
+        return True
 
     def _send(self, item: Encoded | None) -> bool:
         """Send an item, or the end of them; whether more may follow."""
