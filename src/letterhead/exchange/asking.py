@@ -6,6 +6,9 @@ What arrives is the other half's (``requester.py``). The rules here:
 * Items of an upload go out while there is credit and the pipe takes bytes (``may_send``); whoever finds that they may
   not hears of it with a ``Room`` event. Once the call is done nothing more is sent for it.
 * A call that takes another's place has that one's caller told at once.
+* A server closes a connection on which too many control frames come (section 5). So only so many cancellations go out
+  until ``tick`` allows for more; the others are withheld, their callers told all the same, their slots taken. Between
+  two renewals lies the whole of the server's window: it never sees more than twice what is allowed for.
 """
 
 from collections import deque
@@ -60,6 +63,7 @@ class Asking:
         open: calls that were written and whose last frame has not come.
         congested: the shell holds as many unsent bytes as it should; it says so here, and calls ``relieved`` after.
         readable: compressions that the server reads.
+        due: while cancellations are withheld (``withholds``), when ``tick`` allows for more.
     """
 
     def __init__(self, limits: Limits, address: str, known_classic: bool) -> None:
@@ -77,6 +81,10 @@ class Asking:
         self._waiting: deque[Call] = deque()
         self._blocked: dict[Call, None] = {}  # uploads that wait for room
         self._streams: dict[Call, None] = {}  # calls that stream and have not ended here
+        self.due = float("-inf")
+        self._most_cancels = max(1, limits.control_frames * 9 // 20)
+        self._cancels_left = self._most_cancels
+        self._withheld: dict[Call, None] = {}  # calls whose cancellation has to wait
         self._upload_credit = CREDIT
         self._max_open = 1
         self._id = 0
@@ -96,6 +104,21 @@ class Asking:
     def streaming(self) -> bool:
         """Whether a stream is open or waits to be: bytes may come that nobody waits for."""
         return bool(self._streams)
+
+    @property
+    def withholds(self) -> bool:
+        """Whether cancellations wait: whoever sees it calls ``tick``, now and when they are due."""
+        return bool(self._withheld)
+
+    def tick(self, now: float) -> None:
+        """Time has passed: cancellations that were withheld may go."""
+        if not self._withheld or now < self.due:
+            return
+        self.due = now + self.limits.control_seconds
+        self._cancels_left = self._most_cancels
+        withheld, self._withheld = self._withheld, {}
+        for call in withheld:
+            self._ask_to_stop(call)
 
     def submit(self, call: Call) -> None:
         """Send a call, or keep it until it may be sent.
@@ -266,7 +289,7 @@ class Asking:
             prefix = with_field(prefix, "compression", call.packed.compression)
             content = call.packed.content
         earlier, call.supersedes = call.supersedes, None
-        if earlier is not None and self.open.get(earlier.id) is earlier:
+        if earlier is not None and self.open.get(earlier.id) is earlier and self._may_cancel(earlier):
             prefix = with_field(prefix, "supersedes", earlier.id)
         self._write(prefix, content, call.id)
         if call.outgoing is not None:
@@ -298,7 +321,16 @@ class Asking:
         self._ask_to_stop(call)
 
     def _ask_to_stop(self, call: Call) -> None:
-        self.out.append(head(_CANCEL, 0, call.id))
+        if self._may_cancel(call):
+            self.out.append(head(_CANCEL, 0, call.id))
+
+    def _may_cancel(self, call: Call) -> bool:
+        """Whether its cancellation may go now; else it is withheld."""
+        if self._cancels_left > 0:
+            self._cancels_left -= 1
+            return True
+        self._withheld[call] = None
+        return False
 
     def _unwait(self, call: Call) -> None:
         self._waiting.remove(call)
@@ -308,6 +340,8 @@ class Asking:
     def _closed(self, call: Call) -> None:
         """Its last frame came: the slot is free."""
         del self.open[call.id]
+        if self._withheld:
+            self._withheld.pop(call, None)
         if self._streams:
             self._blocked.pop(call, None)
             self._streams.pop(call, None)
@@ -317,6 +351,7 @@ class Asking:
         self.ended = True
         self._blocked.clear()
         self._streams.clear()
+        self._withheld.clear()
 
     def _fail_open(self, error: LetterheadError) -> None:
         for call in self.open.values():

@@ -200,7 +200,11 @@ class AsyncClient(Caller):
         if supersedes is not None:
             self._take_place(call, supersedes)
         upload = self._upload(call)
-        timer = self._watch(call, loop)
+        timer = None
+        if call.deadline is None:
+            self._expiry.watch(call, loop)
+        else:
+            timer = loop.call_later(call.seconds, self._expire, call)
         call.on_end = partial(self._ended, upload, timer)
         self._connections.place(call)
         return AsyncStream(call, incoming, values, timing, upload, self._leave)
@@ -244,23 +248,32 @@ class AsyncClient(Caller):
                 pack(call, names)
         loop = self._here()
         waiter = call.waiter = loop.create_future()
-        upload = None
+        upload = timer = None
         if key is not None:
             self._take_place(call, key)
         if call.source is not None:
             upload = self._upload(call)
             call.on_end = partial(self._ended, upload, None)
         self._connections.place(call)
-        timer = self._watch(call, loop)
+        if call.deadline is None:
+            self._expiry.watch(call, loop)
+        else:
+            timer = loop.call_later(call.seconds, self._expire, call)
         try:
             await waiter
         except asyncio.CancelledError:
             self._connections.withdraw(call, late=False)
             raise
         finally:
-            self._ended(upload, timer, call)
-            if upload is not None:
-                await upload.ended()
+            if key is None and upload is None:  # nearly all calls
+                if timer is None:
+                    self._expiry.forget(call)
+                else:
+                    timer.cancel()
+            else:
+                self._ended(upload, timer, call)
+                if upload is not None:
+                    await upload.ended()
 
     def _here(self) -> asyncio.AbstractEventLoop:
         """The running event loop, if this client may be used on it."""
@@ -297,12 +310,6 @@ class AsyncClient(Caller):
             end(call, left_early())
 
     # -- time ------------------------------------------------------------------------------------------------------
-
-    def _watch(self, call: Call, loop: asyncio.AbstractEventLoop) -> asyncio.TimerHandle | None:
-        if call.deadline is not None:
-            return loop.call_later(call.seconds, self._expire, call)
-        self._expiry.watch(call, loop)
-        return None
 
     def _expire(self, call: Call) -> None:
         if not call.done and not self._may_wait_on(call):

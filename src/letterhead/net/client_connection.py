@@ -5,6 +5,7 @@ reading, each would wait for the other.
 """
 
 import asyncio
+import time
 from typing import Protocol
 
 from letterhead.content.encoded import Encoded
@@ -51,7 +52,7 @@ class ClientConnection(Pipe):
         call.home = self
         self.requester.submit(call)
         self._send_soon()
-        if self.requester.events:
+        if self.requester.events:  # also where it superseded another
             self._moved()
 
     def cancel(self, call: Call, *, late: bool) -> None:
@@ -129,6 +130,9 @@ class ClientConnection(Pipe):
         if not self.closed.done():
             self.closed.set_result(None)
 
+    def on_time(self, now: float) -> None:
+        self._moved()
+
     def stalled(self) -> None:
         seconds = self.limits.write_seconds
         self.requester.end_of_stream(f"took nothing of what was sent for {seconds:g} s; the connection was closed")
@@ -150,6 +154,10 @@ class ClientConnection(Pipe):
         if not self._multiplexed and requester.phase is Phase.MULTIPLEXED:
             self._multiplexed = True
             self._owner.learnt(self)
+        if requester.withholds:
+            requester.tick(time.monotonic())
+            if requester.withholds:
+                self.wake_at(requester.due)
         self._send_soon()
         if requester.ended and self._transport is not None:
             self._transport.abort()  # what is unsent is for nobody: an upload that was refused, or given up

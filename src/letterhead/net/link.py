@@ -23,7 +23,7 @@ from letterhead.exchange.requester import Requester
 from letterhead.exchange.streams import Items
 from letterhead.net import address as addresses
 from letterhead.net.outbox import Outbox
-from letterhead.net.waiters import tell, wait_on, wake, wake_sender
+from letterhead.net.waiters import taken, tell, wait_on, wake, wake_sender
 from letterhead.net.wire import Wire
 
 _SCRATCH = 64 * 1024
@@ -59,8 +59,8 @@ class Link:
     """
 
     __slots__ = (
-        "_followers", "_heard", "_known", "_led", "_lock", "_owner", "_pushing", "_retired", "_scratch", "_unsent",
-        "_wire", "helper", "requester", "writer",
+        "_followers", "_heard", "_known", "_led", "_lock", "_owner", "_pause", "_pushing", "_retired", "_scratch",
+        "_unsent", "_wire", "helper", "requester", "writer",
     )  # fmt: skip
 
     def __init__(self, lock: threading.Lock, wire: Wire, requester: Requester, owner: Owner) -> None:
@@ -73,6 +73,7 @@ class Link:
         self._scratch = memoryview(bytearray(_SCRATCH))
         self._unsent = Outbox(wire, requester.limits.write_seconds)
         self._followers: dict[Call, None] = {}
+        self._pause: threading.Lock | None = None  # what the writer sleeps on until more may be cancelled
         self._led = False
         self._pushing = 0  # how many wait until bytes can be sent
         self._known = False  # the owner knows that this server multiplexes
@@ -183,8 +184,7 @@ class Link:
         if self._unsent:
             self._push(until)
             return
-        waiter = call.waiter = threading.Lock()
-        waiter.acquire()
+        waiter = call.waiter = taken()
         self._followers[call] = None
         try:
             wait_on(self._lock, waiter, until)
@@ -244,15 +244,23 @@ class Link:
 
     def _write_on(self) -> None:
         """Somebody leaves with bytes unsent: see that they go, though who leads may sleep until bytes come."""
-        if self._led and not self._pushing and self.writer is None and not self._retired:
+        needed = self.requester.withholds or (self._led and not self._pushing)
+        if needed and self.writer is None and not self._retired:
             self.writer = threading.Thread(target=self._write, name="letterhead-writer", daemon=True)
             self.writer.start()
 
     def _write(self) -> None:
+        requester = self.requester
         with self._lock:
             try:
-                while self._unsent and not self.requester.ended:
-                    self._push(None)
+                while (self._unsent or requester.withholds) and not requester.ended:
+                    if self._unsent:
+                        self._push(None)
+                        continue
+                    self._pause = taken()
+                    wait_on(self._lock, self._pause, requester.due)
+                    self._pause = None
+                    self._settle()
             finally:
                 self.writer = None
 
@@ -349,6 +357,10 @@ class Link:
         if requester.ended:
             self._retire()
             return
+        if requester.withholds:
+            requester.tick(time.monotonic())
+            if requester.withholds:
+                self._write_on()
         if not self._known and requester.phase is Phase.MULTIPLEXED:
             self._known = True
             self._owner.multiplexes(self)
@@ -375,6 +387,9 @@ class Link:
 
     def _retire(self) -> None:
         """Part with a connection that has ended; whoever waits on it wakes up and is the last to let go."""
+        if self._pause is not None:
+            pause, self._pause = self._pause, None
+            pause.release()
         self._owner.parted(self)
         if self._led or self._pushing:
             self._wire.shutdown()  # to close it under them would not wake them

@@ -27,7 +27,7 @@ from letterhead.exchange.streams import Incoming, Item
 from letterhead.exchange.timing import Timing
 from letterhead.limits import Limits
 from letterhead.net.link import Link
-from letterhead.net.waiters import wait_on
+from letterhead.net.waiters import taken, wait_on
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -119,8 +119,7 @@ class Stream(Generic[T_co]):
                         return item
                     if call.done:
                         break
-                    waiter = call.waiter = threading.Lock()
-                    waiter.acquire()
+                    waiter = call.waiter = taken()
                     owner.advance(call, self._began, waiter)
             except BaseException:  # Ctrl-C, or an exception thrown into this thread: nobody waits for the rest
                 owner.leave(call)
@@ -233,8 +232,7 @@ class Upload:
             link: Link | None = call.home
             if link is not None and link.requester.may_send(call):
                 return True
-            sender = call.sender = threading.Lock()
-            sender.acquire()
+            sender = call.sender = taken()
             if link is None:
                 wait_on(self._owner.lock, sender, None)
             else:

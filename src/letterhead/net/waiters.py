@@ -10,6 +10,13 @@ import time
 from letterhead.exchange.calls import Call
 
 
+def taken() -> threading.Lock:
+    """A lock to wait on."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 def tell(call: Call) -> None:
     """It has ended: wake whoever waits for that."""
     wake(call)
