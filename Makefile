@@ -100,7 +100,7 @@ bench-start: $(PACKAGE) ## how long a command takes from the start of its proces
 	@$(PY) benchmarks/start.py
 
 # All extras are in the locks: tests run with them, and what `make` made can do everything.
-EXTRAS := --extra pdf --extra process --extra watch
+EXTRAS := --extra array --extra pdf --extra process --extra watch --extra zstd
 .PHONY: lock
 lock: .venv-lock/lock.stamp ## renew the locks in requirements/ from pyproject.toml
 	@compile() { .venv-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \

@@ -35,6 +35,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "content.ndarray",
             "content.compression",
             "content.registry",
+            "content.typed",
         ),
     ),
     (
@@ -59,6 +60,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "app",
         (
+            "app.hints",
             "app.arguments",
             "app.context",
             "app.app",
@@ -66,6 +68,9 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "app.processes",
             "app.tasks",
             "app.threads",
+            "app.encoder",
+            "app.streaming",
+            "app.uploads",
             "app.runner",
         ),
     ),

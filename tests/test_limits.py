@@ -15,6 +15,7 @@ DOCUMENTED: dict[str, float] = {
     "content_depth": 64,
     "content_bytes": 16 * MIB,
     "json_bytes": 4 * MIB,
+    "msgpack_bytes": 4 * MIB,
     "max_open": 128,
     "initial_credit": MIB,
     "late_bytes": 18 * MIB,

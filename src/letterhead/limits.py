@@ -29,8 +29,10 @@ class Limits:
     """Content of one frame, also once decompressed (gRPC's 4 MiB is its users' complaint)."""
     json_bytes: int = 4 * MIB
     """JSON content: decoding costs several times its size in memory."""
+    msgpack_bytes: int = 4 * MIB
+    """Msgpack content: one byte may become an empty list of 56, where JSON spends three bytes on that."""
     content_depth: int = 64
-    """Nesting of JSON content; deeper is an attack on recursion, not data."""
+    """Nesting of JSON and msgpack content; deeper is an attack on recursion, not data."""
 
     # -- one connection --------------------------------------------------------------------------------------------
     max_open: int = 128

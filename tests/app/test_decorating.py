@@ -85,8 +85,9 @@ def ordinary(value: int) -> None:
 @pytest.mark.parametrize(
     ("handler", "options", "reason"),
     [
-        (generator, {}, "generator"),
-        (async_generator, {}, "generator"),
+        (generator, {"run": "process"}, "streams"),
+        (async_generator, {"run": "thread"}, "async"),
+        (async_generator, {"run": "process"}, "async"),
         (on_the_loop, {"run": "thread"}, "async"),
         (on_the_loop, {"run": "inline"}, "async"),
         (on_the_loop, {"run": "process"}, "async"),

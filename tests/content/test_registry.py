@@ -7,13 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import letterhead.content.registry as registry
+from letterhead.content.encoded import Encoded
 from letterhead.content.registry import Codec, decode, decode_content, encode, encode_content, register
 from letterhead.errors import BadContent
+from letterhead.limits import Limits
 from letterhead.message import Message
+from letterhead.wire.header import Shape
 
 
 def message(content: bytes, content_type: str, encoding: str = "utf-8", byteorder: str = "little") -> Message:
     return Message(content, {"content-type": content_type, "content-encoding": encoding, "byteorder": byteorder})
+
+
+def shape(content_type: str, encoding: str = "utf-8", byteorder: str = "little") -> Shape:
+    fields = {"content-type": content_type, "content-encoding": encoding, "byteorder": byteorder}
+    return Shape(fields, 0, Limits())
 
 
 @pytest.mark.parametrize(
@@ -56,12 +64,14 @@ def test_a_value_comes_back_in_the_type_that_it_chooses(value: Any) -> None:
     [(b"x", "application/octet-stream", "binary"), ("x", "text/json", "utf-8"), ({"a": 1}, "text/json", "utf-8")],
 )
 def test_bytes_go_as_they_are_and_all_else_as_json(value: Any, content_type: str, encoding: str) -> None:
-    assert encode_content(value)[:2] == (content_type, encoding)
+    encoded = encode_content(value)
+    assert (encoded.content_type, encoded.encoding) == (content_type, encoding)
 
 
 @pytest.mark.parametrize("value", [bytearray(b"ab"), memoryview(b"ab")])
 def test_any_buffer_goes_as_bytes(value: Any) -> None:
-    assert encode_content(value) == ("application/octet-stream", "binary", b"ab")
+    encoded = encode_content(value)
+    assert (encoded.content_type, encoded.encoding, encoded.content) == ("application/octet-stream", "binary", b"ab")
 
 
 @pytest.mark.parametrize(
@@ -99,15 +109,24 @@ def test_a_value_that_does_not_fit_is_refused(value: Any, content_type: str | No
 
 def test_a_family_of_types_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_codecs", dict(registry._codecs))
-    register("Application/X-Upper", Codec(lambda data, *_: data.decode().upper(), lambda value, *_: value.encode()))
-    register("model/", Codec(lambda data, *_: len(data), lambda value, *_: bytes(value)))
+
+    def encode_size(value: int, content_type: str, encoding: str) -> Encoded:
+        return Encoded(content_type, encoding, bytes(value))
+
+    def is_size(value: object) -> bool:
+        return isinstance(value, int)
+
+    register("Application/X-Upper", Codec(lambda data, *_: data.decode().upper(), encode_size, is_size))
+    register("model/", Codec(lambda data, *_: len(data), encode_size, is_size))
     assert decode(message(b"abc", "application/x-upper; v=1")) == "ABC"
     assert decode(message(b"abc", "model/mesh")) == 3
     assert decode(message(b"abc", "application/other")) == b"abc"
+    assert encode(3, "model/mesh").content == bytes(3)
+    assert encode_content(3, ["model/mesh"]).content_type == "model/mesh"
 
 
 def test_the_depth_of_json_is_bounded() -> None:
     data = b"[" * 65 + b"]" * 65
     with pytest.raises(BadContent, match="64"):
-        decode_content(data, "text/json", "utf-8", "little")
-    assert decode_content(data, "text/json", "utf-8", "little", 65) is not None
+        decode_content(data, shape("text/json"))
+    assert decode_content(data, shape("text/json"), 65) is not None

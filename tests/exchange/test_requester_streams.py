@@ -9,6 +9,7 @@ from letterhead.errors import (
     ForeignProtocol,
     Refused,
     TooLarge,
+    TooMany,
     UsageError,
 )
 from letterhead.exchange.calls import Call
@@ -383,3 +384,15 @@ def test_what_the_last_frame_says_of_timing_is_kept(last: bytes) -> None:
     call.timed = True
     side.hears(item(2, b"0", timing={"queued": 9}), last)
     assert call.timing == (None if b"status" in last else {"queued": 1, "ran": 2})
+
+
+# The bound over all streams
+
+
+def test_an_item_that_would_pass_the_bound_on_held_bytes_ends_its_stream_alone() -> None:
+    side = asking(Limits(buffered_bytes=4 << 20))
+    calls = [side.streams("numbers") for _ in range(3)]
+    side.hears(*(item(call.id, bytes((2 << 20) - 1000)) for call in calls))
+    assert [type(call.error) for call in calls] == [type(None), type(None), TooMany]
+    assert cancels(side) == [calls[2].id]
+    assert len(side.takes(calls[0])) == 1

@@ -23,6 +23,7 @@ from letterhead.errors import BadContent, BadFrame, BadHeader, Refused, TooLarge
 from letterhead.exchange.counters import Counters
 from letterhead.exchange.requests import Request, Stop
 from letterhead.exchange.responder import Responder
+from letterhead.exchange.streams import Item, Items, Room
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.wire.reader import Reader
@@ -198,13 +199,29 @@ class Conversation:
                     self._start(event)
                 elif isinstance(event, Stop):
                     self.runner.stop(event.request)
+                elif isinstance(event, Items):
+                    self.runner.items(event.exchange)
+                elif isinstance(event, Room):
+                    self.runner.room(event.exchange)
 
     def _start(self, request: Request) -> None:
         self._running[request] = asyncio.get_running_loop().create_future()
         self.runner.start(request, self)
 
-    def finish(self, request: Request, outcome: Encoded | Refused) -> None:
-        """The answer to a request: from the runner."""
+    def streams(self, request: Request) -> None:
+        """What a ``Client`` of the runner is told, as the following are."""
+        self.core.streams(request)
+
+    def send_item(self, request: Request, item: Encoded) -> int:
+        return self.core.send_item(request, item) if self.core.may_send(request) else 0
+
+    def take(self, request: Request) -> Item | None:
+        return self.core.take(request)
+
+    def fail(self, request: Request, why: Refused) -> None:
+        self.core.fail_exchange(request, why)
+
+    def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
         self.core.finish(request, outcome, time.monotonic())
         self._take_events()
         self._running[request].set_result(None)

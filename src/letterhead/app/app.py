@@ -5,20 +5,21 @@ Handlers stay the functions that they were: a decorator only enters them here.
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Literal, TypeVar, overload
 
 from letterhead.app.arguments import Parameters
 from letterhead.app.context import Context
+from letterhead.content.compression import readable
 from letterhead.content.encoded import Encoded
 from letterhead.content.registry import encode_content
 from letterhead.errors import BadContent, UsageError
 from letterhead.exchange.fields import HOP
 from letterhead.exchange.replies import check
 from letterhead.limits import Limits
-from letterhead.message import Message, as_octets
+from letterhead.message import Message
 from letterhead.wire.header import too_large
 
 log = logging.getLogger("letterhead")
@@ -56,6 +57,9 @@ class Application:
         threads: handlers that run in threads at once; further ones wait. Those that call other handlers of the same
             server and wait for them need one thread each.
         processes: worker processes for ``run="process"``; default: one a processor.
+        compression: ``"zstd"`` (which needs the extra ``zstd``) and ``"gzip"``, or one of them: what clients may send
+            compressed with, and in this order what answers are compressed with for clients that read it. Default:
+            neither, since compressing costs more time than most networks save.
 
     Attributes:
         state: a namespace for what start hooks open and handlers use.
@@ -71,6 +75,7 @@ class Application:
         limits: Limits | None = None,
         threads: int = 64,
         processes: int | None = None,
+        compression: Sequence[str] = (),
     ) -> None:
         if limits is not None and not isinstance(limits, Limits):
             raise UsageError(f"limits is a letterhead.Limits, not {type(limits).__name__}")
@@ -81,6 +86,7 @@ class Application:
         self.limits = limits or Limits()
         self.threads = threads
         self.processes = processes
+        self.compression = readable(compression)
         self.state = SimpleNamespace()
         self.actions: dict[str, Action] = {}
         self.classic_forms: dict[str, Callable[[Any], Any]] = {}
@@ -98,12 +104,18 @@ class Application:
     ) -> F | Callable[[F], F]:
         """Offer a function under its name. Its type hints are what arguments are converted to and checked by.
 
+        A generator, plain or async, answers with a stream of what it yields. So does a function whose return type is
+        ``AsyncIterator``, ``AsyncGenerator``, ``AsyncIterable``, ``Iterator`` or ``Generator``, such as a generator
+        under a decorator; ``Iterable`` is no sign of a stream, since a list is one. A parameter annotated
+        ``AsyncIterator[T]`` (in what runs on the loop) or ``Iterator[T]`` (in what runs in a thread) receives a stream.
+
         Args:
             name: the action's name; default: the function's.
-            run: where it runs. An ``async def`` runs on the event loop. A plain function runs in a thread unless told
-                otherwise: ``"inline"`` on the loop, for what takes microseconds; ``"process"`` in a worker process, for
-                what keeps a processor busy (a cancelled or late one is killed without harming others; the function
-                must be importable from its module).
+            run: where it runs. An ``async def`` runs on the event loop, as does what gives an ``AsyncIterator``. A
+                plain function runs in a thread unless told otherwise: ``"inline"`` on the loop, for what takes
+                microseconds; ``"process"`` in a worker process, for what keeps a processor busy (a cancelled or late
+                one is killed without harming others; the function must be importable from its module, and streams
+                nothing).
 
         Raises:
             UsageError: the name is taken or reserved, a type hint cannot be checked, or ``run`` does not fit.
@@ -125,19 +137,9 @@ class Application:
             raise UsageError(f"the name of an action is printable text, not {name!r}")
         if name.startswith("letterhead."):
             raise UsageError(f"the name {name!r} is reserved: names that begin with 'letterhead.' are the server's")
-        if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-            raise UsageError(f"action {name!r} is a generator: this version sends whole results, return a list")
-        is_async = inspect.iscoroutinefunction(handler)
-        if run not in (None, "inline", "thread", "process", "loop"):
-            raise UsageError(f"action {name!r}: run is 'inline', 'thread' or 'process', not {run!r}")
-        if is_async and run not in (None, "loop"):
-            raise UsageError(f"action {name!r} is async and runs on the event loop: leave out run={run!r}")
-        if not is_async and run == "loop":
-            raise UsageError(f"action {name!r} is a plain function: run='inline' calls it on the event loop")
-        if run == "process" and "<" in handler.__qualname__:  # <locals>, <lambda>
-            raise UsageError(f"action {name!r}: run='process' needs a function that can be imported from its module")
-        where: Run = "loop" if is_async else (run or "thread")
-        self.actions[name] = Action(name, handler, where, Parameters(handler, name), inspect.getdoc(handler) or "")
+        parameters = Parameters(handler, name)
+        where = _place(handler, run, parameters, f"action {name!r}")
+        self.actions[name] = Action(name, handler, where, parameters, inspect.getdoc(handler) or "")
 
     def binary(self, function: F) -> F:
         """Answer requests without an action that are not JSON: ``function(message) -> bytes | Message | value``."""
@@ -176,36 +178,74 @@ class Application:
         return function
 
 
+def _place(handler: Callable[..., Any], run: Run | None, parameters: Parameters, what: str) -> Run:
+    """Where a handler runs.
+
+    Raises:
+        UsageError: not where it was told to, or its streams do not fit there.
+    """
+    streams, upload = parameters.streams, parameters.upload
+    if run not in (None, "inline", "thread", "process", "loop"):
+        raise UsageError(f"{what}: run is 'inline', 'thread' or 'process', not {run!r}")
+    is_coroutine = inspect.iscoroutinefunction(handler)
+    if is_coroutine and streams is not None and not streams.is_async:
+        raise UsageError(f"{what} is async and gives an Iterator, which would hold the event loop: give AsyncIterator")
+    on_loop = is_coroutine or (streams is not None and streams.is_async)
+    if on_loop and run not in (None, "loop"):
+        raise UsageError(f"{what} is async and runs on the event loop: leave out run={run!r}")
+    if not on_loop and run == "loop":
+        raise UsageError(f"{what} is a plain function: run='inline' calls it on the event loop")
+    if run == "process" and "<" in handler.__qualname__:  # <locals>, <lambda>
+        raise UsageError(f"{what}: run='process' needs a function that can be imported from its module")
+    if run == "process" and (streams is not None or upload is not None):
+        raise UsageError(f"{what} streams, which a worker process cannot: leave out run='process' for a thread")
+    view = next((name for name, kind in parameters.types.items() if kind is memoryview), None)
+    if run == "process" and view is not None:
+        raise UsageError(f"{what}: parameter {view!r} cannot be a view in another process: annotate bytes")
+    place: Run = "loop" if on_loop else (run or "thread")
+    if upload is not None:
+        if place == "inline":
+            raise UsageError(f"{what}: run='inline' cannot wait for the items of {upload.name!r}: make it async def")
+        if on_loop and not upload.stream.is_async:
+            raise UsageError(
+                f"{what} is async: write {upload.name}: AsyncIterator[…], and read it with 'async for' instead of 'for'"
+            )
+        if not on_loop and upload.stream.is_async:
+            raise UsageError(
+                f"{what} is a plain function: write {upload.name}: Iterator[…], and read it with 'for'; "
+                "or make it async def"
+            )
+    return place
+
+
 def first_ten_bytes(message: Message) -> Message:
     """The default answer to a binary request: its first ten bytes (protocol section 2)."""
     answer = b"First 10 bytes of request: " + bytes(message.content[:10])
     return Message(answer, {"content-type": BINARY_TYPE, "content-encoding": "binary"})
 
 
-def encode_result(value: Any, limits: Limits) -> Encoded:
+def encode_result(value: Any, limits: Limits, accept: Sequence[str] = ()) -> Encoded:
     """A handler's result as it goes on the wire.
 
+    Args:
+        value: the result.
+        limits: what a client takes.
+        accept: content types that the client reads, best first.
+
     Raises:
-        TypeError: it has no JSON form, or is larger than a client takes. That is the handler's failing, and no refusal.
+        TypeError: it has no form on the wire, or is larger than a client takes. That is the handler's failing, and no
+            refusal.
     """
-    if isinstance(value, Message):
-        try:
-            reply = Encoded(
-                value.header.get("content-type", "application/octet-stream"),
-                value.header.get("content-encoding", "binary"),
-                bytes(as_octets(value.content)),  # what a handler changes afterwards is not sent
-                {name: field for name, field in value.header.items() if name not in _NOT_IN_REPLIES},
-            )
-            check(reply, limits)
-        except UsageError as error:
-            raise TypeError(f"the result cannot be sent: {error}") from None
-        return reply
     try:
-        content_type, encoding, content = encode_content(value)
-    except BadContent as error:
+        encoded = encode_content(value, accept)
+        if isinstance(value, Message):
+            fields = encoded.fields or {}
+            encoded.fields = {name: field for name, field in fields.items() if name not in _NOT_IN_REPLIES}
+            check(encoded, limits)
+            return encoded
+    except (BadContent, UsageError) as error:
         raise TypeError(f"the result cannot be sent: {error}") from None
-    reply = Encoded(content_type, encoding, content)
-    fault = too_large(content_type, len(content), limits)
+    fault = too_large(encoded.content_type, len(encoded.content), limits)
     if fault is not None:
         raise TypeError(f"the result cannot be sent: {fault}")
-    return reply
+    return encoded

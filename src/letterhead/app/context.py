@@ -1,16 +1,58 @@
-"""``letterhead.current()``: what a handler can know about the call that it answers."""
+"""``letterhead.current()``: what a handler can know about the call that it answers.
 
+Beside it, what a runner needs to know: the connection that a call came from (``Client``), and what in a call is to be
+told when something moves (``Moved``).
+"""
+
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
-from letterhead.errors import UsageError
+from letterhead.content.encoded import Encoded
+from letterhead.errors import Refused, UsageError
 from letterhead.exchange.fields import HOP
 from letterhead.exchange.requests import Request
+from letterhead.exchange.streams import Item
 
 _NOT_FOR_HANDLERS = HOP | {"more", "status", "byteorder", "content-length", "content-encoding", "content-type"}
+
+
+class Client(Protocol):
+    """Where requests come from: one connection. All of it is called in the runner's loop."""
+
+    caller: str
+
+    def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
+        """The answer to a request, once for each; None is the end of a stream."""
+
+    def streams(self, request: Request) -> None:
+        """Its answer is a stream."""
+
+    def send_item(self, request: Request, item: Encoded) -> int:
+        """Send an item of a result: how many bytes that took; 0 where it may not be sent before there is ``room``."""
+
+    def take(self, request: Request) -> Item | None:
+        """The next item of an upload; None where none is there: ``items`` follows, unless it is whole or has ended."""
+
+    def fail(self, request: Request, why: Refused) -> None:
+        """The request cannot be answered, whatever its handler says: its last frame is sent at once."""
+
+
+class Moved(Protocol):
+    """One end of a stream that waits for the other side."""
+
+    def moved(self) -> None:
+        """There is room for an item, or one to take; or nobody waits for the answer any longer."""
+
+
+class Upload(Moved, Protocol):
+    """The receiving end."""
+
+    def close(self) -> None:
+        """The handler has returned: nothing is given out any more."""
 
 
 class Context:
@@ -21,19 +63,23 @@ class Context:
         caller: the address of the client, such as ``127.0.0.1:50312`` or ``unix``.
     """
 
-    __slots__ = ("_headers", "_request", "action", "caller", "client", "deadline", "future", "task")
+    __slots__ = (
+        "_deadline", "_headers", "_request", "action", "caller", "cancel", "client", "sender", "task", "upload",
+    )  # fmt: skip
 
     def __init__(self, request: Request, caller: str) -> None:
         action = request.action
         self.action: str | None = action if isinstance(action, str) else None
         self.caller = caller
-        self.deadline = request.deadline
+        self._deadline = math.inf
         self._request: Request | None = request
         self._headers: Mapping[str, Any] | None = None
-        # The runner's own: where the answer goes, and what is to be stopped when nobody waits for it.
+        # The runner's own: where the answer goes, and what is to be stopped or told.
         self.client: Any = None
         self.task: Any = None
-        self.future: Any = None
+        self.cancel: Callable[[], object] | None = None
+        self.sender: Moved | None = None
+        self.upload: Upload | None = None
 
     @property
     def request(self) -> Request:
@@ -60,8 +106,13 @@ class Context:
         return "" if self._request is None else self._request.header.shape.type
 
     @property
+    def deadline(self) -> float:
+        """When the last frame must be out, as ``time.monotonic()`` counts; ``math.inf`` where nothing ends the call."""
+        return self._deadline if self._request is None else self._request.deadline
+
+    @property
     def remaining(self) -> float:
-        """Seconds until the deadline; 0.0 once it has passed."""
+        """Seconds until the deadline; 0.0 once it has passed, ``math.inf`` for a stream whose client named none."""
         return max(0.0, self.deadline - time.monotonic())
 
     @property
@@ -76,7 +127,7 @@ class Context:
 
 def _elsewhere(action: str | None, caller: str, deadline: float, headers: dict[str, Any]) -> Context:
     context = Context.__new__(Context)
-    context.action, context.caller, context.deadline = action, caller, deadline
+    context.action, context.caller, context._deadline = action, caller, deadline
     context._request = None
     context._headers = MappingProxyType(headers)
     return context
@@ -103,7 +154,8 @@ def current() -> Context:
 def time_left(timeout: float | None) -> float | None:
     """Seconds for a call that is made here: a handler's calls get no more time than it has left itself (section 4).
 
-    Tasks that a handler left running after it answered are not bound by that.
+    Tasks that a handler left running after it answered are not bound by that, nor what a handler does that has no
+    deadline itself.
     """
     context = CURRENT.get()
     if context is None:
@@ -111,4 +163,7 @@ def time_left(timeout: float | None) -> float | None:
     request = context._request
     if request is not None and request.ended and request.stopped is None:
         return timeout
-    return context.remaining if timeout is None else min(timeout, context.remaining)
+    remaining = context.remaining
+    if remaining == math.inf:
+        return timeout
+    return remaining if timeout is None else min(timeout, remaining)

@@ -12,15 +12,18 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any
 
 from letterhead.app.app import Action, Application, encode_result
 from letterhead.app.arguments import Parameters
-from letterhead.app.context import CURRENT, Context
+from letterhead.app.context import CURRENT, Client, Context
 from letterhead.app.describe import OWN_ACTIONS, describe
+from letterhead.app.encoder import Encoder
 from letterhead.app.processes import Processes, WorkerDied
+from letterhead.app.streaming import LoopSender, ThreadSender
 from letterhead.app.tasks import Tasks
 from letterhead.app.threads import Threads
+from letterhead.app.uploads import ItemReader, LoopUpload, ThreadUpload
 from letterhead.content.encoded import Encoded
 from letterhead.errors import (
     Cancelled,
@@ -36,15 +39,6 @@ from letterhead.exchange.requests import Request
 log = logging.getLogger("letterhead.app")
 
 _PING = Parameters(lambda value=None: value, "letterhead.ping")
-
-
-class Client(Protocol):
-    """Where requests come from: one connection."""
-
-    caller: str
-
-    def finish(self, request: Request, outcome: Encoded | Refused) -> None:
-        """The answer to a request; called once for each, in the runner's loop."""
 
 
 class Runner:
@@ -65,7 +59,8 @@ class Runner:
         self._depth = app.limits.content_depth
         self._plain: dict[str, Action] = {}
         if not app.around_hooks:
-            self._plain = {name: action for name, action in app.actions.items() if action.run == "loop"}
+            self._plain = {name: action for name, action in app.actions.items() if _is_plain(action)}
+        self._encoder = Encoder(app)
         self._threads = Threads(app.threads)
         self._processes: Processes | None = None
         if any(action.run == "process" for action in app.actions.values()):
@@ -82,15 +77,30 @@ class Runner:
     def stop(self, request: Request) -> None:
         """Nobody waits for it: end it as far as that can be done. One that has not begun never will."""
         call: Context = request.job
-        if call.future is not None:
-            call.future.cancel()
+        if call.upload is not None:
+            call.upload.moved()
+        if call.cancel is not None:
+            call.cancel()
         elif call.task is not None:
             call.task.cancel()
+
+    def items(self, request: Request) -> None:
+        """What its upload was waited for is there."""
+        call: Context = request.job
+        if call.upload is not None:
+            call.upload.moved()
+
+    def room(self, request: Request) -> None:
+        """An item of its result may be sent, for which there was no room."""
+        call: Context = request.job
+        if call.sender is not None:
+            call.sender.moved()
 
     async def close(self) -> None:
         """End what still runs on the loop or in processes; running threads end by themselves."""
         await self._tasks.close()
         self._threads.close()
+        self._encoder.close()
         if self._processes is not None:
             await self._loop.run_in_executor(None, self._processes.close)
 
@@ -105,15 +115,21 @@ class Runner:
         CURRENT.set(call)
         before = contextvars.copy_context()
         call.task = task
-        outcome: Encoded | Refused
+        outcome: Encoded | Refused | None
         try:
-            action = self._plain.get(request.action) if request.named and request.meaning.more is None else None
+            meaning = request.meaning
+            plain = request.named and meaning.more is None and meaning.compression is None
+            action = self._plain.get(request.action) if plain else None
             if action is not None:
                 # By far the most frequent kind of call, with as few steps as can be.
                 arguments = action.parameters.bind(request, self._depth)
                 if request.timed:
                     request.started = time.monotonic()
-                outcome = encode_result(await action.function(**arguments), self._limits)
+                result = await action.function(**arguments)
+                if meaning.accept_compression:
+                    outcome = await self._encoder.result(request, result)
+                else:
+                    outcome = encode_result(result, self._limits, meaning.accept)
             else:
                 outcome = await self._answer(call, request)
         except Refused as refused:
@@ -148,10 +164,28 @@ class Runner:
 
     # -- one answer ------------------------------------------------------------------------------------------------
 
-    async def _answer(self, call: Context, request: Request) -> Encoded:
+    async def _answer(self, call: Context, request: Request) -> Encoded | None:
+        action = self._named(request)
+        streams = action is not None and action.parameters.streams is not None and request.id is not None
+        if streams:  # known before it waits for anything: there is no deadline but the client's own
+            call.client.streams(request)
         if request.timed:
             request.started = time.monotonic()
-        return encode_result(await self._around(call, 0), self._limits)
+        try:
+            result = await self._around(call, 0)
+        finally:
+            if call.upload is not None:
+                call.upload.close()
+        if not streams:
+            return await self._encoder.result(request, result)
+        if result is not None:
+            raise TypeError("a hook answered with a value where a stream is to be: it returns what proceed() gave")
+        return None
+
+    def _named(self, request: Request) -> Action | None:
+        """The action that it names; in classic form that may be any JSON value."""
+        name = request.action
+        return self.app.actions.get(name) if isinstance(name, str) else None
 
     async def _around(self, call: Context, depth: int) -> Any:
         hooks = self.app.around_hooks
@@ -163,23 +197,27 @@ class Runner:
         request = call.request
         app = self.app
         if request.binary:
+            request.unpack(self._limits)
             return await self._call_plain(call, app.binary_handler, request.message)
         name = request.action
-        named = isinstance(name, str)  # in classic form it may be any JSON value
+        named = isinstance(name, str)
         if request.id is None and named and name in app.classic_forms:
             return await self._call_plain(call, app.classic_forms[name], request.value)
-        action = app.actions.get(name) if named else None
+        action = self._named(request)
         if action is None and not (named and name in OWN_ACTIONS):
             shown = str(name)[:200]
             raise UnknownAction(f"invalid action '{shown}'.", action=shown)
-        if request.meaning.more:
-            raise InvalidArgument(f"{name} takes no stream")
+        _check_streams(request, action)
         if action is None:
+            request.unpack(self._limits)
             return self._own(request)
+        if action.parameters.streams is not None or action.parameters.upload is not None:
+            run = self._stream_in_thread if action.run == "thread" else self._stream
+            return await run(call, action)
         if action.run == "thread":
-            result = await self._wait(call, self._in_thread(self._bind_and_call, action, request))
+            result = await self._wait(call, self._in_thread(self._bind_and_call, action, request, {}))
             return await result if inspect.iscoroutine(result) else result  # a decorated ``async def``
-        arguments = action.parameters.bind(request, self._depth)
+        arguments = self._bind(action, request)
         if action.run == "loop":
             return await action.function(**arguments)
         if action.run == "inline":
@@ -187,9 +225,54 @@ class Runner:
         assert self._processes is not None
         return await self._wait(call, self._processes.submit(action.function, arguments, call))
 
-    def _bind_and_call(self, action: Action, request: Request) -> Any:
+    async def _stream(self, call: Context, action: Action) -> Any:
+        """Run a handler on the loop that takes or gives a stream; None where it gives one."""
+        request, parameters = call.request, action.parameters
+        arguments = self._bind(action, request)
+        if parameters.upload is not None:
+            reader = ItemReader(parameters.upload.item, self._limits)
+            call.upload = arguments[parameters.upload.name] = LoopUpload(call, reader)
+        result = action.function(**arguments)
+        if inspect.isawaitable(result):
+            result = await result
+        if parameters.streams is None:
+            return result
+        call.sender = sender = LoopSender(call, self._encoder.of_items(request), self._encoder.packer(request))
+        await (sender.send_all(result) if parameters.streams.is_async else sender.send_plainly(result))
+        return None
+
+    async def _stream_in_thread(self, call: Context, action: Action) -> Any:
+        """The same in a thread."""
+        request, parameters = call.request, action.parameters
+        extra: dict[str, Any] = {}
+        if parameters.upload is not None:
+            reader = ItemReader(parameters.upload.item, self._limits)
+            call.upload = extra[parameters.upload.name] = ThreadUpload(call, reader, self._loop)
+        if parameters.streams is None:
+            return await self._wait(call, self._in_thread(self._bind_and_call, action, request, extra))
+        call.sender = sender = ThreadSender(call, self._encoder.of_smaller_items(request), self._loop)
+        future = self._in_thread(lambda: sender.send_all(self._bind_and_call(action, request, extra)))
+
+        def cancel() -> None:
+            sender.cancel()
+            future.cancel()
+
+        try:
+            try:
+                await self._wait(call, future, cancel)
+            finally:
+                await sender.sent()  # an error is told behind the items that were given before it
+        finally:
+            sender.cancel()
+        return None
+
+    def _bind_and_call(self, action: Action, request: Request, extra: dict[str, Any]) -> Any:
         # Here, in the thread: arguments take many times the memory of their JSON, and so do not wait for a thread.
-        return action.function(**action.parameters.bind(request, self._depth))
+        return action.function(**self._bind(action, request), **extra)
+
+    def _bind(self, action: Action, request: Request) -> dict[str, Any]:
+        request.unpack(self._limits)
+        return action.parameters.bind(request, self._depth)
 
     async def _call_plain(self, call: Context, function: Callable[..., Any], argument: Any) -> Any:
         """A handler that takes one value: on the loop if it is async, else in a thread."""
@@ -200,9 +283,15 @@ class Runner:
     def _in_thread(self, function: Callable[..., Any], /, *args: Any, **arguments: Any) -> "Future[Any]":
         return self._threads.submit(contextvars.copy_context().run, function, *args, **arguments)
 
-    async def _wait(self, call: Context, future: "Future[Any]") -> Any:
-        """The result of a thread or process. Stopping the request cancels ``call.future``, not this task."""
-        call.future = future
+    async def _wait(self, call: Context, future: "Future[Any]", cancel: Callable[[], object] | None = None) -> Any:
+        """The result of a thread or process. Stopping the request calls ``cancel``, and leaves this task alone.
+
+        Args:
+            call: what is answered.
+            future: what is waited for.
+            cancel: ends it as far as that can be done; by default what cancels ``future``.
+        """
+        call.cancel = cancel = cancel or future.cancel
         waiter = self._loop.create_future()
 
         def done(_: "Future[Any]") -> None:
@@ -213,10 +302,10 @@ class Runner:
         try:
             await waiter
         except asyncio.CancelledError:  # a hook around it waits no longer, or the server ends
-            future.cancel()
+            cancel()
             raise
         finally:
-            call.future = None
+            call.cancel = None
         if future.cancelled():
             raise asyncio.CancelledError
         return future.result()
@@ -229,6 +318,31 @@ class Runner:
         if name == "letterhead.describe":
             return describe(self.app)
         return {"status": "draining" if self.draining else "ok", **self._counters.as_dict()}
+
+
+def _is_plain(action: Action) -> bool:
+    """Whether it is called in the shortest way: on the loop, without streams."""
+    return action.run == "loop" and action.parameters.streams is None and action.parameters.upload is None
+
+
+def _check_streams(request: Request, action: Action | None) -> None:
+    """Refuse a request that brings a stream where none is taken, or the other way round.
+
+    Raises:
+        InvalidArgument: so it is.
+    """
+    streams = action is not None and action.parameters.streams is not None
+    upload = None if action is None else action.parameters.upload
+    if request.id is None and (streams or upload is not None):
+        does = "answers with" if streams else "takes"
+        raise InvalidArgument(
+            f"{request.action} {does} a stream, which a connection without ids cannot carry: "
+            "send an 'id', or call it with a Letterhead client"
+        )
+    if upload is None and request.meaning.more:
+        raise InvalidArgument(f"{request.action} takes no stream")
+    if upload is not None and not request.meaning.more:
+        raise upload.missing()
 
 
 def _wake_up(waiter: "asyncio.Future[None]") -> None:

@@ -13,7 +13,13 @@ from letterhead.errors import UnknownAction
 
 _DESCRIBE = "letterhead.describe"
 _LONGEST_LINE = 2_000
-_PARTS = {"parameters": "parameters", "result": "result", "$defs": "$defs, which those refer to"}
+_PARTS = {
+    "parameters": "parameters",
+    "upload": "upload: the argument that is a stream, and each of its items",
+    "result": "result",
+    "$defs": "$defs, which those refer to",
+}
+_ITEM = "result: each item of the stream"
 
 
 @click.command(
@@ -33,8 +39,8 @@ def command(address: str, action: str | None, options: Options) -> None:
     limits. For one ACTION it is the whole docstring and the JSON Schema of arguments and result.
 
     --json prints what the server says of itself: "name", "protocol", "limits", and by its name in "actions" each
-    action's "doc", "parameters" and "result" (JSON Schema), "content-types", "stream", "idempotent"; for one ACTION
-    that one's alone.
+    action's "doc", "parameters" and "result" (JSON Schema), "content-types", "stream" (then "result" is one item),
+    "upload" ("argument" and "item", where it takes a stream), "idempotent"; for one ACTION that one's alone.
     """
     with options.calling(address, "describe") as client:
         told = client.call(_DESCRIBE)
@@ -84,7 +90,8 @@ def _print_one(name: str, described: Described, told: Any) -> None:
             click.echo(f"    {harmless(line)}".rstrip())
     for field, heading in _PARTS.items():
         if field in told:
-            click.echo(f"\n{heading}")
+            streams = field == "result" and described.actions[name].stream
+            click.echo(f"\n{_ITEM if streams else heading}")
             for line in as_json(told[field]).splitlines():
                 click.echo(f"    {line}")
 

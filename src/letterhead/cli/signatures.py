@@ -36,12 +36,21 @@ class Arguments(msgspec.Struct):
     required: list[str] = []
 
 
+class Upload(msgspec.Struct):
+    """The argument that is a stream, and the schema of its items."""
+
+    argument: str
+    item: Any = None
+
+
 class Action(msgspec.Struct):
     """One action, as far as it is shown."""
 
     doc: str = ""
     parameters: Arguments = msgspec.field(default_factory=Arguments)
     result: Any = None
+    stream: bool = False
+    upload: Upload | None = None
     defs: dict[str, Any] = msgspec.field(name="$defs", default_factory=dict)
 
 
@@ -55,8 +64,10 @@ class Described(msgspec.Struct):
 
 
 def signature(name: str, action: Action) -> str:
-    """``greet(name: str, times: int = 1) -> str``."""
+    """``greet(name: str, times: int = 1) -> str``, ``double(rows: stream[int]) -> stream[int]``."""
     parameters = []
+    if action.upload is not None:
+        parameters.append(f"{action.upload.argument}: stream[{type_of(action.upload.item)}]")
     for parameter, schema in action.parameters.properties.items():
         shown = f"{parameter}: {type_of(schema)}"
         if parameter not in action.parameters.required:
@@ -64,6 +75,8 @@ def signature(name: str, action: Action) -> str:
             shown += " = …" if default is ... else f" = {_literal(default)}"
         parameters.append(shown)
     result = "" if action.result in (None, {}) else f" -> {type_of(action.result)}"
+    if action.stream:
+        result = f" -> stream[{type_of(action.result)}]"
     return f"{name}({', '.join(parameters)}){result}"
 
 
@@ -93,6 +106,8 @@ def type_of(schema: Any, depth: int = 0) -> str:
             return title
         case {"type": "string", "contentEncoding": "base64"}:
             return "bytes"
+        case {"contentMediaType": "binary/ndarray"}:
+            return f"ndarray[{schema['dtype']}]" if isinstance(schema.get("dtype"), str) else "ndarray"
         case {"type": "string", "format": str(form)}:
             return _FORMATS.get(form, "str")
         case {"type": str(kind)}:

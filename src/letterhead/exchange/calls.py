@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from letterhead.content.json import as_utf8, decode_json
+from letterhead.content.ndarray import is_array
 from letterhead.content.registry import JSON, OCTETS, decode_content, encode_content
+from letterhead.content.typed import DoesNotFit, TypeReader
 from letterhead.errors import BadContent, ConnectionFailed, LetterheadError, Refused, UsageError, refusal
 from letterhead.exchange.fields import BIG, FROM_CLIENT, HOP, Meaning
 from letterhead.exchange.streams import Incoming, Outgoing
@@ -109,31 +111,38 @@ class Call:
         header = self.header
         if header is None:
             raise UsageError("the call has not ended")
-        shape = header.shape
         if self.raw:
             return Message(
                 self.body, {name: field for name, field in header.fields.items() if name not in _NOT_IN_SENT}
             )
-        depth = (limits or _LIMITS).content_depth
-        if shape.type not in JSON_TYPES:
-            value = decode_content(self.body, shape.type, shape.encoding, shape.byteorder, depth)
-            return value if returns is None else _converted(value, returns)
-        data = self._json(header)
+        return self.value(header, self.body, returns, (limits or _LIMITS).content_depth)
+
+    def value(self, header: Header, content: bytes, returns: Any, max_depth: int) -> Any:
+        """The value of a result, or of one item of it, as the type ``returns`` if given.
+
+        Raises:
+            BadContent: the content is not what its header says, or does not fit ``returns``.
+            UsageError: ``returns`` is no type that content could become.
+        """
+        shape = header.shape
         try:
+            if shape.type not in JSON_TYPES:
+                if returns is None:
+                    return decode_content(content, shape, max_depth)
+                return reader_of(returns).read(content, shape, max_depth)
+            data = self._json(header, content)
             if returns is None:
-                return strict_json.decode(data, depth)
-            value = decoder_of(returns).decode(data)
-            strict_json.check_depth(data, depth)
-            return value
+                return strict_json.decode(data, max_depth)
+            return reader_of(returns).read_json(data, max_depth)
         except strict_json.NotJson as error:
             raise BadContent(f"not JSON: {error}") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except DoesNotFit as error:
             raise BadContent(f"the result does not fit 'returns': {error}") from None
 
-    def _json(self, header: Header) -> bytes:
+    def _json(self, header: Header, content: bytes) -> bytes:
         """The result as JSON in UTF-8."""
         shape = header.shape
-        data = as_utf8(self.body, shape.encoding, shape.byteorder)
+        data = as_utf8(content, shape.encoding, shape.byteorder)
         if not self.wrapped:
             return data
         try:
@@ -154,34 +163,27 @@ _LIMITS = Limits()
 _wrapped = msgspec.json.Decoder(_Wrapped)
 
 
-def _converted(value: Any, returns: Any) -> Any:
-    try:
-        return msgspec.convert(value, returns)
-    except msgspec.ValidationError as error:
-        raise BadContent(f"the result does not fit 'returns': {error}") from None
-
-
-def decoder_of(returns: Any) -> msgspec.json.Decoder[Any]:
-    """Reads JSON as the type that a caller wants back.
+def reader_of(returns: Any) -> TypeReader:
+    """Reads content as the type that a caller wants back.
 
     Raises:
-        UsageError: it is no type that JSON could become.
+        UsageError: it is no type that content could become.
     """
     try:
         hash(returns)
     except TypeError:  # some types cannot be hashed, hence not be remembered
-        return _new_decoder(returns)
-    return _cached_decoder(returns)
+        return _new_reader(returns)
+    return _cached_reader(returns)
 
 
-def _new_decoder(returns: Any) -> msgspec.json.Decoder[Any]:
+def _new_reader(returns: Any) -> TypeReader:
     try:
-        return msgspec.json.Decoder(returns)
+        return TypeReader(returns)
     except TypeError as error:
         raise UsageError(f"'returns' takes a type that a result can be converted to: {error}") from None
 
 
-_cached_decoder = lru_cache(maxsize=256)(_new_decoder)
+_cached_reader = lru_cache(maxsize=256)(_new_reader)
 
 
 @lru_cache(maxsize=512)
@@ -217,7 +219,8 @@ def action_call(
 
     Raises:
         UsageError: both unnamed and named arguments, more than one unnamed, a single one that is a JSON object (the
-            protocol takes those by name), or a value that has no JSON form.
+            protocol takes those by name), a value that has no form on the wire, or a message whose header names a field
+            that is the connection's own.
         TooLarge: the arguments are above the limits.
     """
     deadline = None if timeout is None else milliseconds(timeout)
@@ -225,23 +228,43 @@ def action_call(
         try:
             content = strict_json.encode(args)
         except strict_json.NotJson as error:
-            raise UsageError(f"the arguments of {action!r} cannot be sent: {error}") from None
+            raise _not_sendable(action, args, error) from None
         _check_size(JSON, len(content), limits)
         return Call(_prefix(action, JSON, "utf-8", deadline), content, _classic(action, content, limits), deadline)
     if args or len(arg) > 1:
         raise UsageError("an action takes one unnamed argument or named ones, not both: name them")
+    mine = {"action": action} if deadline is None else {"action": action, "deadline": deadline}
+    if isinstance(arg[0], Message):
+        return _as_it_is(arg[0], {**arg[0].header, **mine}, deadline, limits)
     try:
-        content_type, encoding, content = encode_content(arg[0])
+        encoded = encode_content(arg[0])
     except BadContent as error:
         raise UsageError(f"the arguments of {action!r} cannot be sent: {error}") from None
-    if content_type == JSON and content.startswith(b"{"):
+    _check_size(encoded.content_type, len(encoded.content), limits)
+    if encoded.fields:  # an array's
+        order = encoded.fields.get("byteorder", NATIVE)
+        prefix = head_prefix(encoded.content_type, encoded.encoding, {**encoded.fields, **mine}, order)
+        return Call(prefix, encoded.content, None, deadline)
+    prefix = _prefix(action, encoded.content_type, encoded.encoding, deadline)
+    if encoded.content_type != JSON:
+        return Call(prefix, encoded.content, None, deadline)
+    content = bytes(encoded.content)
+    if content.startswith(b"{"):
         raise UsageError(
             f"pass the object by name, as in call({action!r}, NAME=…): a lone object means named arguments"
         )
-    _check_size(content_type, len(content), limits)
     # In classic form ``null`` would mean no argument at all.
-    classic = _classic(action, content, limits) if content_type == JSON and content != b"null" else None
-    return Call(_prefix(action, content_type, encoding, deadline), content, classic, deadline)
+    return Call(prefix, content, None if content == b"null" else _classic(action, content, limits), deadline)
+
+
+def _not_sendable(action: str, args: Mapping[str, Any], error: Exception) -> UsageError:
+    array = next((name for name, value in args.items() if is_array(value)), None)
+    if array is None:
+        return UsageError(f"the arguments of {action!r} cannot be sent: {error}")
+    return UsageError(
+        f"the argument {array!r} of {action!r} is an array, which goes by itself: pass it as the single unnamed "
+        f"argument, as in call({action!r}, {array})"
+    )
 
 
 def message_call(message: Message, timeout: float | None, limits: Limits) -> Call:
@@ -253,13 +276,19 @@ def message_call(message: Message, timeout: float | None, limits: Limits) -> Cal
     """
     if not isinstance(message, Message):
         raise UsageError(f"send takes a letterhead.Message, not {type(message).__name__}; call takes values")
-    mine = sorted(_NOT_IN_MESSAGES.intersection(message.header))
+    deadline = milliseconds(timeout)
+    fields = {} if deadline is None else {"deadline": deadline}
+    call = _as_it_is(message, {**fields, **message.header}, deadline, limits)
+    call.raw = True
+    call.wrapped = "action" not in message.header
+    return call
+
+
+def _as_it_is(message: Message, fields: dict[str, Any], deadline: int | None, limits: Limits) -> Call:
+    """The call that sends the content of a message with these header fields, which include the message's own."""
+    mine = sorted(_NOT_IN_MESSAGES.intersection(fields))
     if mine:
         raise UsageError(f"the header field {mine[0]!r} is the connection's own", field=mine[0])
-    deadline = milliseconds(timeout)
-    fields = dict(message.header)
-    if deadline is not None:
-        fields.setdefault("deadline", deadline)
     for name in ("byteorder", "content-type", "content-encoding"):
         if not isinstance(fields.get(name, ""), str):
             raise UsageError(f"the header field {name!r} is a string", field=name)
@@ -271,10 +300,7 @@ def message_call(message: Message, timeout: float | None, limits: Limits) -> Cal
         fields,
         fields.get("byteorder", NATIVE),
     )
-    call = Call(prefix, content, None, deadline)
-    call.raw = True
-    call.wrapped = "action" not in fields
-    return call
+    return Call(prefix, content, None, deadline)
 
 
 def ping_call() -> Call:

@@ -23,12 +23,13 @@ from letterhead.errors import (
     Refused,
     Rejected,
     TooLarge,
+    TooMany,
 )
 from letterhead.exchange.asking import Asking, Phase
 from letterhead.exchange.calls import Call, not_as_asked, reply_error
 from letterhead.exchange.fields import Kind, Meaning, from_server, unlisted
 from letterhead.exchange.states import AT_CLIENT, Move, Standing, move
-from letterhead.exchange.streams import Items
+from letterhead.exchange.streams import CREDIT, Items
 from letterhead.limits import Limits
 from letterhead.wire.header import Header, Headers
 from letterhead.wire.reader import Reader
@@ -230,8 +231,16 @@ class Requester(Asking):
         except BadHeader as error:
             self._give_up(call, error)
             return
-        if incoming.put((header, content)):
+        # Credit bounds what is held, but for the one item of a stream that may overdraw it.
+        most = self.limits.buffered_bytes
+        if incoming.held + len(content) > CREDIT and self._held() + len(content) > most:
+            self._give_up(call, TooMany("more items wait to be taken than this client may hold", limit=most))
+        elif incoming.put((header, content)):
             self.events.append(Items(call))
+
+    def _held(self) -> int:
+        """Bytes of items that wait to be taken."""
+        return sum(call.incoming.held for call in self.open.values() if call.incoming is not None)
 
     def _faulty(self, header: Header, fault: Refused) -> None:
         """A frame whose content is not wanted. An over-large reply fails its own call; anything else is a breach."""

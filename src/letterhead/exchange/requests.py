@@ -4,12 +4,14 @@ from typing import Any
 
 import msgspec
 
+from letterhead.content.compression import decompress
 from letterhead.content.json import decode_json
 from letterhead.errors import DeadlineExceeded, Refused
 from letterhead.exchange.fields import HOP, Meaning
 from letterhead.exchange.streams import Incoming, Items, Outgoing, Room
+from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.wire.header import JSON_TYPES, Header
+from letterhead.wire.header import JSON_TYPES, Header, content_limit
 
 
 class Request:
@@ -21,7 +23,7 @@ class Request:
         action: what to do: a name; in classic form whatever stood there; None for a binary request.
         named: the action stands in the header and the content is the arguments.
         binary: neither: the content goes to the application's binary handler.
-        content: the content's bytes.
+        content: the content's bytes, as they stood on the wire until ``unpack``.
         value: in classic form, the decoded ``value``; else None.
         deadline: when the last frame must be handed over, by the connection's clock; infinity where nothing ends it.
         stopped: why nobody waits any longer, or None.
@@ -35,8 +37,8 @@ class Request:
     """
 
     __slots__ = (
-        "action", "binary", "content", "deadline", "ended", "header", "held", "id", "incoming", "job", "meaning",
-        "named", "outgoing", "received", "started", "stopped", "streams", "timed", "value",
+        "_compression", "action", "binary", "content", "deadline", "ended", "header", "held", "id", "incoming", "job",
+        "meaning", "named", "outgoing", "received", "started", "stopped", "streams", "timed", "value",
     )  # fmt: skip
 
     def __init__(self, id: int | None, header: Header, meaning: Meaning, received: float, deadline: float) -> None:
@@ -50,6 +52,7 @@ class Request:
         self.named = meaning.action is not None
         self.binary = False
         self.content = b""
+        self._compression = meaning.compression
         self.value: Any = None
         self.held = 0
         self.incoming: Incoming | None = None
@@ -66,17 +69,30 @@ class Request:
         fields = self.header.fields
         return Message(self.content, {n: v for n, v in fields.items() if n not in HOP and n != "status"})
 
-    def read_classic_form(self, max_depth: int) -> None:
+    def unpack(self, limits: Limits) -> None:
+        """Undo the content's compression, where it has one; once.
+
+        Raises:
+            BadContent: it is not so compressed.
+            TooLarge: more would come out than content may have.
+        """
+        name, self._compression = self._compression, None
+        if name is not None:
+            self.content = decompress(self.content, name, content_limit(self.header.shape.type, limits))
+
+    def read_classic_form(self, limits: Limits) -> None:
         """Find action and value in the content, where it is JSON; else the request is a binary one.
 
         Raises:
             BadContent: it is not the JSON that its header says.
+            TooLarge: as for ``unpack``.
         """
         shape = self.header.shape
         if shape.type not in JSON_TYPES:
             self.binary = True
             return
-        value = decode_json(self.content, shape.encoding, shape.byteorder, max_depth)
+        self.unpack(limits)
+        value = decode_json(self.content, shape.encoding, shape.byteorder, limits.content_depth)
         if isinstance(value, dict):
             self.action = value.get("action")
             self.value = value.get("value")

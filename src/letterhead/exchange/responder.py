@@ -356,7 +356,7 @@ class Responder(Answering):
             incoming.content = content
             try:
                 if not incoming.named:
-                    incoming.read_classic_form(self.limits.content_depth)
+                    incoming.read_classic_form(self.limits)
                 self.events.append(incoming)
             except (BadContent, TooLarge) as error:
                 self._refuse(incoming, error)

@@ -6,7 +6,7 @@ from typing import Any
 from letterhead.app.context import time_left
 from letterhead.errors import ConnectionLost, DeadlineExceeded
 from letterhead.exchange.asking import Phase
-from letterhead.exchange.calls import Call, action_call, decoder_of, message_call
+from letterhead.exchange.calls import Call, action_call, message_call, reader_of
 from letterhead.exchange.fields import BIG
 from letterhead.exchange.requester import Requester
 from letterhead.limits import Limits
@@ -31,7 +31,7 @@ class Caller:
         self, action: str, arg: tuple[Any, ...], args: Mapping[str, Any], timeout: float | None, returns: Any
     ) -> Call:
         if returns is not None:
-            decoder_of(returns)  # a type that cannot be should be told before anything is sent
+            reader_of(returns)  # a type that cannot be should be told before anything is sent
         timeout = self._timeout if timeout is None else timeout
         seconds = time_left(timeout)
         call = action_call(action, arg, args, seconds, self._limits)

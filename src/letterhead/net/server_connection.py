@@ -5,11 +5,15 @@ import time
 
 from letterhead.content.encoded import Encoded
 from letterhead.errors import Refused
-from letterhead.exchange.requests import Ended, Request, Stop
+from letterhead.exchange.requests import Request, Stop
 from letterhead.exchange.responder import Responder
+from letterhead.exchange.streams import Item, Items, Room
 from letterhead.exchange.timeouts import Wait
 from letterhead.net.connection import Pipe
 from letterhead.net.shared import Shared
+
+_GATHERED = 64 * 1024
+"""Bytes of items that are sent before the turn of the loop is over."""
 
 
 class ServerConnection(Pipe):
@@ -26,9 +30,13 @@ class ServerConnection(Pipe):
         self.caller = caller
         self._shared = shared
         self._rejected = rejected
-        self._responder = Responder(shared.app.limits, time.monotonic(), shared.headers, shared.budget, shared.counters)
+        app = shared.app
+        self._responder = Responder(
+            app.limits, time.monotonic(), shared.headers, shared.budget, shared.counters, app.compression
+        )
         self._direct = False  # the bytes being read go into large content's own buffer
         self._queued = False  # a flush is queued
+        self._gathered = 0  # bytes of items in ``out``
         self._moving = False  # events are being handed out: what they bring about is seen to behind them
         self._draining = False
         self._peer_ended = False
@@ -87,7 +95,8 @@ class ServerConnection(Pipe):
     def resume_writing(self) -> None:
         self._responder.congested = False
         super().resume_writing()
-        self._proceed()
+        self._responder.proceed(time.monotonic())
+        self._turn()
 
     def wants_to_read(self) -> bool:
         return self._responder.reads
@@ -107,9 +116,8 @@ class ServerConnection(Pipe):
             self._moving = True
             self._take_events()
             self._moving = False
-        if (responder.out or responder.ending) and not self._queued:
-            self._queued = True
-            self._shared.turn.add(self._flush_turn)
+        if responder.out or responder.ending:
+            self._flush_soon()
         if not self._reading or responder.classic:
             self._update_reading()
         if responder.due < self._due or self._timer is None:
@@ -124,15 +132,59 @@ class ServerConnection(Pipe):
                     runner.start(event, self)
                 elif isinstance(event, Stop):
                     runner.stop(event.request)
-                elif isinstance(event, Ended):
+                elif isinstance(event, Items):
+                    runner.items(event.exchange)
+                elif isinstance(event, Room):
+                    runner.room(event.exchange)
+                else:
                     self._shared.log.misbehaved(self.caller, event.error)
 
-    def finish(self, request: Request, outcome: Encoded | Refused) -> None:
-        """The answer to a request: from the runner."""
+    # -- from the runner -------------------------------------------------------------------------------------------
+
+    def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
+        """The answer to a request."""
         responder = self._responder
         responder.finish(request, outcome, time.monotonic())
         if not self._moving and (not self._queued or responder.events or not self._reading):
             self._turn()
+
+    def streams(self, request: Request) -> None:
+        """Its answer is a stream."""
+        self._responder.streams(request)
+
+    def send_item(self, request: Request, item: Encoded) -> int:
+        """Send an item of a result: how many bytes that took; 0 where it may not be sent before there is room."""
+        responder = self._responder
+        if not responder.may_send(request):
+            return 0
+        cost = responder.send_item(request, item)
+        self._gathered += cost
+        if self._gathered >= _GATHERED:
+            self._flush()
+        elif not self._queued:
+            self._flush_soon()
+        return cost
+
+    def take(self, request: Request) -> Item | None:
+        """The next item of an upload; None where none is there."""
+        responder = self._responder
+        item = responder.take(request)
+        if responder.out and not self._queued:  # credit
+            self._flush_soon()
+        return item
+
+    def fail(self, request: Request, why: Refused) -> None:
+        """The request cannot be answered, whatever its handler says."""
+        self._responder.fail_exchange(request, why)
+        self._flush_soon()
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    def _flush_soon(self) -> None:
+        """Send at the end of this turn what it gives to send."""
+        if not self._queued:
+            self._queued = True
+            self._shared.turn.add(self._flush_turn)
 
     def _flush_turn(self) -> None:
         self._queued = False
@@ -143,6 +195,7 @@ class ServerConnection(Pipe):
         pieces = responder.out
         if pieces:
             responder.out = []
+            self._gathered = 0
             before = self.sent
             self.write(pieces)
             self._shared.counters.bytes_sent += self.sent - before

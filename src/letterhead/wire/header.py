@@ -23,6 +23,7 @@ from letterhead.wire import strict_json
 
 MAX_ID = 2**53 - 1
 JSON_TYPES = frozenset({"text/json", "application/json"})
+MSGPACK = "application/msgpack"
 TYPE = re.compile(r"[^\s/;]+/[^\s/;]+\Z")
 _ID_KEY = b',"id":'
 _REMEMBERED = 512
@@ -31,7 +32,11 @@ _REMEMBERED_BYTES = 512
 
 def content_limit(media_type: str, limits: Limits) -> int:
     """Bytes that content of this type may have; the type in lower case, without parameters."""
-    return min(limits.json_bytes, limits.content_bytes) if media_type in JSON_TYPES else limits.content_bytes
+    if media_type in JSON_TYPES:
+        return min(limits.json_bytes, limits.content_bytes)
+    if media_type == MSGPACK:
+        return min(limits.msgpack_bytes, limits.content_bytes)
+    return limits.content_bytes
 
 
 def too_large(media_type: str, size: int, limits: Limits) -> TooLarge | None:
@@ -39,7 +44,9 @@ def too_large(media_type: str, size: int, limits: Limits) -> TooLarge | None:
     limit = content_limit(media_type, limits)
     if size <= limit:
         return None
-    kind = "JSON content" if limit < limits.content_bytes else "content"
+    kind = "content"
+    if limit < limits.content_bytes:
+        kind = "msgpack content" if media_type == MSGPACK else "JSON content"
     return TooLarge(f"{kind} of {size} bytes; the limit is {limit}", size=size, limit=limit)
 
 
@@ -65,7 +72,7 @@ class Shape:
         content_type = fields.get("content-type")
         self.type = media_type(content_type) if isinstance(content_type, str) else ""
         encoding = fields.get("content-encoding")
-        self.encoding = encoding.strip().lower() if isinstance(encoding, str) else ""
+        self.encoding = encoding.lower() if isinstance(encoding, str) else ""
         self.byteorder: str = fields.get("byteorder", "")
         self.fault: Refused | None = too_large(self.type, length, limits) or self._bad_header(limits)
 
@@ -77,7 +84,7 @@ class Shape:
             return BadHeader('\'byteorder\' is "little" or "big"', field="byteorder")
         if not TYPE.match(self.type):
             return BadHeader("'content-type' is a string type/subtype", field="content-type")
-        if not self.encoding:
+        if not self.encoding.strip():
             return BadHeader("'content-encoding' is the name of an encoding", field="content-encoding")
         if len(self.fields) > limits.header_fields:
             return BadHeader(f"more than {limits.header_fields} header fields", limit=limits.header_fields)

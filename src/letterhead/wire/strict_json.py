@@ -8,12 +8,29 @@ infinities as ``null``, which would reach the other side as a wrong value.
 import itertools
 import math
 import re
+import sys
 from typing import Any
 
 import msgspec
 
+
+def plain_number(value: Any) -> Any:
+    """What encoders make of a type that msgspec does not know: numpy's numbers count as Python's.
+
+    Raises:
+        TypeError: it is another type.
+    """
+    if type(value).__module__ == "numpy":  # then it has been imported, by others
+        numpy = sys.modules["numpy"]
+        if isinstance(value, (numpy.bool_, numpy.integer, numpy.floating)) and not isinstance(value, numpy.longdouble):
+            return value.item()
+        if isinstance(value, numpy.ndarray):
+            raise TypeError("an array goes by itself, or as a list (array.tolist())")
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+
+
 _decoder = msgspec.json.Decoder()
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=plain_number)
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -75,7 +92,7 @@ def encode(value: Any) -> bytes:
 
 def _hides_float(value: Any) -> bool:
     try:
-        return _has_unsayable_float(msgspec.to_builtins(value))
+        return _has_unsayable_float(msgspec.to_builtins(value, enc_hook=plain_number))
     except TypeError as error:  # JSON that was encoded before (msgspec.Raw) has no other form
         raise NotJson(str(error)) from None
 

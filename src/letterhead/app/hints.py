@@ -1,0 +1,74 @@
+"""Which type hints say that there is a stream: of a handler's result, of one of its parameters.
+
+A result streams where the handler is a generator, or where its return type says so: ``AsyncIterator``,
+``AsyncGenerator`` and ``AsyncIterable``, which nothing whole can be, ``Iterator`` and ``Generator``. ``Iterable`` and
+``Sequence`` are no sign: a list is one of each. The sign is for handlers that are generators under a decorator.
+
+A parameter receives a stream where it is an ``AsyncIterator`` or ``Iterator``, exactly: what a handler is given can be
+read once, from its front, and cannot be sent anything.
+
+What such a handler may be, and where it runs, is decided by whoever enters it (``app.py``).
+"""
+
+import inspect
+import typing
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
+from typing import Annotated, Any, NamedTuple
+
+from letterhead.errors import UsageError
+
+
+class Streamed(NamedTuple):
+    """A stream: of what, and whether it is read with ``async for``."""
+
+    item: Any
+    is_async: bool
+
+
+_RESULTS = (AsyncIterator, AsyncGenerator, AsyncIterable, Iterator, Generator)
+_ALIKE = {AsyncIterable: AsyncIterator, AsyncGenerator: AsyncIterator, Iterable: Iterator, Generator: Iterator}
+
+
+def streamed_result(function: Callable[..., Any], hint: Any) -> Streamed | None:
+    """What a handler's results are a stream of; None where a result is one value.
+
+    Args:
+        function: the handler.
+        hint: its return type; Any where it has none.
+    """
+    origin, item = _parts(hint)
+    if inspect.isasyncgenfunction(function):
+        return Streamed(item if origin in (AsyncIterator, AsyncGenerator, AsyncIterable) else Any, True)
+    if inspect.isgeneratorfunction(function):
+        return Streamed(item if origin in (Iterator, Generator, Iterable) else Any, False)
+    if origin in _RESULTS:
+        return Streamed(item, issubclass(origin, AsyncIterable))
+    return None
+
+
+def streamed_parameter(hint: Any, what: str) -> Streamed | None:
+    """What a parameter is a stream of; None where it is one value.
+
+    Raises:
+        UsageError: it is nearly one.
+    """
+    origin, item = _parts(hint)
+    if origin in (AsyncIterator, Iterator):
+        return Streamed(item, origin is AsyncIterator)
+    if origin in _ALIKE:
+        meant = _ALIKE[origin].__name__
+        raise UsageError(
+            f"{what} is an {origin.__name__}: write {meant}[…] for a stream, list[…] for a value that comes whole"
+            if origin is Iterable
+            else f"{what} is a kind of stream that cannot be received: write {meant}[…]"
+        )
+    return None
+
+
+def _parts(hint: Any) -> tuple[Any, Any]:
+    """A hint's generic type and its first argument, Any where it has none; ``Annotated`` is looked through."""
+    if typing.get_origin(hint) is Annotated:
+        hint = typing.get_args(hint)[0]
+    origin = typing.get_origin(hint) or hint
+    arguments = typing.get_args(hint)
+    return (origin, arguments[0] if arguments else Any) if isinstance(origin, type) else (None, Any)

@@ -1,0 +1,221 @@
+"""Results that are streams: what a handler's iterator gives, as items on their way to the client.
+
+* An item is sent while the client's credit lasts and the connection takes bytes; else its sender waits for room, and
+  the handler with it: what was not asked for yet is not made.
+* An iterator that never waits does not hold the event loop: every 64 KiB or millisecond the loop has a turn. Small
+  items of one turn go out with one write, which the connection sees to.
+* When nobody waits for the answer any longer the iterator is closed at once, where it runs.
+* A thread encodes its items itself and hands over many at a time, since each crossing to the loop costs what twenty
+  items cost. It runs ahead of the client by so many bytes; then it waits, until there is room or nobody waits for it.
+
+Who answers, and what an error becomes, is the runner's; frames and credit are the conversation's.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import Any
+
+from letterhead.app.context import Context
+from letterhead.content.encoded import Encoded
+
+TURN_BYTES = 64 * 1024
+TURN_SECONDS = 0.001
+AHEAD_BYTES = 256 * 1024
+ITEM_BYTES = 256
+"""What an item takes beside its content."""
+
+Encode = Callable[[Any], Encoded]
+Pack = Callable[[Encoded], Awaitable[Encoded]]
+
+
+class LoopSender:
+    """Sends what a handler gives on the event loop.
+
+    Args:
+        call: what is answered.
+        encode: makes an item of what the handler gives.
+        pack: makes the item smaller, where the client can read that.
+    """
+
+    def __init__(self, call: Context, encode: Encode, pack: Pack | None = None) -> None:
+        self._request = call.request
+        self._client = call.client
+        self._encode = encode
+        self._pack = pack
+        self._room: asyncio.Future[None] | None = None
+
+    def moved(self) -> None:
+        """There is room. (Where nobody waits any longer, the task is cancelled, which ends all waiting.)"""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    async def send_all(self, items: Any) -> None:
+        """Send the items of an asynchronous iterator until it ends or nobody waits, and close it.
+
+        Raises:
+            TypeError: it is none, or an item cannot be sent.
+            Exception: whatever the iterator raises.
+        """
+        if not isinstance(items, AsyncIterable):
+            raise TypeError(f"the handler gave no asynchronous iterator, but {type(items).__name__}")
+        request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
+        sent, ends = 0, time.monotonic() + TURN_SECONDS
+        try:
+            async for value in items:
+                if request.stopped is not None:  # it swallowed its cancellation
+                    break
+                item = encode(value) if pack is None else await pack(encode(value))
+                sent += send(request, item) or await self._send_later(item)
+                if sent >= TURN_BYTES or time.monotonic() >= ends:
+                    await asyncio.sleep(0)
+                    sent, ends = 0, time.monotonic() + TURN_SECONDS
+        finally:
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def send_plainly(self, items: Any) -> None:
+        """The same for a plain iterator, which runs on the loop all the same."""
+        request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
+        sent, ends = 0, time.monotonic() + TURN_SECONDS
+        try:
+            for value in as_iterable(items):
+                item = encode(value) if pack is None else await pack(encode(value))
+                sent += send(request, item) or await self._send_later(item)
+                if sent >= TURN_BYTES or time.monotonic() >= ends:
+                    await asyncio.sleep(0)
+                    sent, ends = 0, time.monotonic() + TURN_SECONDS
+        finally:
+            close_plainly(items)
+
+    async def _send_later(self, item: Encoded) -> int:
+        """Send an item once there is room; how many bytes it took."""
+        while self._request.stopped is None:
+            self._room = asyncio.get_running_loop().create_future()
+            try:
+                await self._room
+            finally:
+                self._room = None
+            cost: int = self._client.send_item(self._request, item)
+            if cost:
+                return cost
+        return 0
+
+
+class ThreadSender:
+    """Sends what a handler gives in a thread.
+
+    The thread only adds to ``_waiting`` and ``_put``, the loop only takes from there and adds to ``_taken``: no lock is
+    needed to know how far the thread is ahead.
+    """
+
+    def __init__(self, call: Context, encode: Encode, loop: asyncio.AbstractEventLoop) -> None:
+        self._request = call.request
+        self._client = call.client
+        self._encode = encode
+        self._loop = loop
+        self._waiting: deque[Encoded] = deque()
+        self._put = 0
+        self._taken = 0
+        self._told = False  # the loop will look, or there will be room, which brings it to look
+        self._over = False
+        self._resting = False  # the thread is so far ahead that it waits
+        self._changed = threading.Condition()
+        self._emptied: asyncio.Future[None] | None = None
+
+    # -- in the thread ---------------------------------------------------------------------------------------------
+
+    def send_all(self, items: Any) -> None:
+        """Hand over the items of an iterator until it ends or nobody waits, and close it.
+
+        Raises:
+            TypeError: it is none, or an item cannot be sent.
+            Exception: whatever the iterator raises.
+        """
+        try:
+            for value in as_iterable(items):
+                if self._over:
+                    break
+                item = self._encode(value)
+                self._waiting.append(item)
+                self._put += len(item.content) + ITEM_BYTES
+                if not self._told:
+                    self._told = True
+                    with contextlib.suppress(RuntimeError):  # the loop has ended, and the server with it
+                        self._loop.call_soon_threadsafe(self._send)
+                if self._put - self._taken >= AHEAD_BYTES:
+                    self._rest()
+        finally:
+            close_plainly(items)
+
+    def _rest(self) -> None:
+        with self._changed:
+            self._resting = True
+            while self._put - self._taken > AHEAD_BYTES // 2 and not self._over:
+                self._changed.wait()
+            self._resting = False
+
+    # -- on the loop -----------------------------------------------------------------------------------------------
+
+    def moved(self) -> None:
+        """There is room."""
+        self._send()
+
+    def cancel(self) -> None:
+        """Nobody waits any longer: the thread ends as soon as it looks."""
+        self._over = True
+        self._waiting.clear()
+        with self._changed:
+            self._changed.notify_all()
+
+    async def sent(self) -> None:
+        """Wait until all that was handed over is sent. The thread has returned."""
+        while self._waiting:
+            self._emptied = self._loop.create_future()
+            await self._emptied
+
+    def _send(self) -> None:
+        # Before the look: what the thread adds behind it brings another look.
+        self._told = False
+        waiting, request, send = self._waiting, self._request, self._client.send_item
+        sent, ends = 0, time.monotonic() + TURN_SECONDS
+        while waiting:
+            item = waiting[0]
+            cost = send(request, item)
+            if not cost:
+                self._told = True
+                break
+            waiting.popleft()
+            self._taken += len(item.content) + ITEM_BYTES
+            sent += cost
+            if sent >= TURN_BYTES or time.monotonic() >= ends:
+                self._told = True
+                self._loop.call_soon(self._send)
+                break
+        if self._resting and self._put - self._taken <= AHEAD_BYTES // 2:
+            with self._changed:
+                self._changed.notify_all()
+        if not waiting and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
+
+
+def as_iterable(items: Any) -> Iterable[Any]:
+    """What a handler gave.
+
+    Raises:
+        TypeError: it can give no items.
+    """
+    if not isinstance(items, Iterable):
+        raise TypeError(f"the handler gave no iterator, but {type(items).__name__}")
+    return items
+
+
+def close_plainly(items: Any) -> None:
+    """End a generator that may have more to give."""
+    close = getattr(items, "close", None)
+    if close is not None:
+        close()
