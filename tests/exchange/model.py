@@ -41,7 +41,7 @@ WAITING = 8
 numbers = st.integers(0, 1_000)
 sizes = st.sampled_from((0, 1, 100, 5_000, 15_000, 70_000, 300_000, LARGEST))
 counts = st.integers(1, 8)
-seconds = st.sampled_from([None, None, None, 1.0, 60.0])
+seconds = st.sampled_from([None, None, None, None, 1.0, 60.0])
 seldom = st.integers(0, 4).map(lambda n: n == 0)
 lengths = st.integers(1, 300) | st.sampled_from([5_000, 100_000, EVERYTHING])
 
@@ -127,10 +127,10 @@ class Connection(RuleBasedStateMachine):
         sides.client.submit(call)
 
     @some(waiting)
-    @rule(which=numbers, first=seldom)
-    def gives_up(self, which: int, first: bool) -> None:
+    @rule(which=numbers, so=seldom, first=seldom)
+    def gives_up(self, which: int, so: bool, first: bool) -> None:
         """A caller does not wait any longer. Before the server is known, that may mean giving up the connection."""
-        if first or self.sides.known:
+        if so and (first or self.sides.known):
             self.moves["a caller gives up"] += 1
             story = self._one(which, waiting)
             self.sides.tell_itself(story, Cancelled("given up"))
@@ -187,11 +187,12 @@ class Connection(RuleBasedStateMachine):
         self.moves["no item may go down"] += most > 0
 
     @some(running)
-    @rule(which=numbers, refuses=st.booleans())
-    def answers(self, which: int, refuses: bool) -> None:
+    @rule(which=numbers, so=st.booleans(), refuses=seldom)
+    def answers(self, which: int, so: bool, refuses: bool) -> None:
         """A handler ends."""
-        self.moves["a handler ends"] += 1
-        self.sides.finish(self._one(which, running), refuses=refuses)
+        if so:
+            self.moves["a handler ends"] += 1
+            self.sides.finish(self._one(which, running), refuses=refuses)
 
     @some(fed)
     @rule(which=numbers, so=seldom)
@@ -220,14 +221,20 @@ class Connection(RuleBasedStateMachine):
         self.sides.deliver_down(count, direct=direct)
 
     @precondition(lambda self: not self.sides.wire.quiet)
-    @rule()
-    def delivers_all(self) -> None:
-        """All that is under way arrives, and what that brings about."""
+    @rule(taken=st.booleans())
+    def delivers_all(self, taken: bool) -> None:
+        """All that is under way arrives, with what that brings about, and perhaps is taken."""
         self.moves["everything arrives"] += 1
-        while not self.sides.wire.quiet:
-            self.sides.deliver_up(EVERYTHING)
-            self.sides.deliver_down(EVERYTHING)
-            self.sides.carry()
+        sides = self.sides
+        while not sides.wire.quiet:
+            sides.deliver_up(EVERYTHING)
+            sides.deliver_down(EVERYTHING)
+            sides.carry()
+            for story in sides.stories if taken else ():
+                while fed(story) and sides.take_up(story):
+                    self.moves["a handler takes an item"] += 1
+                while reading(story) and sides.take_down(story):
+                    self.moves["a caller takes an item"] += 1
 
     @some(uploading)
     @rule(full=seldom)
@@ -250,7 +257,7 @@ class Connection(RuleBasedStateMachine):
     # -- time and ends ---------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.sides.stories)
-    @rule(passed=st.sampled_from([0.1, 1.0, 5.0, 40.0]), strikes=st.booleans())
+    @rule(passed=st.sampled_from([0.01, 0.1, 1.0, 40.0]), strikes=st.booleans())
     def time_passes(self, passed: float, strikes: bool) -> None:
         """The server may be woken without a reason, too."""
         self.moves["time passes"] += 1
