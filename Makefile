@@ -75,6 +75,11 @@ smoke: $(DEV) ## the tests marked smoke, on each newer Python found
 			.venv-$$version/bin/python -m pytest -q -p no:cacheprovider -m smoke); \
 	done
 
+RUNS := 2000
+.PHONY: model
+model: $(DEV) ## both ends of a conversation against a reference, in whatever order, for a minute or two (RUNS=…)
+	@$(PY) -m tests.exchange.model --runs $(RUNS)
+
 .PHONY: dev
 dev: $(DEV) ## make the environment with all that tests and checks need
 
