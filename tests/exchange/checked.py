@@ -46,7 +46,7 @@ class Checked(Sides):
             else:
                 assert story.said == (None if story.down else story.number)
                 assert (last.header.get("more") is False) is story.down
-            assert ("timing" in last.header) <= call.timed
+            assert ("timing" in last.header) <= call.asks.timing
         if not call.done or story.gave_up:
             return
         if call.error is None:

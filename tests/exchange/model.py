@@ -27,7 +27,8 @@ from hypothesis.stateful import (
 )
 
 from letterhead.errors import BadContent, Cancelled
-from letterhead.exchange.calls import action_call
+from letterhead.exchange.calls import Asks
+from letterhead.exchange.openings import action_call
 from letterhead.limits import Limits
 from tests.exchange.checked import Checked
 from tests.exchange.pairs import streaming_call
@@ -118,13 +119,12 @@ class Connection(RuleBasedStateMachine):
             call = streaming_call("act", down=down, up=up, deadline=deadline)
         else:
             call = action_call("act", (), {}, waits, Limits())
-        call.timed = timed
+        call.asks = Asks(timing=timed)
         if place is not None and sides.stories:
             earlier = sides.stories[place % len(sides.stories)]
             call.supersedes = earlier.call
             earlier.ended_by.add("cancelled")
-        sides.stories.append(Story(len(sides.stories), call, down=down, up=up, asked_at=sides.now, seconds=waits))
-        sides.client.submit(call)
+        sides.submit(Story(len(sides.stories), call, down=down, up=up, asked_at=sides.now, seconds=waits))
 
     @some(waiting)
     @rule(which=numbers, so=seldom, first=seldom)

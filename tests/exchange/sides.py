@@ -160,6 +160,13 @@ class Sides:
 
     # -- what callers and handlers do -----------------------------------------------------------------------------
 
+    def submit(self, story: Story) -> None:
+        """A caller asks. It need not look whether it may send: room is told once the call is written."""
+        self.stories.append(story)
+        if story.up:
+            self._wants_up.add(story)
+        self.client.submit(story.call)
+
     def send_up(self, story: Story, size: int) -> bool:
         """A caller sends an item, if it may."""
         if not self.client.may_send(story.call):
