@@ -239,30 +239,43 @@ async def stalled(address: str, seconds: float) -> None:
     """Streams that nobody reads, beside calls at a fixed rate."""
     async with letterhead.AsyncClient(address) as client:
         await client.call("echo", 1)
+        alone = await calls(client, seconds)
         before, at_server = memory(), (await client.call("used"))[0]
         streams = [client.stream("endless") for _ in range(STALLED)]
-        for stream in streams:
-            await anext(stream)
-        took: list[float] = []
-
-        async def call(due: float) -> None:
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            begin = time.perf_counter()
-            await client.call("echo", 1)
-            took.append(time.perf_counter() - begin)
-
-        begin = time.perf_counter()
-        await asyncio.gather(*(call(begin + number / RATE) for number in range(int(seconds * RATE))))
-        elapsed = time.perf_counter() - begin
+        while await sent(client) < STALLED * MIB:
+            await asyncio.sleep(0.05)
+        beside = await calls(client, seconds)
         after, then_at_server = memory(), (await client.call("used"))[0]
         for stream in streams:
             await stream.aclose()
+    print(f"stalled: calls alone: {alone}; beside {STALLED} stalled streams: {beside}")
+    print(f"stalled: client {before:.0f} → {after:.0f} MiB, server {at_server:.0f} → {then_at_server:.0f} MiB")
+
+
+async def calls(client: letterhead.AsyncClient, seconds: float) -> str:
+    """Calls at a fixed rate, and how long they took."""
+    took: list[float] = []
+
+    async def call() -> None:
+        begin = time.perf_counter()
+        await client.call("echo", 1)
+        took.append(time.perf_counter() - begin)
+
+    begin = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(seconds * RATE)):
+            await asyncio.sleep(max(0.0, begin + number / RATE - time.perf_counter()))
+            group.create_task(call())
+    elapsed = time.perf_counter() - begin
     took.sort()
-    print(
-        f"stalled: {STALLED} streams, {len(took) / elapsed:,.0f} calls/s beside them: "
-        f"p50 {took[len(took) // 2] * 1e3:.2f} ms, p99 {took[len(took) * 99 // 100] * 1e3:.2f} ms; "
-        f"client {before:.0f} → {after:.0f} MiB, server {at_server:.0f} → {then_at_server:.0f} MiB"
-    )
+    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
+    return f"{len(took) / elapsed:,.0f}/s, p50 {p50 * 1e3:.2f} ms, p99 {p99 * 1e3:.2f} ms"
+
+
+async def sent(client: letterhead.AsyncClient) -> int:
+    """Bytes that the server has sent so far."""
+    health = await client.call("letterhead.health")
+    return int(health["bytes"]["sent"])
 
 
 async def cancels(address: str, count: int) -> None:
@@ -332,10 +345,11 @@ def main() -> None:
     with server("plain") as plain, server("letterhead") as ours:
         assert ours.stdout is not None
         address = ours.stdout.readline().strip()
-        throughput(address, Plain(plain), options.rounds, options.items, options.bulks)
-        for measurement in (stalled(address, options.seconds), cancels(address, options.cancels), idle(address)):
+        # In this order: memory that one measurement has left would hide what the next one takes.
+        for measurement in (idle(address), cancels(address, options.cancels), stalled(address, options.seconds)):
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 runner.run(measurement)
+        throughput(address, Plain(plain), options.rounds, options.items, options.bulks)
 
 
 if __name__ == "__main__":
