@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import json
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -88,6 +89,40 @@ def test_describe_tells_every_action_with_its_schemas() -> None:
     for action in told.values():
         assert action["stream"] is False
         assert isinstance(action["content-types"], list)
+
+
+def test_streams_are_described_by_their_items() -> None:
+    app = App()
+
+    @app.action
+    async def convert(orders: AsyncIterator[Order], limit: int = 3) -> AsyncIterator[Order]:
+        async for order in orders:
+            yield order
+
+    @app.action
+    def numbers(orders: Iterator[Order], texts: list[str]) -> Iterator[int]:
+        yield 1
+
+    @app.action
+    def untyped():  # type: ignore[no-untyped-def]
+        yield 1
+
+    @app.action
+    async def total(rows: AsyncIterator[int]) -> int:
+        return 0
+
+    actions = leaks.run(described(app))["actions"]
+    order = {"$ref": "#/$defs/Order"}
+    convert_told, numbers_told = actions["convert"], actions["numbers"]
+    assert (convert_told["stream"], convert_told["result"]) == (True, order)
+    assert convert_told["upload"] == {"argument": "orders", "item": order}
+    assert convert_told["parameters"]["properties"] == {"limit": {"type": "integer", "default": 3}}
+    assert convert_told["$defs"]["Order"]["title"] == "Order"
+    assert (numbers_told["stream"], numbers_told["result"]) == (True, {"type": "integer"})
+    assert (list(numbers_told["parameters"]["properties"]), numbers_told["upload"]["argument"]) == (["texts"], "orders")
+    assert (actions["untyped"]["stream"], actions["untyped"]["result"]) == (True, {})
+    assert "upload" not in actions["untyped"]
+    assert (actions["total"]["stream"], actions["total"]["upload"]["item"]) == (False, {"type": "integer"})
 
 
 def test_a_default_that_json_cannot_say_is_left_out() -> None:

@@ -28,10 +28,14 @@ class Wire(asyncio.BufferedProtocol):
 
     Attributes:
         server: the other end.
+        forgets: what comes is dropped unseen.
+        hello: the hello is a frame like others.
     """
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self.forgets = False
+        self.hello = False
         self.transport: Any = None
         self._scratch = bytearray(65_536)
         self._bytes = bytearray()
@@ -45,7 +49,8 @@ class Wire(asyncio.BufferedProtocol):
         return self._scratch
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._bytes += self._scratch[:nbytes]
+        if not self.forgets:
+            self._bytes += self._scratch[:nbytes]
         self._moved.set()
 
     def eof_received(self) -> bool:
@@ -72,11 +77,11 @@ class Wire(asyncio.BufferedProtocol):
     # -- in --------------------------------------------------------------------------------------------------------
 
     async def frame(self) -> Frame:
-        """The next frame that is not the hello; an AssertionError where the connection ends before it."""
+        """The next frame, past the hello; an AssertionError where the connection ends before it."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 got = self._cut()
-                if got is not None and "max-open" not in got.header:
+                if got is not None and (self.hello or "max-open" not in got.header):
                     return got
                 if got is None:
                     assert not self._ended, "the server closed the connection"
@@ -85,15 +90,21 @@ class Wire(asyncio.BufferedProtocol):
 
     async def answer(self, id: int) -> tuple[list[Any], Frame]:
         """The items of an exchange, as values, and its last frame. Others' frames must not come between."""
-        items: list[Any] = []
-        while True:
+        return (await self.answers(id))[id]
+
+    async def answers(self, *ids: int) -> dict[int, tuple[list[Any], Frame]]:
+        """The same of several exchanges, whose frames may come in any order."""
+        items: dict[int, list[Any]] = {id: [] for id in ids}
+        last: dict[int, Frame] = {}
+        while len(last) < len(ids):
             got = await self.frame()
-            assert got.id == id, got
-            if "credit" in got.header:
-                continue
-            if got.header.get("more") is not True:
-                return items, got
-            items.append(value_of(got))
+            assert got.id in items, got
+            assert got.id not in last, got
+            if got.header.get("more") is True:
+                items[got.id].append(value_of(got))
+            elif "credit" not in got.header:
+                last[got.id] = got
+        return {id: (items[id], last[id]) for id in ids}
 
     async def ended(self) -> None:
         """Wait until the server's side has ended."""

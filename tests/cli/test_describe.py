@@ -2,7 +2,7 @@
 
 import enum
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -185,6 +185,37 @@ def test_schemas_that_refer_to_each_other_in_circles_are_followed_once() -> None
     circle = {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "boolean"}, {"$ref": "#/$defs/B"}, {"$ref": "#/$defs/A"}]}
     assert choices(circle, {"A": circle, "B": circle}) == ["true", "false"]
     assert choices({"$ref": "#/$defs/none"}, {}) == []
+
+
+@pytest.fixture
+def streaming() -> Iterator[str]:
+    app = library.App("streams")
+
+    @app.action
+    async def convert(orders: AsyncIterator[Order], limit: int = 3) -> AsyncIterator[Order]:
+        """Convert orders."""
+        async for order in orders:
+            yield order
+
+    @app.action
+    def untyped():  # type: ignore[no-untyped-def]
+        yield 1
+
+    with running(app, "127.0.0.1:0") as served:
+        yield served.server.addresses[0]
+
+
+def test_streams_are_shown_as_such(streaming: str) -> None:
+    done = letterhead("describe", streaming)
+    assert "\nconvert(orders: stream[Order], limit: int = 3) -> stream[Order]\n" in done.out
+    assert "\nuntyped() -> stream[any]\n" in done.out
+    done = letterhead("describe", streaming, "convert")
+    assert (done.status, done.err) == (0, "")
+    assert "\nupload: the argument that is a stream, and each of its items\n" in done.out
+    assert "\nresult: each item of the stream\n" in done.out
+    assert '"argument": "orders"' in done.out
+    told = json.loads(letterhead("describe", streaming, "convert", "--json").out)
+    assert (told["stream"], told["upload"]["argument"]) == (True, "orders")
 
 
 def test_a_default_that_is_not_told_is_shown_as_one() -> None:

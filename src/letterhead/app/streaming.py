@@ -49,7 +49,7 @@ class LoopSender:
         self._room: asyncio.Future[None] | None = None
 
     def moved(self) -> None:
-        """There is room. (Where nobody waits any longer, the task is cancelled, which ends all waiting.)"""
+        """There is room, or the exchange has ended."""
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
@@ -122,10 +122,14 @@ class ThreadSender:
         self._put = 0
         self._taken = 0
         self._told = False  # the loop will look, or there will be room, which brings it to look
-        self._over = False
+        self._abandoned = False
         self._resting = False  # the thread is so far ahead that it waits
         self._changed = threading.Condition()
         self._emptied: asyncio.Future[None] | None = None
+
+    @property
+    def _over(self) -> bool:
+        return self._abandoned or self._request.stopped is not None
 
     # -- in the thread ---------------------------------------------------------------------------------------------
 
@@ -138,9 +142,9 @@ class ThreadSender:
         """
         try:
             for value in as_iterable(items):
+                item = self._encode(value)
                 if self._over:
                     break
-                item = self._encode(value)
                 self._waiting.append(item)
                 self._put += len(item.content) + ITEM_BYTES
                 if not self._told:
@@ -162,25 +166,25 @@ class ThreadSender:
     # -- on the loop -----------------------------------------------------------------------------------------------
 
     def moved(self) -> None:
-        """There is room."""
+        """There is room, or nobody waits any longer."""
         self._send()
 
     def cancel(self) -> None:
         """Nobody waits any longer: the thread ends as soon as it looks."""
-        self._over = True
-        self._waiting.clear()
-        with self._changed:
-            self._changed.notify_all()
+        self._abandoned = True
+        self._send()
 
     async def sent(self) -> None:
-        """Wait until all that was handed over is sent. The thread has returned."""
-        while self._waiting:
+        """Wait until all that was handed over is sent, once the thread has returned."""
+        while self._waiting and not self._over:
             self._emptied = self._loop.create_future()
             await self._emptied
 
     def _send(self) -> None:
         # Before the look: what the thread adds behind it brings another look.
         self._told = False
+        if self._over:
+            self._waiting.clear()
         waiting, request, send = self._waiting, self._request, self._client.send_item
         sent, ends = 0, time.monotonic() + TURN_SECONDS
         while waiting:
@@ -196,7 +200,7 @@ class ThreadSender:
                 self._told = True
                 self._loop.call_soon(self._send)
                 break
-        if self._resting and self._put - self._taken <= AHEAD_BYTES // 2:
+        if self._resting and (self._over or self._put - self._taken <= AHEAD_BYTES // 2):
             with self._changed:
                 self._changed.notify_all()
         if not waiting and self._emptied is not None and not self._emptied.done():

@@ -78,6 +78,7 @@ class Answering:
         cost = len(first) + len(content)
         request.outgoing.credit -= cost
         self._admission.sent(cost)
+        self.counters.items_sent += 1
         if len(content) > replies.JOINED:
             self.out.append(first)
             self.out.append(content)
@@ -92,6 +93,7 @@ class Answering:
             return None
         item = incoming.take()
         if item is not None:
+            self.counters.items_received += 1
             self._budget.used -= item[0].frame_size
             given = 0 if request.ended else incoming.owed()
             if given and request.id is not None:

@@ -7,7 +7,8 @@ class Counters:
     """Running totals of one server. All are counts but the two that end in ``_now``, which go up and down."""
 
     __slots__ = (
-        "accepted", "bytes_received", "bytes_sent", "connections_now", "failed", "open_now", "served", "turned_away",
+        "accepted", "bytes_received", "bytes_sent", "connections_now", "failed", "items_received", "items_sent",
+        "open_now", "served", "turned_away",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -17,6 +18,8 @@ class Counters:
         self.open_now = 0
         self.served = 0
         self.failed: dict[str, int] = {}
+        self.items_received = 0
+        self.items_sent = 0
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -30,6 +33,11 @@ class Counters:
         """The numbers by their names in ``letterhead.health``."""
         return {
             "connections": {"now": self.connections_now, "accepted": self.accepted, "turned-away": self.turned_away},
-            "requests": {"open": self.open_now, "served": self.served, "failed": dict(self.failed)},
+            "requests": {
+                "open": self.open_now,
+                "served": self.served,
+                "failed": dict(self.failed),
+                "items": {"received": self.items_received, "sent": self.items_sent},
+            },
             "bytes": {"received": self.bytes_received, "sent": self.bytes_sent},
         }
