@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -132,7 +133,8 @@ class ThreadUpload(Iterator[Any]):
             return self._read(item)
         except Refused as refused:
             self._failed = refused
-            self._loop.call_soon_threadsafe(_fail, self._call, refused)
+            with contextlib.suppress(RuntimeError):  # the loop has ended: so has the exchange
+                self._loop.call_soon_threadsafe(_fail, self._call, refused)
             raise
 
     def _next(self) -> Item:
