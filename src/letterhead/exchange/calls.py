@@ -64,6 +64,7 @@ class Call:
         inherited: its time is that of the request whose handler makes it: passing it is no failure of that handler.
         raw: made by ``send``: header and content are the caller's own, and so is the reading of the reply.
         streams: the caller wants the items of a stream, not one result.
+        either: the caller takes one result, too. ``single``: it was one.
         incoming, outgoing: the items that come, and the credit for those that go; None where there is no such stream.
         supersedes: the call whose place it takes, until it is written.
         packed: its content compressed, for servers that read that.
@@ -85,6 +86,8 @@ class Call:
     inherited = False
     raw = False
     streams = False
+    either = False
+    single = False
     source: Source | None = None
     incoming: Incoming | None = None
     outgoing: Outgoing | None = None
@@ -123,12 +126,26 @@ class Call:
         """Whether it has ended."""
         return self.header is not None or self.error is not None
 
-    def stream(self) -> Incoming:
-        """Make it one that wants the items of a stream; what they come to be gathered in."""
+    def stream(self, *, either: bool = False) -> Incoming:
+        """Make it one that wants the items of a stream; what they are gathered in.
+
+        Args:
+            either: it takes one result, too, as the only item.
+        """
         self.streams = True
-        self.action = None  # a classic server has no streams, and another is asked what it is by a ping
+        self.either = either
+        if not either:
+            self.action = None  # a classic server has no streams, and another is asked what it is by a ping
         self.incoming = Incoming(CREDIT)
         return self.incoming
+
+    def end(self, header: Header, body: bytes) -> None:
+        """Its reply came: one result, or the end of a stream."""
+        self.header = header
+        self.body = body
+        if self.either and self.incoming is not None and header.shape.fields.get("more") is not False:
+            self.single = True
+            self.incoming.put((header, body))
 
     def fail(self, error: LetterheadError) -> None:
         """It ended with this error. Each call gets its own copy: a raised exception belongs to one raise."""
@@ -199,7 +216,7 @@ class Call:
         """The result as JSON in UTF-8."""
         shape = header.shape
         data = as_utf8(content, shape.encoding, shape.byteorder)
-        if not self.wrapped:
+        if not self.wrapped or shape.fields.get("more"):  # items never are
             return data
         try:
             return bytes(_wrapped.decode(data).result)

@@ -64,6 +64,11 @@ class AsyncStream(Generic[T_co]):
         self._waiting = False
         self._call = call
 
+    @property
+    def single(self) -> bool:
+        """Whether it turned out to be one result; only streams that ``either`` has opened can."""
+        return self._call is not None and self._call.single
+
     def __aiter__(self) -> Self:
         return self
 

@@ -78,6 +78,11 @@ class Stream(Generic[T_co]):
         self._reading = threading.Lock()
         self._call = call
 
+    @property
+    def single(self) -> bool:
+        """Whether it turned out to be one result; only streams that ``either`` has opened can."""
+        return self._call is not None and self._call.single
+
     def __iter__(self) -> Self:
         return self
 
