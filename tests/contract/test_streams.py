@@ -320,3 +320,24 @@ async def test_two_that_read_one_stream_at_once_are_told(scene: Scene) -> None:
     await reading.close()
     with pytest.raises(Cancelled):
         await first
+
+
+# Either
+
+
+@claim()
+async def test_a_tool_takes_either_answer(scene: Scene) -> None:
+    for caller in (scene.another(), scene.caller):
+        for _ in range(2):  # on a fresh connection, and on a known one
+            reading = await caller.either("echo", {"value": {"a": 1}})
+            assert await reading.rest() == [{"a": 1}]
+            assert reading.stream is not None
+            assert reading.stream.single
+        reading = await caller.either("count", {"to": 3})
+        assert await reading.rest() == [0, 1, 2]
+        assert reading.stream is not None
+        assert not reading.stream.single
+    fresh = scene.another()
+    assert await (await fresh.either("count", {"to": 3})).rest() == [0, 1, 2]
+    with pytest.raises(InvalidArgument):
+        await (await fresh.either("greet", {"timeout": 1})).rest()

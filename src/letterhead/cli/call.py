@@ -53,18 +53,22 @@ def command(address: str, action: str, arguments: tuple[str, ...], stdin: bool, 
     values = named(arguments, "argument")
     if stdin:
         values[_UPLOAD] = _lines()
+    result: list[Any] = []
     with options.calling(address, action) as client:
         try:
             with client.either(action, values, timeout=options.timeout) as answers:
                 for answer in answers:
                     if not answers.single:
                         click.echo(as_json(answer, indent=0))
-                    elif options.as_json:
-                        click.echo(as_json(answer))
                     else:
-                        print_value(answer)
+                        result = [answer]
         except InvalidArgument as error:
             raise _about_text(error, arguments) from None
+    for answer in result:
+        if options.as_json:
+            click.echo(as_json(answer))
+        else:
+            print_value(answer)
 
 
 def _lines() -> Iterator[Any]:
