@@ -33,12 +33,15 @@ if TYPE_CHECKING:
     from letterhead.errors import Unavailable as Unavailable
     from letterhead.errors import UnknownAction as UnknownAction
     from letterhead.errors import UsageError as UsageError
+    from letterhead.exchange.timing import Timing as Timing
     from letterhead.limits import Limits as Limits
     from letterhead.message import Message as Message
     from letterhead.net.async_client import AsyncClient as AsyncClient
+    from letterhead.net.async_streams import AsyncStream as AsyncStream
     from letterhead.net.client import Client as Client
     from letterhead.net.server import Server as Server
     from letterhead.net.serving import App as App
+    from letterhead.net.streams import Stream as Stream
 
 _ERRORS = (
     "BadContent BadFrame BadHeader Cancelled ConnectRefused ConnectTimedOut ConnectionFailed ConnectionLost "
@@ -49,11 +52,14 @@ _HOMES = {
     **dict.fromkeys(_ERRORS.split(), "letterhead.errors"),
     "App": "letterhead.net.serving",
     "AsyncClient": "letterhead.net.async_client",
+    "AsyncStream": "letterhead.net.async_streams",
     "Client": "letterhead.net.client",
     "Context": "letterhead.app.context",
     "Limits": "letterhead.limits",
     "Message": "letterhead.message",
     "Server": "letterhead.net.server",
+    "Stream": "letterhead.net.streams",
+    "Timing": "letterhead.exchange.timing",
     "current": "letterhead.app.context",
     "decode": "letterhead.content.registry",
     "encode": "letterhead.content.registry",

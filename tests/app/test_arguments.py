@@ -239,10 +239,12 @@ def test_messages_say_what_is_wrong_in_words() -> None:
 
 
 def test_a_name_from_the_peer_is_shown_shortened_and_escaped() -> None:
+    arguments: dict[str, Any] = {"first": 1, "\x1b[31m" + "x" * 5000: 1}
+
     async def main() -> None:
         async with client_of(pair_app()) as client:
             with pytest.raises(InvalidArgument) as caught:
-                await client.call("pair", **{"first": 1, "\x1b[31m" + "x" * 5000: 1})
+                await client.call("pair", **arguments)
             assert "\x1b" not in str(caught.value)
             assert len(str(caught.value)) < 300
 

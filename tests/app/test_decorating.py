@@ -151,3 +151,11 @@ def test_methods_and_callable_objects_are_handlers_too() -> None:
             assert [await client.call("add"), await client.call("add", by=4)] == [1, 5]
 
     run(main())
+
+
+def test_what_answers_whole_is_no_generator() -> None:
+    app = App()
+    for enter in (app.binary, app.classic("generator")):
+        for handler in (generator, async_generator):
+            with pytest.raises(UsageError, match="answers whole"):
+                enter(handler)

@@ -588,6 +588,40 @@ def test_a_handler_may_end_before_its_upload_again_and_again(run: Run, kind: str
     run(main())
 
 
+@each_kind
+def test_a_bad_item_ends_a_conversation_whose_answers_wait_for_credit(kind: str) -> None:
+    app = App()
+
+    @app.action(name="async")
+    async def on_the_loop(sizes: AsyncIterator[int]) -> AsyncIterator[bytes]:
+        async def read() -> list[int]:
+            return [size async for size in sizes]
+
+        reading = asyncio.create_task(read())
+        try:
+            for _ in range(4):
+                yield bytes(600_000)
+        finally:
+            await asyncio.wait([reading])
+            assert isinstance(reading.exception(), InvalidArgument)
+
+    @app.action(name="thread")
+    def in_a_thread(sizes: Iterator[int]) -> Iterator[bytes]:
+        for size in sizes:
+            yield bytes(size)
+
+    async def main() -> None:
+        async with wire(app) as client:
+            # The third is past the credit; the thread goes on to read while it waits, and returns with the error.
+            client.send(opening(1, kind, more=True), item(1, 600_000), item(1, 600_000), item(1, 1000))
+            assert [len((await client.frame()).content) for _ in range(2)] == [600_000, 600_000]
+            client.send(item(1, "x"))
+            assert (await client.frame()).status == "invalid-argument"
+            await until(lambda: client.server.shared.counters.open_now == 0)
+
+    run(main())
+
+
 # -- what is refused when it is entered ----------------------------------------------------------------------------
 
 

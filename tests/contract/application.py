@@ -1,11 +1,13 @@
 """The application that the claims call. Its handlers tell what happened to them through `app.state`."""
 
 import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from letterhead import App, Client, Limits, Message, Refused, UsageError, current
+from letterhead import App, Client, Limits, Message, Refused, UsageError, current, encode
 
 
 @dataclass
@@ -16,14 +18,14 @@ class Point:
     y: int = 0
 
 
-def application(limits: Limits) -> App:
+def application(limits: Limits, compression: Sequence[str] = ()) -> App:
     """A fresh application.
 
     `state.started`, `state.cancelled`: set when `wait` began, and when it was cancelled. `state.gate`: what `pass_gate`
     waits for. `state.inside`, `state.most`: how many wait there, and how many did at once. `state.order`: names given
-    to `note`.
+    to `note`. `state.sent`: how many items `endless` has given; `state.left`: set when a stream or upload was left.
     """
-    app = App("contract", limits=limits)
+    app = App("contract", limits=limits, compression=compression)
     state = app.state
 
     @app.on_start
@@ -31,6 +33,8 @@ def application(limits: Limits) -> App:
         state.started, state.cancelled, state.gate = asyncio.Event(), asyncio.Event(), asyncio.Event()
         state.inside = state.most = 0
         state.order = []
+        state.sent = 0
+        state.left = asyncio.Event()
 
     @app.action
     async def greet(name: str, times: int = 1) -> str:
@@ -112,12 +116,134 @@ def application(limits: Limits) -> App:
         return current().remaining
 
     _enter_nested(app)
+    _enter_streams(app)
+    _enter_uploads(app)
 
     @app.binary
     def reversed_bytes(message: Message) -> Message:
         return Message(bytes(message.content)[::-1], {"content-type": "binary/reversed", "x-was": message.type})
 
     return app
+
+
+def _enter_streams(app: App) -> None:
+    """Actions that answer with streams."""
+    state = app.state
+
+    @app.action
+    async def count(to: int, then: str = "") -> AsyncIterator[int]:
+        for number in range(to):
+            yield number
+        if then:
+            raise Refused(then, f"after {to}", to=to)
+
+    @app.action(name="count-thread")
+    def count_in_thread(to: int, then: str = "") -> Iterator[int]:
+        yield from range(to)
+        if then:
+            raise Refused(then, f"after {to}", to=to)
+
+    @app.action
+    async def items(values: list[Any]) -> AsyncIterator[Any]:
+        for value in values:
+            yield value
+
+    @app.action(name="empty-bytes")
+    async def empty_bytes() -> AsyncIterator[bytes]:
+        yield b""
+
+    @app.action
+    async def blocks(number: int, size: int) -> AsyncIterator[bytes]:
+        for n in range(number):
+            yield bytes([n % 256]) * size
+
+    @app.action
+    async def mixed() -> AsyncIterator[Any]:
+        yield 1
+        yield b"\x00\xff"
+        yield encode("naïve", "text/plain", "iso-8859-1")
+        yield {"a": [None]}
+
+    @app.action
+    async def endless() -> AsyncIterator[int]:
+        state.started.set()
+        try:
+            for number in itertools.count():
+                state.sent = number
+                yield number
+                await asyncio.sleep(0)
+        finally:
+            state.left.set()
+
+    @app.action
+    async def silent() -> AsyncIterator[int]:
+        state.started.set()
+        try:
+            yield 0
+            await asyncio.Event().wait()
+        finally:
+            state.left.set()
+
+    @app.action(name="note-stream")
+    async def note_stream(name: str) -> AsyncIterator[str]:
+        state.order.append(name)
+        yield name
+        await state.gate.wait()
+
+
+def _enter_uploads(app: App) -> None:
+    """Actions that take streams."""
+    state = app.state
+
+    @app.action
+    async def total(numbers: AsyncIterator[int], start: int = 0) -> int:
+        async for number in numbers:
+            start += number
+        return start
+
+    @app.action(name="total-thread")
+    def total_in_thread(numbers: Iterator[int], start: int = 0) -> int:
+        return start + sum(numbers)
+
+    @app.action
+    async def collect(values: AsyncIterator[Any]) -> list[Any]:
+        return [value.decode("latin-1") if isinstance(value, bytes) else value async for value in values]
+
+    @app.action
+    async def sizes(blocks: AsyncIterator[bytes]) -> list[int]:
+        return [len(block) async for block in blocks]
+
+    @app.action(name="first-of")
+    async def first_of(numbers: AsyncIterator[int]) -> int:
+        async for number in numbers:
+            return number
+        return -1
+
+    @app.action(name="take-none")
+    async def take_none(numbers: AsyncIterator[int]) -> None:
+        state.started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            state.left.set()
+
+    @app.action
+    async def double(numbers: AsyncIterator[int]) -> AsyncIterator[int]:
+        async for number in numbers:
+            yield 2 * number
+
+    @app.action(name="double-thread")
+    def double_in_thread(numbers: Iterator[int]) -> Iterator[int]:
+        for number in numbers:
+            yield 2 * number
+
+    @app.action(name="flood-both-ways")
+    async def flood(blocks: AsyncIterator[bytes], number: int, size: int) -> AsyncIterator[bytes]:
+        """Send all before anything is read."""
+        for _ in range(number):
+            yield bytes(size)
+        async for block in blocks:
+            yield str(len(block)).encode()
 
 
 def _enter_nested(app: App) -> None:

@@ -6,7 +6,7 @@ and fails if anything is left behind.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,9 +101,9 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene_of(pair: Pair, limits: Limits) -> AsyncIterator[Scene]:
+async def scene_of(pair: Pair, limits: Limits, compression: Sequence[str]) -> AsyncIterator[Scene]:
     """The scene, while the block runs."""
-    app = application(limits)
+    app = application(limits, compression)
     places = {"tcp": ["127.0.0.1:0"], "unix": [f"unix:{pair.folder / 's'}"], "memory": []}[pair.pipe]
     async with Server(app, places) as server:
         scene = Scene(pair, app, server)
@@ -116,12 +116,12 @@ async def scene_of(pair: Pair, limits: Limits) -> AsyncIterator[Scene]:
 Body = Callable[[Scene], Awaitable[None]]
 
 
-def claim(limits: Limits | None = None) -> Callable[[Body], Callable[[Pair], None]]:
-    """A test over every pair: `@claim()` above `async def test_…(scene)`, with the server's limits."""
+def claim(limits: Limits | None = None, compression: Sequence[str] = ()) -> Callable[[Body], Callable[[Pair], None]]:
+    """A test over every pair: `@claim()` above `async def test_…(scene)`, with the server's limits and compressions."""
 
     def made(body: Body) -> Callable[[Pair], None]:
         async def tried(pair: Pair) -> None:
-            async with scene_of(pair, limits or Limits()) as scene:
+            async with scene_of(pair, limits or Limits(), compression) as scene:
                 await body(scene)
 
         def test(pair: Pair) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,10 @@ def client_of(served: background.Served) -> Client:
     return Client(addresses[0]) if addresses else Client(memory.ADDRESS, connector=served.connector)
 
 
-def async_client_of(server: Server) -> AsyncClient:
+def async_client_of(server: Server, **options: Any) -> AsyncClient:
     if server.addresses:
-        return AsyncClient(server.addresses[0])
-    return AsyncClient(memory.ADDRESS, connector=memory.connector(server))
+        return AsyncClient(server.addresses[0], **options)
+    return AsyncClient(memory.ADDRESS, connector=memory.connector(server), **options)
 
 
 @pytest.mark.parametrize("warm", [True, False])
@@ -140,3 +141,49 @@ async def many_cancelled(client: AsyncClient, chance: random.Random) -> None:
         await asyncio.wait([call])
 
     await asyncio.gather(*(kept(n) for n in range(10)), *(given_up(chance.randrange(12)) for _ in range(40)))
+
+
+@pytest.mark.parametrize("kind", ["AsyncClient", "Client"])
+def test_a_client_is_not_cut_off_by_its_own_cancellations(places: list[str], kind: str) -> None:
+    """Far more are given up than a server allows for, which it would close the connection for."""
+    limits = Limits(control_frames=40, control_seconds=0.5, linger_quiet_seconds=0.05)
+
+    async def main() -> None:
+        app = application(limits)
+        async with Server(app, places) as server:
+            if kind == "AsyncClient":
+                async with async_client_of(server, limits=limits) as client:
+                    await give_up_many(client)
+                    assert await client.call("echo", 1) == 1
+                    await leaks.until(lambda: server.shared.counters.open_now == 0)
+            else:
+                loop = asyncio.get_running_loop()
+                await asyncio.to_thread(drop_many, server, loop)
+                await leaks.until(lambda: server.shared.counters.open_now == 0)
+            assert server.shared.counters.accepted == 1
+
+    def drop_many(server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        with blocking_client_of(server, loop, limits) as blocking:
+            for _ in range(100):
+                stream = blocking.stream("silent")
+                assert next(stream) == 0
+                del stream
+            assert blocking.call("echo", 1) == 1
+            while server.shared.counters.open_now:
+                time.sleep(0.01)
+
+    async def give_up_many(client: AsyncClient) -> None:
+        await client.call("echo", 1)
+        calls = [asyncio.ensure_future(client.call("wait")) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        for call in calls:
+            call.cancel()
+        await asyncio.wait(calls)
+
+    leaks.run(main())
+
+
+def blocking_client_of(server: Server, loop: asyncio.AbstractEventLoop, limits: Limits) -> Client:
+    if server.addresses:
+        return Client(server.addresses[0], limits=limits)
+    return Client(memory.ADDRESS, connector=memory.wires(server, loop), limits=limits)

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letterhead.errors import BadContent, ConnectionLost, Forbidden, Internal, Refused, TooLarge, UsageError
-from letterhead.exchange.calls import Call, action_call, first_prefix, message_call, milliseconds, reply_error
+from letterhead.exchange.calls import Call, reply_error
 from letterhead.exchange.fields import from_server
+from letterhead.exchange.openings import action_call, first_prefix, message_call, milliseconds
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.wire.header import Header, Headers

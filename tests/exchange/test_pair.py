@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from letterhead.content.encoded import Encoded
 from letterhead.errors import Cancelled, DeadlineExceeded, Internal, Refused, TooLarge
-from letterhead.exchange.calls import Call, message_call
+from letterhead.exchange.calls import Call
+from letterhead.exchange.openings import message_call
 from letterhead.exchange.requests import Request
 from letterhead.limits import Limits
 from letterhead.message import Message

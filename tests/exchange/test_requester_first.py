@@ -13,7 +13,8 @@ from letterhead.errors import (
     UsageError,
 )
 from letterhead.exchange.asking import Phase
-from letterhead.exchange.calls import Call, message_call
+from letterhead.exchange.calls import Call
+from letterhead.exchange.openings import message_call
 from letterhead.limits import Limits
 from letterhead.message import Message
 from tests.exchange.pairs import LIMITS, Asking, failure, hello, reply

@@ -12,7 +12,7 @@ from letterhead.errors import (
     TooMany,
     UsageError,
 )
-from letterhead.exchange.calls import Call
+from letterhead.exchange.calls import Asks, Call
 from letterhead.exchange.streams import CREDIT, Items
 from letterhead.limits import Limits
 from tests.exchange.pairs import Asking, asking, control, end, failure, item, reply
@@ -381,7 +381,7 @@ def test_a_breach_fails_streams_and_closes(breach: str) -> None:
 def test_what_the_last_frame_says_of_timing_is_kept(last: bytes) -> None:
     side = asking()
     call = side.streams("count")
-    call.timed = True
+    call.asks = Asks(timing=True)
     side.hears(item(2, b"0", timing={"queued": 9}), last)
     assert call.timing == (None if b"status" in last else {"queued": 1, "ran": 2})
 

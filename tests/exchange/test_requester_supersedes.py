@@ -3,7 +3,8 @@
 import pytest
 
 from letterhead.errors import Cancelled, DeadlineExceeded, UsageError
-from letterhead.exchange.calls import Call, action_call
+from letterhead.exchange.calls import Call
+from letterhead.exchange.openings import action_call
 from tests.exchange.pairs import LIMITS, Asking, asking, failure, hello, reply, streaming_call
 from tests.wire.frames import Cut, each_cut, json_frame
 

@@ -19,9 +19,11 @@ def streaming() -> tuple[Served, Request]:
 
 
 def uploading() -> tuple[Asking, Call]:
-    """A client's side on which an upload has begun."""
+    """A client's side on which an upload has begun; that there was room at first is forgotten."""
     side = asking()
-    return side, side.uploads("store")
+    call = side.uploads("store")
+    side.moved.clear()
+    return side, call
 
 
 def with_room(side: Served | Asking) -> list[Request | Call]:

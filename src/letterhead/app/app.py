@@ -142,7 +142,12 @@ class Application:
         self.actions[name] = Action(name, handler, where, parameters, inspect.getdoc(handler) or "")
 
     def binary(self, function: F) -> F:
-        """Answer requests without an action that are not JSON: ``function(message) -> bytes | Message | value``."""
+        """Answer requests without an action that are not JSON: ``function(message) -> bytes | Message | value``.
+
+        Raises:
+            UsageError: it is a generator: such an answer is whole.
+        """
+        _whole(function, "the binary handler")
         self.binary_handler = function
         return function
 
@@ -150,9 +155,13 @@ class Application:
         """Answer an action differently on classic connections: the function gets the request's ``value`` as it stands.
 
         For actions whose classic answer has another form than their own, such as the string that ``search`` gives.
+
+        Raises:
+            UsageError: the function is a generator: such an answer is whole.
         """
 
         def enter(function: F) -> F:
+            _whole(function, f"the classic form of {action!r}")
             self.classic_forms[action] = function
             return function
 
@@ -216,6 +225,12 @@ def _place(handler: Callable[..., Any], run: Run | None, parameters: Parameters,
                 "or make it async def"
             )
     return place
+
+
+def _whole(function: Callable[..., Any], what: str) -> None:
+    """Refuse a generator where an answer is whole."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise UsageError(f"{what} answers whole: return a value instead of yielding items")
 
 
 def first_ten_bytes(message: Message) -> Message:

@@ -1,7 +1,10 @@
 """Where handlers run: on the event loop, in threads, in processes; and what becomes of their results.
 
-Requests are finished exactly once, by a reply or a refusal. Threads cannot be stopped: a request that was cancelled
-while its thread ran is finished when the thread returns. Processes can, and are killed.
+Requests are finished exactly once, by a reply, the end of a stream, or a refusal. Threads cannot be stopped: a request
+that was cancelled while its thread ran is finished when the thread returns. Processes can, and are killed.
+
+A handler that gives or takes a stream runs where others do; what carries its items stands in ``streaming.py`` and
+``uploads.py``, and is told here what moves.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from letterhead.app.context import Context
@@ -49,7 +49,7 @@ class LoopSender:
         self._room: asyncio.Future[None] | None = None
 
     def moved(self) -> None:
-        """There is room. (Where nobody waits any longer, the task is cancelled, which ends all waiting.)"""
+        """There is room, or the exchange has ended."""
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
@@ -62,10 +62,11 @@ class LoopSender:
         """
         if not isinstance(items, AsyncIterable):
             raise TypeError(f"the handler gave no asynchronous iterator, but {type(items).__name__}")
+        iterator = aiter(items)
         request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
         sent, ends = 0, time.monotonic() + TURN_SECONDS
         try:
-            async for value in items:
+            async for value in iterator:
                 if request.stopped is not None:  # it swallowed its cancellation
                     break
                 item = encode(value) if pack is None else await pack(encode(value))
@@ -74,23 +75,24 @@ class LoopSender:
                     await asyncio.sleep(0)
                     sent, ends = 0, time.monotonic() + TURN_SECONDS
         finally:
-            close = getattr(items, "aclose", None)
+            close = getattr(iterator, "aclose", None)
             if close is not None:
                 await close()
 
     async def send_plainly(self, items: Any) -> None:
         """The same for a plain iterator, which runs on the loop all the same."""
+        iterator = iterator_of(items)
         request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
         sent, ends = 0, time.monotonic() + TURN_SECONDS
         try:
-            for value in as_iterable(items):
+            for value in iterator:
                 item = encode(value) if pack is None else await pack(encode(value))
                 sent += send(request, item) or await self._send_later(item)
                 if sent >= TURN_BYTES or time.monotonic() >= ends:
                     await asyncio.sleep(0)
                     sent, ends = 0, time.monotonic() + TURN_SECONDS
         finally:
-            close_plainly(items)
+            close_plainly(iterator)
 
     async def _send_later(self, item: Encoded) -> int:
         """Send an item once there is room; how many bytes it took."""
@@ -122,10 +124,14 @@ class ThreadSender:
         self._put = 0
         self._taken = 0
         self._told = False  # the loop will look, or there will be room, which brings it to look
-        self._over = False
+        self._abandoned = False
         self._resting = False  # the thread is so far ahead that it waits
         self._changed = threading.Condition()
         self._emptied: asyncio.Future[None] | None = None
+
+    @property
+    def _over(self) -> bool:
+        return self._abandoned or self._request.stopped is not None
 
     # -- in the thread ---------------------------------------------------------------------------------------------
 
@@ -136,11 +142,12 @@ class ThreadSender:
             TypeError: it is none, or an item cannot be sent.
             Exception: whatever the iterator raises.
         """
+        iterator = iterator_of(items)
         try:
-            for value in as_iterable(items):
+            for value in iterator:
+                item = self._encode(value)
                 if self._over:
                     break
-                item = self._encode(value)
                 self._waiting.append(item)
                 self._put += len(item.content) + ITEM_BYTES
                 if not self._told:
@@ -150,7 +157,7 @@ class ThreadSender:
                 if self._put - self._taken >= AHEAD_BYTES:
                     self._rest()
         finally:
-            close_plainly(items)
+            close_plainly(iterator)
 
     def _rest(self) -> None:
         with self._changed:
@@ -162,25 +169,25 @@ class ThreadSender:
     # -- on the loop -----------------------------------------------------------------------------------------------
 
     def moved(self) -> None:
-        """There is room."""
+        """There is room, or nobody waits any longer."""
         self._send()
 
     def cancel(self) -> None:
         """Nobody waits any longer: the thread ends as soon as it looks."""
-        self._over = True
-        self._waiting.clear()
-        with self._changed:
-            self._changed.notify_all()
+        self._abandoned = True
+        self._send()
 
     async def sent(self) -> None:
-        """Wait until all that was handed over is sent. The thread has returned."""
-        while self._waiting:
+        """Wait until all that was handed over is sent, once the thread has returned."""
+        while self._waiting and not self._over:
             self._emptied = self._loop.create_future()
             await self._emptied
 
     def _send(self) -> None:
         # Before the look: what the thread adds behind it brings another look.
         self._told = False
+        if self._over:
+            self._waiting.clear()
         waiting, request, send = self._waiting, self._request, self._client.send_item
         sent, ends = 0, time.monotonic() + TURN_SECONDS
         while waiting:
@@ -196,26 +203,26 @@ class ThreadSender:
                 self._told = True
                 self._loop.call_soon(self._send)
                 break
-        if self._resting and self._put - self._taken <= AHEAD_BYTES // 2:
+        if self._resting and (self._over or self._put - self._taken <= AHEAD_BYTES // 2):
             with self._changed:
                 self._changed.notify_all()
         if not waiting and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
 
-def as_iterable(items: Any) -> Iterable[Any]:
-    """What a handler gave.
+def iterator_of(items: Any) -> Iterator[Any]:
+    """The iterator over what a handler gave.
 
     Raises:
-        TypeError: it can give no items.
+        TypeError: there is none.
     """
     if not isinstance(items, Iterable):
         raise TypeError(f"the handler gave no iterator, but {type(items).__name__}")
-    return items
+    return iter(items)
 
 
-def close_plainly(items: Any) -> None:
+def close_plainly(iterator: Iterator[Any]) -> None:
     """End a generator that may have more to give."""
-    close = getattr(items, "close", None)
+    close = getattr(iterator, "close", None)
     if close is not None:
         close()

@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -63,6 +64,7 @@ class LoopUpload(AsyncIterator[Any]):
     """An upload that is read on the event loop. Several tasks may read it: each item goes to one of them."""
 
     def __init__(self, call: Context, reader: ItemReader) -> None:
+        self._call = call
         self._request = call.request
         self._client = call.client
         self._read = reader.read
@@ -102,7 +104,7 @@ class LoopUpload(AsyncIterator[Any]):
         try:
             return self._read(item)
         except Refused as refused:
-            self._client.fail(request, refused)
+            _fail(self._call, refused)
             raise
 
 
@@ -110,6 +112,7 @@ class ThreadUpload(Iterator[Any]):
     """An upload that is read in a thread. Several threads may read it: each item goes to one of them."""
 
     def __init__(self, call: Context, reader: ItemReader, loop: asyncio.AbstractEventLoop) -> None:
+        self._call = call
         self._request = call.request
         self._client = call.client
         self._read = reader.read
@@ -130,7 +133,8 @@ class ThreadUpload(Iterator[Any]):
             return self._read(item)
         except Refused as refused:
             self._failed = refused
-            self._loop.call_soon_threadsafe(self._client.fail, self._request, refused)
+            with contextlib.suppress(RuntimeError):  # the loop has ended: so has the exchange
+                self._loop.call_soon_threadsafe(_fail, self._call, refused)
             raise
 
     def _next(self) -> Item:
@@ -160,7 +164,7 @@ class ThreadUpload(Iterator[Any]):
     def close(self) -> None:
         """The handler has returned."""
         self._closed = True
-        self.moved()
+        self._given.put([])  # for a thread that waits, although the loop may end before it comes to give
 
     def _give(self) -> None:
         given: list[Item] = []
@@ -179,6 +183,13 @@ class ThreadUpload(Iterator[Any]):
                 self._asked = True
                 return
         self._given.put(given)
+
+
+def _fail(call: Context, why: Refused) -> None:
+    """End the exchange. The handler hears of it by itself; whoever sends for it may wait for room."""
+    call.client.fail(call.request, why)
+    if call.sender is not None:
+        call.sender.moved()
 
 
 def over(stopped: Refused | None) -> LetterheadError:

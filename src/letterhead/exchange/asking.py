@@ -6,14 +6,18 @@ What arrives is the other half's (``requester.py``). The rules here:
 * Items of an upload go out while there is credit and the pipe takes bytes (``may_send``); whoever finds that they may
   not hears of it with a ``Room`` event. Once the call is done nothing more is sent for it.
 * A call that takes another's place has that one's caller told at once.
+* A server closes a connection on which too many control frames come (section 5). So only so many cancellations go out
+  until ``tick`` allows for more; the others are withheld, their callers told all the same, their slots taken. Between
+  two renewals lies the whole of the server's window: it never sees more than twice what is allowed for.
 """
 
 from collections import deque
 from enum import Enum, auto
 
 from letterhead.content.encoded import Encoded
-from letterhead.errors import Cancelled, ConnectionFailed, ConnectionLost, LetterheadError, UsageError
-from letterhead.exchange.calls import Call, classic_cannot, first_prefix, ping_call
+from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError, UsageError
+from letterhead.exchange.calls import Call, classic_cannot, superseded
+from letterhead.exchange.openings import first_prefix, ping_call
 from letterhead.exchange.replies import JOINED
 from letterhead.exchange.streams import CREDIT, END_PREFIX, Item, Items, Room, credit_frame, item_frame
 from letterhead.limits import Limits
@@ -59,6 +63,7 @@ class Asking:
         open: calls that were written and whose last frame has not come.
         congested: the shell holds as many unsent bytes as it should; it says so here, and calls ``relieved`` after.
         readable: compressions that the server reads.
+        due: while cancellations are withheld (``withholds``), when ``tick`` allows for more.
     """
 
     def __init__(self, limits: Limits, address: str, known_classic: bool) -> None:
@@ -75,6 +80,11 @@ class Asking:
         self._known_classic = known_classic
         self._waiting: deque[Call] = deque()
         self._blocked: dict[Call, None] = {}  # uploads that wait for room
+        self._streams: dict[Call, None] = {}  # calls that stream and have not ended here
+        self.due = float("-inf")
+        self._most_cancels = max(1, limits.control_frames * 9 // 20)
+        self._cancels_left = self._most_cancels
+        self._withheld: dict[Call, None] = {}  # calls whose cancellation has to wait
         self._upload_credit = CREDIT
         self._max_open = 1
         self._id = 0
@@ -92,8 +102,23 @@ class Asking:
 
     @property
     def streaming(self) -> bool:
-        """Whether a stream is open: bytes may come that nobody waits for."""
-        return any(call.streams or call.outgoing is not None for call in self.open.values())
+        """Whether a stream is open or waits to be: bytes may come that nobody waits for."""
+        return bool(self._streams)
+
+    @property
+    def withholds(self) -> bool:
+        """Whether cancellations wait: whoever sees it calls ``tick``, now and when they are due."""
+        return bool(self._withheld)
+
+    def tick(self, now: float) -> None:
+        """Time has passed: cancellations that were withheld may go."""
+        if not self._withheld or now < self.due:
+            return
+        self.due = now + self.limits.control_seconds
+        self._cancels_left = self._most_cancels
+        withheld, self._withheld = self._withheld, {}
+        for call in withheld:
+            self._ask_to_stop(call)
 
     def submit(self, call: Call) -> None:
         """Send a call, or keep it until it may be sent.
@@ -105,6 +130,10 @@ class Asking:
             raise UsageError("this connection has ended")
         if call.supersedes is not None:
             self._supersede(call, call.supersedes)
+        if call.streams or call.outgoing is not None:
+            self._streams[call] = None
+            if call.outgoing is not None:
+                self._blocked[call] = None  # there will be room once it is written
         if self.phase is Phase.MULTIPLEXED:
             if len(self.open) < self._max_open and not self._waiting:
                 self._send(call)
@@ -123,7 +152,7 @@ class Asking:
                 only so many control frames (limits.md).
         """
         if call in self._waiting:
-            self._waiting.remove(call)
+            self._unwait(call)
         elif self.open.get(call.id) is call:
             self._blocked.pop(call, None)
             if self.phase is Phase.MULTIPLEXED:
@@ -160,18 +189,20 @@ class Asking:
         self._blocked[call] = None
         return False
 
-    def send_item(self, call: Call, item: Encoded) -> None:
-        """Send an item of an upload; only where ``may_send`` said yes.
+    def send_item(self, call: Call, item: Encoded) -> int:
+        """Send an item of an upload; how many bytes that took. Only where ``may_send`` said yes.
 
         Raises:
             UsageError: a header field of its own cannot be sent.
         """
         outgoing = call.outgoing
         if outgoing is None or self.open.get(call.id) is not call:
-            return
+            return 0
         first, content = item_frame(item, call.id)
-        outgoing.credit -= len(first) + len(content)
+        cost = len(first) + len(content)
+        outgoing.credit -= cost
         self._put(first, content)
+        return cost
 
     def end_upload(self, call: Call) -> None:
         """No more items will come."""
@@ -187,11 +218,15 @@ class Asking:
         if incoming is None:
             return None
         item = incoming.take()
-        if item is not None and not call.done:
-            given = incoming.owed()
-            if given:
-                self.out.append(credit_frame(given, call.id))
+        if incoming.due:
+            self.give_back(call)
         return item
+
+    def give_back(self, call: Call) -> None:
+        """Send the credit that is due for what was taken of a result, also by whoever took it from there directly."""
+        given = 0 if call.incoming is None or call.done else call.incoming.owed()
+        if given:
+            self.out.append(credit_frame(given, call.id))
 
     def relieved(self) -> None:
         """The pipe takes bytes again."""
@@ -210,7 +245,7 @@ class Asking:
     def _supersede(self, call: Call, earlier: Call) -> None:
         """Tell the caller of the earlier call; its slot stays until the server's last frame, as with ``cancel``."""
         if earlier in self._waiting:
-            self._waiting.remove(earlier)
+            self._unwait(earlier)
             call.supersedes = None
         elif earlier.done or self.open.get(earlier.id) is not earlier:
             call.supersedes = None
@@ -220,7 +255,9 @@ class Asking:
         elif self._waiting or len(self.open) >= self._max_open:
             call.supersedes = None  # there is no slot for the new one, whose header would have said it
             self._ask_to_stop(earlier)
-        self._fail(earlier, Cancelled("superseded by a later call"))
+        self._fail(earlier, superseded())
+        if earlier.incoming is not None:
+            earlier.incoming.drop()
 
     def _send_first(self, call: Call) -> None:
         self.phase = Phase.PROBING
@@ -241,7 +278,7 @@ class Asking:
         self._id = first.id = 1
         first.wrapped = True
         self.open[1] = first
-        self._write(first_prefix(first.deadline), first.first, 1)
+        self._write(first_prefix(first.deadline, first.asks), first.first, 1)
 
     def _send(self, call: Call) -> None:
         self._id += 1
@@ -252,7 +289,7 @@ class Asking:
             prefix = with_field(prefix, "compression", call.packed.compression)
             content = call.packed.content
         earlier, call.supersedes = call.supersedes, None
-        if earlier is not None and self.open.get(earlier.id) is earlier:
+        if earlier is not None and self.open.get(earlier.id) is earlier and self._may_cancel(earlier):
             prefix = with_field(prefix, "supersedes", earlier.id)
         self._write(prefix, content, call.id)
         if call.outgoing is not None:
@@ -284,23 +321,43 @@ class Asking:
         self._ask_to_stop(call)
 
     def _ask_to_stop(self, call: Call) -> None:
-        self.out.append(head(_CANCEL, 0, call.id))
+        if self._may_cancel(call):
+            self.out.append(head(_CANCEL, 0, call.id))
+
+    def _may_cancel(self, call: Call) -> bool:
+        """Whether its cancellation may go now; else it is withheld."""
+        if self._cancels_left > 0:
+            self._cancels_left -= 1
+            return True
+        self._withheld[call] = None
+        return False
+
+    def _unwait(self, call: Call) -> None:
+        self._waiting.remove(call)
+        self._blocked.pop(call, None)
+        self._streams.pop(call, None)
 
     def _closed(self, call: Call) -> None:
         """Its last frame came: the slot is free."""
         del self.open[call.id]
-        self._blocked.pop(call, None)
+        if self._withheld:
+            self._withheld.pop(call, None)
+        if self._streams:
+            self._blocked.pop(call, None)
+            self._streams.pop(call, None)
 
     def _end_here(self, phase: Phase) -> None:
         self.phase = phase
         self.ended = True
+        self._blocked.clear()
+        self._streams.clear()
+        self._withheld.clear()
 
     def _fail_open(self, error: LetterheadError) -> None:
         for call in self.open.values():
             if call.error is None:  # else its caller has heard
                 self._fail(call, error)
         self.open.clear()
-        self._blocked.clear()
 
     def _hand_back(self, classic: bool) -> None:
         if self._waiting:

@@ -1,32 +1,49 @@
 """One call as both clients make it: what is sent, and what its reply means.
 
 Everything here is decided before a connection is chosen and after its reply came, so it knows neither sockets nor time.
+A call whose result or argument is a stream is the same thing with ``incoming`` or ``outgoing``. What it sends is made
+in ``openings.py``, and of items in ``items.py``.
 """
 
-from collections.abc import Mapping
 from copy import copy
 from functools import lru_cache
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
+from letterhead.content.compression import decompress
 from letterhead.content.json import as_utf8, decode_json
-from letterhead.content.ndarray import is_array
-from letterhead.content.registry import JSON, OCTETS, decode_content, encode_content
+from letterhead.content.registry import decode_content
 from letterhead.content.typed import DoesNotFit, TypeReader
-from letterhead.errors import BadContent, ConnectionFailed, LetterheadError, Refused, UsageError, refusal
-from letterhead.exchange.fields import BIG, FROM_CLIENT, HOP, Meaning
-from letterhead.exchange.streams import Incoming, Outgoing
+from letterhead.errors import BadContent, Cancelled, ConnectionFailed, LetterheadError, Refused, UsageError, refusal
+from letterhead.exchange.fields import FROM_CLIENT, HOP, Meaning
+from letterhead.exchange.sources import Source
+from letterhead.exchange.streams import CREDIT, Incoming, Outgoing
 from letterhead.limits import Limits
-from letterhead.message import Buffer, Message, as_octets
+from letterhead.message import Buffer, Message
 from letterhead.wire import strict_json
-from letterhead.wire.header import JSON_TYPES, Header, content_limit, too_large
-from letterhead.wire.writer import NATIVE, head_prefix
+from letterhead.wire.header import JSON_TYPES, Header, content_limit
 
-PING = "letterhead.ping"
-_CLASSIC_BYTES = len(b'{"action":,"value":}')
-_NOT_IN_MESSAGES = HOP | {"more", "status"}
-_NOT_IN_SENT = _NOT_IN_MESSAGES | FROM_CLIENT
+NOT_IN_MESSAGES = HOP | {"more", "status"}
+_NOT_IN_SENT = NOT_IN_MESSAGES | FROM_CLIENT
+
+
+class Asks(NamedTuple):
+    """What a client asks of the reply, beside the action: header fields that its calls have in common.
+
+    Attributes:
+        accept: content types that it reads, best first.
+        accept_compression: compressions that it reads, best first.
+        timing: whether the server is to say how long it took.
+    """
+
+    accept: tuple[str, ...] = ()
+    accept_compression: tuple[str, ...] = ()
+    timing: bool = False
+
+
+NOTHING = Asks()
 
 
 class Packed(NamedTuple):
@@ -47,15 +64,21 @@ class Call:
         inherited: its time is that of the request whose handler makes it: passing it is no failure of that handler.
         raw: made by ``send``: header and content are the caller's own, and so is the reading of the reply.
         streams: the caller wants the items of a stream, not one result.
+        either: the caller takes one result, too. ``single``: it was one.
         incoming, outgoing: the items that come, and the credit for those that go; None where there is no such stream.
         supersedes: the call whose place it takes, until it is written.
         packed: its content compressed, for servers that read that.
-        timed, timing: whether the server is to say how long it took, and what it said.
+        asks: what it asks of the reply.
+        source: what the items of its upload are taken from.
+        timing: what the server said of the time that it took, where it was asked.
         id: the exchange's id, once written.
         wrapped: it was written in classic form, so a JSON reply is ``{"result": R}``.
         header, body: the reply. ``error``: why there is none.
-        waiter: the client's own; what wakes the caller.
+        failure: what its upload raised, and where; the caller gets that very exception.
+        waiter: the client's own; what wakes the caller. ``sender``: likewise, who uploads.
         home: the client's own; the connection that has it.
+        key: the client's own; what a later call names to take its place.
+        on_end: the client's own; called once when it has ended.
     """
 
     # Defaults stand on the class: most calls change few of them, and a call is made for every request.
@@ -63,25 +86,34 @@ class Call:
     inherited = False
     raw = False
     streams = False
+    either = False
+    single = False
+    source: Source | None = None
     incoming: Incoming | None = None
     outgoing: Outgoing | None = None
     supersedes: "Call | None" = None
     packed: Packed | None = None
-    timed = False
     timing: Any = None
     id = 0
     wrapped = False
     header: Header | None = None
     body = b""
     error: LetterheadError | None = None
+    failure: tuple[BaseException, TracebackType | None] | None = None
     waiter: Any = None
+    sender: Any = None
     home: Any = None
+    key: Any = None
+    on_end: Any = None
 
-    def __init__(self, prefix: bytes, content: Buffer, action: bytes | None, deadline: int | None) -> None:
+    def __init__(
+        self, prefix: bytes, content: Buffer, action: bytes | None, deadline: int | None, asks: Asks = NOTHING
+    ) -> None:
         self.prefix = prefix
         self.content = content
         self.action = action
         self.deadline = deadline
+        self.asks = asks
 
     @property
     def first(self) -> bytes:
@@ -94,37 +126,78 @@ class Call:
         """Whether it has ended."""
         return self.header is not None or self.error is not None
 
+    def stream(self, *, either: bool = False) -> Incoming:
+        """Make it one that wants the items of a stream; what they are gathered in.
+
+        Args:
+            either: it takes one result, too, as the only item.
+        """
+        self.streams = True
+        self.either = either
+        if not either:
+            self.action = None  # a classic server has no streams, and another is asked what it is by a ping
+        self.incoming = Incoming(CREDIT)
+        return self.incoming
+
+    def end(self, header: Header, body: bytes) -> None:
+        """Its reply came: one result, or the end of a stream."""
+        self.header = header
+        self.body = body
+        if self.either and self.incoming is not None and header.shape.fields.get("more") is not False:
+            self.single = True
+            self.incoming.put((header, body))
+
     def fail(self, error: LetterheadError) -> None:
         """It ended with this error. Each call gets its own copy: a raised exception belongs to one raise."""
         self.error = copy(error)
+
+    def fail_upload(self, failure: BaseException) -> None:
+        """Its upload raised this: so will whoever waits for the call."""
+        self.error = Cancelled("its upload failed")
+        self.failure = failure, failure.__traceback__
+
+    def spoil(self, error: LetterheadError) -> None:
+        """An item of its result cannot be read: whatever else came of it, this is how it ended."""
+        self.header = None
+        self.error = error
+
+    def raise_error(self) -> NoReturn:
+        """Raise what it ended with; only where there is no reply. It may be raised again and again."""
+        # A traceback of their own for all that are raised again: else each raise would make it longer.
+        if self.failure is not None:
+            failure, trace = self.failure
+            raise failure.with_traceback(trace)
+        error = self.error or UsageError("the call has not ended")
+        error.relayed = not (self.inherited and error.code == "deadline-exceeded")
+        raise error.with_traceback(None)
 
     def result(self, returns: Any = None, limits: Limits | None = None) -> Any:
         """What the caller gets: the value, converted to the type ``returns`` if given; a ``Message`` for ``send``.
 
         Raises:
-            LetterheadError: the error that the call ended with.
+            LetterheadError: the error that the call ended with; or what its upload raised.
             BadContent: the reply is not what its header says, or does not fit ``returns``.
         """
-        if self.error is not None:
-            self.error.relayed = not (self.inherited and self.error.code == "deadline-exceeded")
-            raise self.error
         header = self.header
         if header is None:
-            raise UsageError("the call has not ended")
+            self.raise_error()
+        limits = limits or _LIMITS
         if self.raw:
-            return Message(
-                self.body, {name: field for name, field in header.fields.items() if name not in _NOT_IN_SENT}
-            )
-        return self.value(header, self.body, returns, (limits or _LIMITS).content_depth)
+            fields = {name: field for name, field in header.fields.items() if name not in _NOT_IN_SENT}
+            return Message(_unpacked(header, self.body, limits), fields)
+        return self.value(header, self.body, returns, limits)
 
-    def value(self, header: Header, content: bytes, returns: Any, max_depth: int) -> Any:
+    def value(self, header: Header, content: bytes, returns: Any, limits: Limits) -> Any:
         """The value of a result, or of one item of it, as the type ``returns`` if given.
 
         Raises:
             BadContent: the content is not what its header says, or does not fit ``returns``.
+            TooLarge: it is above the limits once it is decompressed.
             UsageError: ``returns`` is no type that content could become.
         """
         shape = header.shape
+        max_depth = limits.content_depth
+        content = _unpacked(header, content, limits)
         try:
             if shape.type not in JSON_TYPES:
                 if returns is None:
@@ -143,7 +216,7 @@ class Call:
         """The result as JSON in UTF-8."""
         shape = header.shape
         data = as_utf8(content, shape.encoding, shape.byteorder)
-        if not self.wrapped:
+        if not self.wrapped or shape.fields.get("more"):  # items never are
             return data
         try:
             return bytes(_wrapped.decode(data).result)
@@ -157,6 +230,14 @@ class _Wrapped(msgspec.Struct):
     """A reply in classic form. The result stays bytes, so that it is read as a later call's result will be."""
 
     result: msgspec.Raw
+
+
+def _unpacked(header: Header, content: bytes, limits: Limits) -> bytes:
+    """Content as it was before it was compressed, if it was."""
+    meaning: Meaning | None = header.shape.meaning
+    if meaning is None or meaning.compression is None:
+        return content
+    return decompress(content, meaning.compression, content_limit(header.shape.type, limits))
 
 
 _LIMITS = Limits()
@@ -186,149 +267,6 @@ def _new_reader(returns: Any) -> TypeReader:
 _cached_reader = lru_cache(maxsize=256)(_new_reader)
 
 
-@lru_cache(maxsize=512)
-def _prefix(action: str | None, content_type: str, encoding: str, deadline: int | None) -> bytes:
-    fields: dict[str, Any] = {} if action is None else {"action": action}
-    if deadline is not None:
-        fields["deadline"] = deadline
-    return head_prefix(content_type, encoding, fields)
-
-
-def first_prefix(deadline: int | None) -> bytes:
-    """The head's constant part of a request in classic form."""
-    return _prefix(None, JSON, "utf-8", deadline)
-
-
-def milliseconds(timeout: float | None) -> int | None:
-    """A timeout in seconds as the wire's deadline.
-
-    Raises:
-        UsageError: it is negative or not a number.
-    """
-    if timeout is None:
-        return None
-    if not isinstance(timeout, (int, float)) or not timeout >= 0:
-        raise UsageError(f"a timeout is a number of seconds from 0, not {timeout!r}")
-    return max(1, int(min(timeout * 1000, BIG)))
-
-
-def action_call(
-    action: str, arg: tuple[Any, ...], args: Mapping[str, Any], timeout: float | None, limits: Limits
-) -> Call:
-    """The call of an action with one unnamed argument, named ones, or none.
-
-    Raises:
-        UsageError: both unnamed and named arguments, more than one unnamed, a single one that is a JSON object (the
-            protocol takes those by name), a value that has no form on the wire, or a message whose header names a field
-            that is the connection's own.
-        TooLarge: the arguments are above the limits.
-    """
-    deadline = None if timeout is None else milliseconds(timeout)
-    if not arg:
-        try:
-            content = strict_json.encode(args)
-        except strict_json.NotJson as error:
-            raise _not_sendable(action, args, error) from None
-        _check_size(JSON, len(content), limits)
-        return Call(_prefix(action, JSON, "utf-8", deadline), content, _classic(action, content, limits), deadline)
-    if args or len(arg) > 1:
-        raise UsageError("an action takes one unnamed argument or named ones, not both: name them")
-    mine = {"action": action} if deadline is None else {"action": action, "deadline": deadline}
-    if isinstance(arg[0], Message):
-        return _as_it_is(arg[0], {**arg[0].header, **mine}, deadline, limits)
-    try:
-        encoded = encode_content(arg[0])
-    except BadContent as error:
-        raise UsageError(f"the arguments of {action!r} cannot be sent: {error}") from None
-    _check_size(encoded.content_type, len(encoded.content), limits)
-    if encoded.fields:  # an array's
-        order = encoded.fields.get("byteorder", NATIVE)
-        prefix = head_prefix(encoded.content_type, encoded.encoding, {**encoded.fields, **mine}, order)
-        return Call(prefix, encoded.content, None, deadline)
-    prefix = _prefix(action, encoded.content_type, encoded.encoding, deadline)
-    if encoded.content_type != JSON:
-        return Call(prefix, encoded.content, None, deadline)
-    content = bytes(encoded.content)
-    if content.startswith(b"{"):
-        raise UsageError(
-            f"pass the object by name, as in call({action!r}, NAME=…): a lone object means named arguments"
-        )
-    # In classic form ``null`` would mean no argument at all.
-    return Call(prefix, content, None if content == b"null" else _classic(action, content, limits), deadline)
-
-
-def _not_sendable(action: str, args: Mapping[str, Any], error: Exception) -> UsageError:
-    array = next((name for name, value in args.items() if is_array(value)), None)
-    if array is None:
-        return UsageError(f"the arguments of {action!r} cannot be sent: {error}")
-    return UsageError(
-        f"the argument {array!r} of {action!r} is an array, which goes by itself: pass it as the single unnamed "
-        f"argument, as in call({action!r}, {array})"
-    )
-
-
-def message_call(message: Message, timeout: float | None, limits: Limits) -> Call:
-    """The call that sends a message as it is.
-
-    Raises:
-        UsageError: its header cannot be sent or names a field that is the connection's own.
-        TooLarge: its content is above the limits.
-    """
-    if not isinstance(message, Message):
-        raise UsageError(f"send takes a letterhead.Message, not {type(message).__name__}; call takes values")
-    deadline = milliseconds(timeout)
-    fields = {} if deadline is None else {"deadline": deadline}
-    call = _as_it_is(message, {**fields, **message.header}, deadline, limits)
-    call.raw = True
-    call.wrapped = "action" not in message.header
-    return call
-
-
-def _as_it_is(message: Message, fields: dict[str, Any], deadline: int | None, limits: Limits) -> Call:
-    """The call that sends the content of a message with these header fields, which include the message's own."""
-    mine = sorted(_NOT_IN_MESSAGES.intersection(fields))
-    if mine:
-        raise UsageError(f"the header field {mine[0]!r} is the connection's own", field=mine[0])
-    for name in ("byteorder", "content-type", "content-encoding"):
-        if not isinstance(fields.get(name, ""), str):
-            raise UsageError(f"the header field {name!r} is a string", field=name)
-    content = bytes(as_octets(message.content))  # what the caller changes afterwards is not sent
-    _check_size(message.type, len(content), limits)
-    prefix = head_prefix(
-        fields.get("content-type", OCTETS),
-        fields.get("content-encoding", "binary"),
-        fields,
-        fields.get("byteorder", NATIVE),
-    )
-    return Call(prefix, content, None, deadline)
-
-
-def ping_call() -> Call:
-    """The call that finds out what an unknown server is, where the caller's own cannot."""
-    return action_call(PING, (), {}, None, _LIMITS)
-
-
-@lru_cache(maxsize=512)
-def _quoted(action: str) -> bytes:
-    try:
-        return strict_json.encode(action)
-    except strict_json.NotJson as error:
-        raise UsageError(f"an action's name is text: {error}") from None
-
-
-def _classic(action: str, content: bytes, limits: Limits) -> bytes | None:
-    """The action's name as JSON, or None where the arguments in classic form would be above the limits."""
-    quoted = _quoted(action)
-    fits = len(content) + len(quoted) + _CLASSIC_BYTES <= content_limit(JSON, limits)
-    return quoted if fits else None
-
-
-def _check_size(content_type: str, size: int, limits: Limits) -> None:
-    fault = too_large(content_type, size, limits)
-    if fault is not None:
-        raise fault
-
-
 def reply_error(header: Header, content: bytes, meaning: Meaning, limits: Limits) -> Refused:
     """The refusal that an error reply tells; whatever it contains, a refusal comes out."""
     code = meaning.status or "internal"
@@ -355,3 +293,8 @@ def classic_cannot(address: str, *, streams: bool) -> ConnectionFailed:
     """Why a call that only a multiplexing server can take failed."""
     why = "it knows no streams" if streams else "it takes JSON arguments only; send a Message instead"
     return ConnectionFailed(f"the server at {address} is a classic one: {why}", address=address)
+
+
+def superseded() -> Cancelled:
+    """What a call ends with whose place a later one took."""
+    return Cancelled("superseded by a later call")

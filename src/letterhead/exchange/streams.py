@@ -50,23 +50,31 @@ class Room(Generic[E]):
 class Incoming:
     """Items that came and were not taken yet.
 
+    One thread may put while another takes: what is counted by either is its own.
+
     Attributes:
         items: they.
-        held: bytes of their frames.
         whole: no more will come: the sender said so.
         wanted: somebody found nothing and waits.
     """
 
-    __slots__ = ("_credit", "_half", "_window", "held", "items", "wanted", "whole")
+    __slots__ = ("_came", "_given", "_half", "_taken", "_window", "items", "wanted", "whole")
 
     def __init__(self, credit: int) -> None:
         self.items: deque[Item] = deque()
-        self.held = 0
         self.whole = False
         self.wanted = False
         self._window = credit
         self._half = (credit + 1) // 2
-        self._credit = 0  # taken, and not given back
+        # Totals of bytes. The one who puts writes the first, the one who takes the second.
+        self._came = 0
+        self._taken = 0
+        self._given = 0  # as credit, of what was taken
+
+    @property
+    def held(self) -> int:
+        """Bytes of the items' frames."""
+        return self._came - self._taken
 
     @property
     def window(self) -> int:
@@ -86,7 +94,7 @@ class Incoming:
     def put(self, item: Item) -> bool:
         """An item is whole; whether somebody waits for it."""
         self.items.append(item)
-        self.held += item[0].frame_size
+        self._came += item[0].frame_size
         wanted, self.wanted = self.wanted, False
         return wanted
 
@@ -98,28 +106,33 @@ class Incoming:
 
     def take(self) -> Item | None:
         """The next item; None, and ``wanted``, where none is there."""
-        if not self.items:
+        try:
+            item = self.items.popleft()
+        except IndexError:
             self.wanted = True
             return None
-        item = self.items.popleft()
-        size = item[0].frame_size
-        self.held -= size
-        self._credit += size
+        self._taken += item[0].frame_size
         return item
+
+    @property
+    def due(self) -> bool:
+        """Whether so much was taken that credit is to be given back."""
+        return self._taken - self._given >= self._half
 
     def owed(self) -> int:
         """The credit to give back now, 0 for none; what it says counts as given."""
-        if self._credit < self._half or self.whole:
+        if not self.due or self.whole:
             return 0
-        given = min(self._credit, BIG)
-        self._credit -= given
+        given = min(self._taken - self._given, BIG)
+        self._given += given
         self._window += given
         return given
 
     def drop(self) -> int:
         """Forget the items, which nobody will take; how many bytes they held."""
-        held, self.held = self.held, 0
+        held = self.held
         self.items.clear()
+        self._came -= held
         return held
 
 

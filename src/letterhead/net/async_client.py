@@ -1,32 +1,30 @@
 """``AsyncClient``: many calls at once over one connection, for asyncio and uvloop.
 
-A call is placed on the current connection, or waits for one that is being made. What was not written when a connection
-ended is placed again, on a new one; what was written fails, since it may have run. A classic server gets a connection
-for each call, a bounded number at a time.
+Here stand what users call, and time: who waits for a call, how long, and what becomes of it when nobody does any
+longer. On which connection a call goes is decided in ``async_connections.py``; streams are read in
+``async_streams.py``.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError, UsageError
-from letterhead.exchange.asking import Elsewhere, Phase
+from letterhead.errors import UsageError
 from letterhead.exchange.calls import Call
+from letterhead.exchange.items import Values
+from letterhead.exchange.openings import pack
+from letterhead.exchange.streams import Incoming
+from letterhead.exchange.timing import Timing
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.net import address as addresses
-from letterhead.net.caller import Caller, out_of_time
-from letterhead.net.client_connection import ClientConnection
-from letterhead.net.connection import Turn
+from letterhead.net.async_connections import Connections, Connector, end
+from letterhead.net.async_streams import IN_THREAD, AsyncStream, Upload
+from letterhead.net.caller import Caller, left_early
 from letterhead.net.expiry import Expiry
 
 T = TypeVar("T")
-Connector = Callable[[Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]
-CLASSIC_AT_ONCE = 16
-"""Connections at once to a classic server, which answers one request on each."""
 
 
 class AsyncClient(Caller):
@@ -39,6 +37,11 @@ class AsyncClient(Caller):
         timeout: seconds for each call that names none, sent along as its deadline. None: the server's own deadline
             holds, and this side waits ``Limits.deadline_seconds`` (30 s).
         limits: bounds on what the server may send, and on what is sent.
+        accept: content types that results are wanted in, best first, such as ``["application/msgpack"]``; what fits
+            none comes in its own type.
+        compression: ``"zstd"`` (which needs the extra ``zstd``) and ``"gzip"``, or one of them, better ones first: what
+            the server may send compressed so, and what goes so where the server reads it. Only ``call`` and ``stream``
+            do; ``send`` sends what it is given.
         connector: instead of an address's own way to connect: ``await connector(protocol_factory)``.
 
     Raises:
@@ -51,51 +54,162 @@ class AsyncClient(Caller):
         *,
         timeout: float | None = None,
         limits: Limits | None = None,
+        accept: Sequence[str] = (),
+        compression: Sequence[str] = (),
         connector: Connector | None = None,
     ) -> None:
-        super().__init__(address, timeout, limits)
-        self._connector = connector or self._connect
-        self._turn = Turn()
+        super().__init__(address, timeout, limits, accept, compression)
+        self._connections = Connections(self._address, self._limits, self._requester, connector)
         self._expiry = Expiry(self._limits.deadline_seconds, self._expire)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._current: ClientConnection | None = None
-        self._connections: set[ClientConnection] = set()
-        self._dialling: set[asyncio.Task[None]] = set()
-        self._waiting: list[Call] = []  # for the connection that is being made
-        self._classic = False  # the server was classic when last seen
-        self._for_classic: deque[Call] = deque()
-        self._closed = False
+        self._uploads: set[Upload] = set()
 
     # -- what users call -------------------------------------------------------------------------------------------
 
     @overload
     async def call(
-        self, action: str, /, *arg: Any, timeout: float | None = None, returns: type[T], **args: Any
+        self,
+        action: str,
+        /,
+        *arg: Any,
+        timeout: float | None = None,
+        returns: type[T],
+        accept: Sequence[str] | None = None,
+        supersedes: Hashable = None,
+        timing: Timing | None = None,
+        **args: Any,
     ) -> T: ...
     @overload
-    async def call(self, action: str, /, *arg: Any, timeout: float | None = None, **args: Any) -> Any: ...
     async def call(
-        self, action: str, /, *arg: Any, timeout: float | None = None, returns: Any = None, **args: Any
+        self,
+        action: str,
+        /,
+        *arg: Any,
+        timeout: float | None = None,
+        accept: Sequence[str] | None = None,
+        supersedes: Hashable = None,
+        timing: Timing | None = None,
+        **args: Any,
+    ) -> Any: ...
+    async def call(
+        self,
+        action: str,
+        /,
+        *arg: Any,
+        timeout: float | None = None,
+        returns: Any = None,
+        accept: Sequence[str] | None = None,
+        supersedes: Hashable = None,
+        timing: Timing | None = None,
+        **args: Any,
     ) -> Any:
         """Call an action and return its result.
 
+        One argument may be a stream: a generator, another iterator, ``range``, an open file (its lines), or an async
+        generator. Its items are sent as the server takes them, by a task. When the call ends before they do, a
+        generator is closed. What an iterable raises ends the call, and is raised here.
+
         Args:
             action: its name.
-            arg: one unnamed argument: JSON that is no object, or bytes.
-            timeout: seconds until ``DeadlineExceeded``; the server gets the same deadline.
+            arg: one unnamed argument: JSON that is no object, bytes, a ``Message``, or a stream.
+            timeout: seconds until ``DeadlineExceeded``; the server gets the same deadline. A call with a stream has
+                none unless it is named here.
             returns: the type that the result is converted to and checked by, such as a dataclass or ``list[int]``.
+            accept: content types that the result is wanted in, best first, instead of the client's own.
+            supersedes: any hashable key. The open call of this client that was made with the same key ends with
+                ``Cancelled``, at the server, too: search as you type.
+            timing: is told how long the server took.
             args: named arguments.
 
         Raises:
             Refused: the server refused the request; a subclass says why (``InvalidArgument``, ``UnknownAction``, …).
             DeadlineExceeded: no answer in time.
+            Cancelled: a later call took its place.
             ConnectionFailed: no connection, or it ended during the call; a subclass says how.
             BadContent: the result does not fit ``returns``.
-            UsageError: arguments that cannot be sent, or the client is closed.
+            UsageError: arguments that cannot be sent, the action answers with a stream, or the client is closed.
         """
-        call = self._action_call(action, arg, args, timeout, returns)
-        await self._perform(call)
+        call = self._action_call(action, arg, args, timeout, returns, accept, timing)
+        try:
+            await self._perform(call, supersedes)
+        finally:
+            if timing is not None:
+                timing.told(call.timing)
         return call.result(returns, self._limits)
+
+    @overload
+    def stream(
+        self,
+        action: str,
+        /,
+        *arg: Any,
+        timeout: float | None = None,
+        returns: type[T],
+        accept: Sequence[str] | None = None,
+        supersedes: Hashable = None,
+        timing: Timing | None = None,
+        **args: Any,
+    ) -> AsyncStream[T]: ...
+    @overload
+    def stream(
+        self,
+        action: str,
+        /,
+        *arg: Any,
+        timeout: float | None = None,
+        accept: Sequence[str] | None = None,
+        supersedes: Hashable = None,
+        timing: Timing | None = None,
+        **args: Any,
+    ) -> AsyncStream[Any]: ...
+    def stream(
+        self,
+        action: str,
+        /,
+        *arg: Any,
+        timeout: float | None = None,
+        returns: Any = None,
+        accept: Sequence[str] | None = None,
+        supersedes: Hashable = None,
+        timing: Timing | None = None,
+        **args: Any,
+    ) -> AsyncStream[Any]:
+        """Call an action that answers with a stream, and return its items as an async iterator::
+
+            async for number in client.stream("count", to=3):
+                print(number)
+
+        The request is sent at once, in the order of calls, not with the first item. The server sends ahead up to 1 MiB
+        of what was not read. Leaving the loop early cancels the call there; a stream that has a name is left with
+        ``async with`` or ``aclose()``. A stream of arguments at the same time makes it a conversation.
+
+        Args:
+            timeout: seconds for all of it; by default a stream may take as long as it wants.
+            returns: the type that each item is converted to and checked by.
+            accept, supersedes, timing: as for ``call``.
+
+        Raises:
+            UsageError: arguments that cannot be sent, no event loop runs here, or the client is closed.
+            All else is raised where items are taken.
+        """
+        call = self._stream_call(action, arg, args, timeout, accept, timing)
+        return self._opened(call, call.stream(), returns, supersedes, timing)
+
+    def either(self, action: str, arguments: Mapping[str, Any], *, timeout: float | None = None) -> AsyncStream[Any]:
+        """Call an action however it answers, for tools that cannot know: one result is a stream of it alone.
+
+        ``single`` of the stream says which it was, once an item is there.
+
+        Args:
+            action: its name.
+            arguments: named ones, whatever their names.
+            timeout: seconds for all of it; by default it may take as long as the server lets it.
+
+        Raises:
+            As ``stream``.
+        """
+        call = self._stream_call(action, (), arguments, timeout, None, None)
+        return self._opened(call, call.stream(either=True), None, None, None)
 
     async def send(self, message: Message, *, timeout: float | None = None) -> Message:
         """Send a message with a header and content of your own, and return the reply as it is.
@@ -106,27 +220,16 @@ class AsyncClient(Caller):
             As ``call``.
         """
         call = self._message_call(message, timeout)
-        await self._perform(call)
+        await self._perform(call, None)
         reply: Message = call.result(None, self._limits)
         return reply
 
     async def close(self) -> None:
-        """Close the connection. Calls that are open fail with ``ConnectionLost``."""
-        self._closed = True
+        """Close the connection. Calls and streams that are open fail with ``ConnectionLost``."""
         self._expiry.close()
-        gone = self._gone()
-        for call in [*self._waiting, *self._for_classic]:
-            self._end(call, gone)
-        self._waiting.clear()
-        self._for_classic.clear()
-        for task in list(self._dialling):
-            task.cancel()
-        for connection in list(self._connections):
-            connection.close(gone)
-        if self._dialling:
-            await asyncio.wait(self._dialling)
-        if self._connections:
-            await asyncio.wait([connection.closed for connection in self._connections], timeout=1.0)
+        await self._connections.close(self._gone())
+        for upload in list(self._uploads):
+            await upload.ended()
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,19 +241,41 @@ class AsyncClient(Caller):
 
     # -- one call --------------------------------------------------------------------------------------------------
 
-    async def _perform(self, call: Call) -> None:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._enter(loop)
-        if self._closed:
-            raise UsageError("this client is closed")
-        waiter = call.waiter = loop.create_future()
-        current = self._current
-        if current is not None and current.requester.takes_calls and not self._classic:
-            current.submit(call)
-        else:
-            self._place(call)
+    def _opened(
+        self, call: Call, incoming: Incoming, returns: Any, key: Hashable, timing: Timing | None
+    ) -> AsyncStream[Any]:
+        values = Values(call, returns, self._limits)
+        loop = self._here()
+        if self._compression and len(call.content) < IN_THREAD:  # larger ones would hold up the loop
+            pack(call, self._in_common(self._connections.requester))
+        if key is not None:
+            self._take_place(call, key)
+        upload = self._upload(call)
         timer = None
+        if call.deadline is None:
+            self._expiry.watch(call, loop)
+        else:
+            timer = loop.call_later(call.seconds, self._expire, call)
+        call.on_end = partial(self._ended, upload, timer)
+        self._connections.place(call)
+        return AsyncStream(call, incoming, values, timing, upload, self._leave)
+
+    async def _perform(self, call: Call, key: Hashable) -> None:
+        if self._compression:
+            names = self._in_common(self._connections.requester)
+            if names and len(call.content) >= IN_THREAD:
+                await asyncio.to_thread(pack, call, names)
+            else:
+                pack(call, names)
+        loop = self._here()
+        waiter = call.waiter = loop.create_future()
+        upload = timer = None
+        if key is not None:
+            self._take_place(call, key)
+        if call.source is not None:
+            upload = self._upload(call)
+            call.on_end = partial(self._ended, upload, None)
+        self._connections.place(call)
         if call.deadline is None:
             self._expiry.watch(call, loop)
         else:
@@ -158,174 +283,69 @@ class AsyncClient(Caller):
         try:
             await waiter
         except asyncio.CancelledError:
-            self._withdraw(call, late=False)
+            self._connections.withdraw(call, late=False)
             raise
         finally:
-            if timer is None:
-                self._expiry.forget(call)
+            if key is None and upload is None:  # nearly all calls
+                if timer is None:
+                    self._expiry.forget(call)
+                else:
+                    timer.cancel()
             else:
-                timer.cancel()
+                self._ended(upload, timer, call)
+                if upload is not None:
+                    await upload.ended()
 
-    def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._connections or self._dialling:
-            raise UsageError("this client is in use on another event loop: make one for each loop")
-        self._loop = loop
-        self._expiry.close()  # its timer was the other loop's
+    def _here(self) -> asyncio.AbstractEventLoop:
+        """The running event loop, if this client may be used on it."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise UsageError("an AsyncClient is used by coroutines, on a running event loop") from None
+        if loop is not self._loop:
+            if self._connections:
+                raise UsageError("this client is in use on another event loop: make one for each loop")
+            self._loop = loop
+            self._expiry.close()  # its timer was the other loop's
+        if self._connections.gone is not None:
+            raise UsageError("this client is closed")
+        return loop
+
+    def _upload(self, call: Call) -> Upload | None:
+        if call.source is None:
+            return None
+        upload = Upload(call, self._limits, self._in_common, self._give_up)
+        self._uploads.add(upload)
+        upload.task.add_done_callback(lambda _: self._uploads.discard(upload))
+        return upload
+
+    def _give_up(self, call: Call) -> None:
+        self._connections.withdraw(call, late=False)
+
+    def _leave(self, call: Call) -> None:
+        """The reader of a stream wants no more of it."""
+        if call.incoming is not None:
+            call.incoming.drop()
+        if not call.done:
+            self._connections.withdraw(call, late=False)
+            end(call, left_early())
+
+    # -- time ------------------------------------------------------------------------------------------------------
 
     def _expire(self, call: Call) -> None:
-        if not call.done:
-            error = out_of_time(call, str(self._address))
-            self._withdraw(call, late=True)
-            self._end(call, error)
+        if not call.done and not self._may_wait_on(call):
+            error = self._out_of_time(call)
+            self._connections.withdraw(call, late=True)
+            end(call, error)
 
-    def _withdraw(self, call: Call, *, late: bool) -> None:
-        """The caller does not wait any longer."""
-        if call.home is not None:
-            call.home.cancel(call, late=late)
-        elif call in self._waiting:
-            self._waiting.remove(call)
-        elif call in self._for_classic:
-            self._for_classic.remove(call)
-
-    def _end(self, call: Call, error: LetterheadError) -> None:
-        call.fail(error)
-        self.ended(call)
-
-    def ended(self, call: Call) -> None:
-        """A call has its reply or its error: wake the caller."""
-        waiter = call.waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    # -- connections -----------------------------------------------------------------------------------------------
-
-    def _place(self, call: Call) -> None:
-        """Find or make a connection for a call."""
-        current = self._current
-        if self._classic:
-            self._for_classic.append(call)
-            self._dial_classic()
-        elif current is not None and current.requester.takes_calls:
-            current.submit(call)
+    def _ended(self, upload: Upload | None, timer: asyncio.TimerHandle | None, call: Call) -> None:
+        """Nobody waits for it any longer: it has its reply or its error, or its caller gave up."""
+        call.on_end = None
+        if timer is None:
+            self._expiry.forget(call)
         else:
-            self._waiting.append(call)
-            if len(self._waiting) == 1:
-                self._dial(self._dial_shared())
-
-    def _dial(self, dialling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(dialling)
-        self._dialling.add(task)
-        task.add_done_callback(self._dialling.discard)
-        return task
-
-    async def _dial_shared(self) -> None:
-        """Make the connection that all waiting calls share."""
-        try:
-            connection = await self._connected(known_classic=False)
-        except ConnectionFailed as error:
-            waiting, self._waiting = self._waiting, []
-            for call in waiting:
-                self._end(call, error)
-            return
-        waiting, self._waiting = self._waiting, []
-        why = connection.requester.why
-        if why is not None:  # it ended before anything was sent: to try again could go on without end
-            for call in waiting:
-                self._end(call, why)
-        elif not waiting:
-            connection.close(ConnectionLost("nobody waited for the connection any longer"))
-        else:
-            self._current = connection
-            for call in waiting:
-                self._place(call)
-
-    def _dial_classic(self) -> None:
-        while self._for_classic and len(self._connections) + len(self._dialling) < CLASSIC_AT_ONCE:
-            call = self._for_classic.popleft()
-            self._dial(self._dial_one(call)).add_done_callback(partial(self._dialled_one, call))
-
-    def _dialled_one(self, call: Call, task: asyncio.Task[None]) -> None:
-        if task.cancelled():  # by ``close``, perhaps before it had begun
-            self._end(call, self._gone())
-
-    async def _dial_one(self, call: Call) -> None:
-        """A connection for one call to a classic server."""
-        try:
-            connection = await self._connected(known_classic=True)
-        except ConnectionFailed as error:
-            self._end(call, error)
-            asyncio.get_running_loop().call_soon(self._dial_classic)  # for the next one, once this task has ended
-            return
-        why = connection.requester.why
-        if call.done or call.waiter.done():
-            connection.close(ConnectionLost("nobody waited for the connection any longer"))
-        elif why is not None:
-            self._end(call, why)
-        else:
-            connection.submit(call)
-
-    async def _connected(self, *, known_classic: bool) -> ClientConnection:
-        made: list[ClientConnection] = []
-
-        def factory() -> ClientConnection:
-            made.append(ClientConnection(self, self._requester(known_classic=known_classic), self._turn))
-            return made[-1]
-
-        seconds = self._limits.connect_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                await self._connector(factory)
-        except Exception as error:  # also what a connector of the user's own raises: those who wait must hear of it
-            raise addresses.connect_failed(self._address, error, seconds) from None
-        return made[-1]
-
-    async def _connect(self, factory: Callable[[], asyncio.BufferedProtocol]) -> object:
-        loop = asyncio.get_running_loop()
-        address = self._address
-        if address.path is not None:
-            return await loop.create_unix_connection(factory, address.path)
-        try:
-            transport, protocol = await loop.create_connection(factory, address.host or "localhost", address.port)
-        except ValueError:
-            raise addresses.no_such_name() from None
-        if transport.get_extra_info("sockname") == transport.get_extra_info("peername"):
-            transport.abort()
-            raise ConnectionRefusedError(*addresses.TO_ITSELF)
-        return protocol
-
-    # -- what connections report -----------------------------------------------------------------------------------
-
-    def joined(self, connection: ClientConnection) -> None:
-        """A connection was made."""
-        self._connections.add(connection)
-
-    def learnt(self, connection: ClientConnection) -> None:
-        """A server was found to multiplex: its connection is for all calls."""
-        if self._classic:
-            self._classic = False
-            for_classic, self._for_classic = self._for_classic, deque()
-            if self._current is None:
-                self._current = connection
-            for call in for_classic:
-                self._place(call)
-
-    def handed_back(self, back: Elsewhere, connection: ClientConnection) -> None:
-        """Calls that were not written on a connection that has ended."""
-        if self._current is connection:
-            self._current = None
-        self._classic = self._classic or back.classic
-        for call in back.calls:
-            call.home = None
-            if self._closed:
-                self._end(call, self._gone())
-            else:
-                self._place(call)
-
-    def left(self, connection: ClientConnection) -> None:
-        """A connection is gone."""
-        self._connections.discard(connection)
-        if self._current is connection:
-            self._current = None
-        if connection.requester.phase is Phase.CLASSIC:
-            self._classic = True
-        self._dial_classic()
+            timer.cancel()
+        if call.key is not None:
+            self._leave_place(call)
+        if upload is not None:
+            upload.stop()

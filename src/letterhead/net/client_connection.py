@@ -1,12 +1,19 @@
-"""One connection of the async client: a requester on a pipe."""
+"""One connection of the async client: a requester on a pipe.
+
+It reads always. Unsent bytes above the high mark hold up uploads, and nothing else: if they stopped both sides from
+reading, each would wait for the other.
+"""
 
 import asyncio
+import time
 from typing import Protocol
 
+from letterhead.content.encoded import Encoded
 from letterhead.errors import ConnectionFailed
 from letterhead.exchange.asking import Elsewhere, Phase
 from letterhead.exchange.calls import Call
 from letterhead.exchange.requester import Requester
+from letterhead.exchange.streams import Items
 from letterhead.net import address as addresses
 from letterhead.net.connection import Pipe, Turn
 
@@ -44,16 +51,37 @@ class ClientConnection(Pipe):
         """Send a call here, or keep it until it may be sent."""
         call.home = self
         self.requester.submit(call)
-        if not self._queued and self.requester.out:
-            self._queued = True
-            self._turn.add(self._flush)
-        if self.requester.events:
+        self._send_soon()
+        if self.requester.events:  # also where it superseded another
             self._moved()
 
     def cancel(self, call: Call, *, late: bool) -> None:
         """The caller of this call does not wait any longer; ``late`` says that its time is over."""
         self.requester.cancel(call, late=late)
         self._moved()
+
+    def give_back(self, call: Call) -> None:
+        """Credit is due for the items that were taken of its result."""
+        self.requester.give_back(call)
+        self._moved()
+
+    def send_item(self, call: Call, item: Encoded) -> int:
+        """Send an item of its upload; how many bytes that took."""
+        cost = self.requester.send_item(call, item)
+        self._send_soon()
+        return cost
+
+    def end_upload(self, call: Call) -> None:
+        """No more items will come."""
+        self.requester.end_upload(call)
+        self._send_soon()
+
+    def flush(self) -> None:
+        """Send now what would be sent at the end of this turn, so that the pipe can say whether it takes more."""
+        requester = self.requester
+        if requester.out:
+            pieces, requester.out = requester.out, []
+            self.write(pieces)
 
     def close(self, error: ConnectionFailed) -> None:
         """End the connection: what is open fails with ``error``."""
@@ -68,10 +96,11 @@ class ClientConnection(Pipe):
         self._owner.joined(self)
 
     def pause_writing(self) -> None:
-        """A client reads always: if unsent bytes stopped both sides from reading, each would wait for the other."""
+        self.requester.congested = True
 
     def resume_writing(self) -> None:
-        """As above."""
+        self.requester.relieved()
+        self._moved()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         own = self.requester.buffer()
@@ -101,6 +130,9 @@ class ClientConnection(Pipe):
         if not self.closed.done():
             self.closed.set_result(None)
 
+    def on_time(self, now: float) -> None:
+        self._moved()
+
     def stalled(self) -> None:
         seconds = self.limits.write_seconds
         self.requester.end_of_stream(f"took nothing of what was sent for {seconds:g} s; the connection was closed")
@@ -114,21 +146,41 @@ class ClientConnection(Pipe):
                 if isinstance(event, Elsewhere):
                     self._owner.handed_back(event, self)
                     continue
-                waiter = event.waiter if isinstance(event, Call) else event.exchange.waiter
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(None)
+                if isinstance(event, Call):
+                    tell(event)
+                else:
+                    call = event.exchange
+                    _wake(call.waiter if isinstance(event, Items) else call.sender)
         if not self._multiplexed and requester.phase is Phase.MULTIPLEXED:
             self._multiplexed = True
             self._owner.learnt(self)
-        if requester.out and not self._queued:
-            self._queued = True
-            self._turn.add(self._flush)
+        if requester.withholds:
+            requester.tick(time.monotonic())
+            if requester.withholds:
+                self.wake_at(requester.due)
+        self._send_soon()
         if requester.ended and self._transport is not None:
             self._transport.abort()  # what is unsent is for nobody: an upload that was refused, or given up
 
-    def _flush(self) -> None:
+    def _send_soon(self) -> None:
+        if self.requester.out and not self._queued:
+            self._queued = True
+            self._turn.add(self._turn_over)
+
+    def _turn_over(self) -> None:
         self._queued = False
-        requester = self.requester
-        if requester.out:
-            pieces, requester.out = requester.out, []
-            self.write(pieces)
+        self.flush()
+
+
+def tell(call: Call) -> None:
+    """It has ended: wake whoever waits for that."""
+    _wake(call.waiter)
+    if call.sender is not None:
+        _wake(call.sender)
+    if call.on_end is not None:
+        call.on_end(call)
+
+
+def _wake(waiter: "asyncio.Future[None] | None") -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

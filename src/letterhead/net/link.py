@@ -1,29 +1,30 @@
 """One connection of the blocking client, shared by threads.
 
 There is no thread behind a plain call: of the threads that wait for a reply here one leads, that is, reads for all;
-when its own reply has come it hands the lead to another. Only while nobody waits but something is open (a call whose
-caller gave up) a helper thread reads, so that the server is never held up.
+when its own reply has come it hands the lead to another. A helper thread reads while nobody waits but something is open
+(a call whose caller gave up), so that the server is never held up, and as long as a stream is open: whoever reads that
+takes its items when it likes, and others should not wait for it.
 
 Sending does not wait while the lock is held. What does not go at once is sent by whoever waits next, who reads at the
-same time if nobody else does: two sides that both have much to send do not block each other.
+same time if nobody else does: two sides that both have much to send do not block each other. Where nobody waits for it
+a writer thread sends the rest. Uploads hold still as long as anything is unsent.
 
 All methods are called with the client's lock held; it is free while they wait.
 """
 
 import threading
 import time
-from collections import deque
-from itertools import islice
 from typing import Protocol
 
 from letterhead.errors import ConnectionFailed, ConnectionLost
 from letterhead.exchange.asking import Elsewhere, Phase
 from letterhead.exchange.calls import Call
 from letterhead.exchange.requester import Requester
-from letterhead.exchange.streams import Items, Room
-from letterhead.message import Buffer
+from letterhead.exchange.streams import Items
 from letterhead.net import address as addresses
-from letterhead.net.wire import PIECES, Wire
+from letterhead.net.outbox import Outbox
+from letterhead.net.waiters import taken, tell, wait_on, wake, wake_sender
+from letterhead.net.wire import Wire
 
 _SCRATCH = 64 * 1024
 _STALE_SECONDS = 0.01
@@ -54,28 +55,30 @@ class Link:
     Attributes:
         requester: the conversation.
         helper: the thread that reads while no caller does, or None.
+        writer: the thread that sends what nobody waits for, or None.
     """
 
     __slots__ = (
-        "_followers", "_heard", "_known", "_led", "_lock", "_owner", "_pushing", "_retired", "_scratch", "_sent_at",
-        "_unsent", "_wire", "helper", "requester",
+        "_followers", "_heard", "_known", "_led", "_lock", "_owner", "_pause", "_pushing", "_retired", "_scratch",
+        "_unsent", "_wire", "helper", "requester", "writer",
     )  # fmt: skip
 
     def __init__(self, lock: threading.Lock, wire: Wire, requester: Requester, owner: Owner) -> None:
         self.requester = requester
         self.helper: threading.Thread | None = None
+        self.writer: threading.Thread | None = None
         self._lock = lock
         self._wire = wire
         self._owner = owner
         self._scratch = memoryview(bytearray(_SCRATCH))
-        self._unsent: deque[Buffer] = deque()
+        self._unsent = Outbox(wire, requester.limits.write_seconds)
         self._followers: dict[Call, None] = {}
+        self._pause: threading.Lock | None = None  # what the writer sleeps on until more may be cancelled
         self._led = False
-        self._pushing = 0  # who waits until bytes can be sent, without reading
+        self._pushing = 0  # how many wait until bytes can be sent
         self._known = False  # the owner knows that this server multiplexes
         self._retired = False
         self._heard = 0.0  # when bytes came last
-        self._sent_at = 0.0  # when unsent bytes last went, or came to be
 
     # -- for the client --------------------------------------------------------------------------------------------
 
@@ -100,11 +103,15 @@ class Link:
         self._send()
         if self.requester.events:
             self._settle()
+        if self.requester.streaming:
+            self.hand_over()
 
     def wait(self, call: Call, until: float | None) -> None:
         """Wait until the call is done, its time is over, or it has no connection any more."""
         if self._led:
             self._follow(call, until)
+            if call.done and self._unsent:
+                self._write_on()
             return
         self._led = True
         try:
@@ -118,12 +125,37 @@ class Link:
         finally:
             self._stop_leading()
 
+    def wait_as(self, waiter: threading.Lock, until: float | None) -> None:
+        """Wait until the owner of a stream is told something, or its time is over; send what is unsent meanwhile.
+
+        Args:
+            waiter: a lock that is taken; who waits has entered it at its call, as ``waiter`` or ``sender``.
+        """
+        if self._unsent:
+            self._push(until)
+        else:
+            wait_on(self._lock, waiter, until)
+
+    def send_for(self, call: Call) -> None:
+        """Send what its upload has added, and wait until all of that went or the call has ended."""
+        self._send()
+        while self._unsent and not call.done:
+            self._push(None)
+        if self._unsent:
+            self._write_on()
+
     def withdraw(self, call: Call, *, late: bool) -> None:
         """The caller does not wait any longer: the server should know."""
         if not self.requester.ended:
             self.requester.cancel(call, late=late)
-            self._settle()
+            self.moved()
             self.hand_over()
+
+    def moved(self) -> None:
+        """The conversation was told something by whoever reads or writes a stream."""
+        self._settle()
+        if self._unsent:
+            self._write_on()
 
     def end(self, error: ConnectionFailed) -> None:
         """Close: what is open fails with ``error``."""
@@ -132,6 +164,13 @@ class Link:
 
     def forget(self) -> None:
         """Let go of the wire without a word to the server: it is another process's."""
+        requester = self.requester
+        lost = ConnectionLost("this process was forked; the connection is its parent's", address=requester.address)
+        requester.lost(lost)
+        for event in requester.events:
+            if isinstance(event, Elsewhere):
+                for call in event.calls:
+                    call.fail(lost)
         self._wire.close()
 
     def _broke(self, error: OSError) -> None:
@@ -145,14 +184,11 @@ class Link:
         if self._unsent:
             self._push(until)
             return
-        waiter = call.waiter = threading.Lock()
-        waiter.acquire()
+        waiter = call.waiter = taken()
         self._followers[call] = None
-        self._lock.release()
         try:
-            waiter.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic()))
+            wait_on(self._lock, waiter, until)
         finally:
-            self._lock.acquire()
             self._followers.pop(call, None)
             call.waiter = None
             if not self._led and call.done:
@@ -170,12 +206,13 @@ class Link:
         if self.requester.ended:
             self._retire()
             return
-        for call in self._followers:
-            if call.waiter is not None:
-                _wake(call)
-                return
-        if self._followers:
-            return  # one is awake already and comes for the lead
+        if not self.requester.streaming:
+            for call in self._followers:
+                if call.waiter is not None:
+                    wake(call)
+                    return
+            if self._followers:
+                return  # one is awake already and comes for the lead
         if self.requester.busy or self._unsent:
             if self.helper is None:
                 self.helper = threading.Thread(target=self._help, name="letterhead-reader", daemon=True)
@@ -184,10 +221,13 @@ class Link:
             self.end(ConnectionLost("the connection was not needed any longer", address=self.requester.address))
 
     def _help(self) -> None:
-        """Read and write while something is open and no caller does."""
+        """Read and write while a stream is open, or anything is and no caller does."""
+        requester = self.requester
         with self._lock:
             try:
-                while not self.requester.ended and (self.requester.busy or self._unsent) and not self._followers:
+                while not requester.ended and (
+                    requester.streaming or ((requester.busy or self._unsent) and not self._followers)
+                ):
                     if not self._led:
                         self._led = True
                         try:
@@ -202,6 +242,28 @@ class Link:
                 self.helper = None
                 self.hand_over()
 
+    def _write_on(self) -> None:
+        """Somebody leaves with bytes unsent: see that they go, though who leads may sleep until bytes come."""
+        needed = self.requester.withholds or (self._led and not self._pushing)
+        if needed and self.writer is None and not self._retired:
+            self.writer = threading.Thread(target=self._write, name="letterhead-writer", daemon=True)
+            self.writer.start()
+
+    def _write(self) -> None:
+        requester = self.requester
+        with self._lock:
+            try:
+                while (self._unsent or requester.withholds) and not requester.ended:
+                    if self._unsent:
+                        self._push(None)
+                        continue
+                    self._pause = taken()
+                    wait_on(self._lock, self._pause, requester.due)
+                    self._pause = None
+                    self._settle()
+            finally:
+                self.writer = None
+
     # -- bytes -----------------------------------------------------------------------------------------------------
 
     def _read(self, timeout: float | None) -> None:
@@ -213,12 +275,13 @@ class Link:
         failure: OSError | None = None
         interrupted = False
         pushing = bool(self._unsent)
+        self._pushing += pushing
         self._lock.release()
         try:
             if not pushing:
                 count = wire.receive_into(view, timeout)
             else:
-                wire.wait(write=True, read=True, timeout=self._until_stalled(timeout))
+                wire.wait(write=True, read=True, timeout=self._unsent.until_stalled(timeout))
                 if wire.wait(write=False, read=True, timeout=0.0):
                     count = wire.receive_into(view, 0.0)
         except OSError as error:
@@ -230,6 +293,7 @@ class Link:
             raise
         finally:
             self._lock.acquire()
+            self._pushing -= pushing
             if interrupted:
                 self.end(ConnectionLost("reading was interrupted in another thread", address=requester.address))
         if count:
@@ -253,7 +317,7 @@ class Link:
         try:
             # Bytes to read wake us, too: who led may have left, and a server whose replies nobody reads stops reading.
             seconds = None if until is None else max(0.0, until - time.monotonic())
-            self._wire.wait(write=True, read=True, timeout=self._until_stalled(seconds))
+            self._wire.wait(write=True, read=True, timeout=self._unsent.until_stalled(seconds))
         except OSError:
             return  # whoever reads learns how it ended
         finally:
@@ -269,75 +333,63 @@ class Link:
         if self._retired:
             return
         try:
-            if not unsent and len(requester.out) == 1:
-                piece = requester.out.pop()
-                went = self._wire.send((piece,))
-                if went < len(piece):
-                    unsent.append(memoryview(piece)[went:])
-                    self._sent_at = time.monotonic()
-                return
-            if not unsent:
-                self._sent_at = time.monotonic()
-            unsent.extend(requester.out)
-            requester.out.clear()
-            while unsent and self._send_some():
-                pass
+            unsent.send(requester.out)
         except OSError as error:
             self._broke(error)
             return
-        if unsent and self._until_stalled(None) <= 0:
+        if not unsent:
+            if requester.congested:
+                requester.relieved()
+                self._tell()
+            return
+        requester.congested = True
+        if unsent.until_stalled(None) <= 0:
             seconds = requester.limits.write_seconds
             requester.end_of_stream(f"took nothing of what was sent for {seconds:g} s; the connection was closed")
             self._settle()
-
-    def _until_stalled(self, timeout: float | None) -> float:
-        """Seconds until unsent bytes have waited too long, or ``timeout`` if that is sooner."""
-        left = max(0.0, self._sent_at + self.requester.limits.write_seconds - time.monotonic())
-        return left if timeout is None else min(left, timeout)
-
-    def _send_some(self) -> bool:
-        """Send once; whether all that was given to the wire went."""
-        unsent = self._unsent
-        pieces = list(islice(unsent, PIECES))
-        went = self._wire.send(pieces)
-        if went:
-            self._sent_at = time.monotonic()
-        for piece in pieces:
-            if went < len(piece):
-                unsent[0] = memoryview(piece)[went:]
-                return False
-            went -= len(piece)
-            unsent.popleft()
-        return True
 
     # -- events ----------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """The conversation moved: wake whoever has a reply, send what it said, part with it if it has ended."""
         requester = self.requester
-        while requester.events:
-            events, requester.events = requester.events, []
-            for event in events:
-                if isinstance(event, Elsewhere):
-                    self._owner.handed_back(event)
-                    for call in event.calls:
-                        call.home = None
-                        _wake(call)
-                elif isinstance(event, Items | Room):
-                    _wake(event.exchange)
-                else:
-                    _wake(event)
+        self._tell()
         if requester.ended:
             self._retire()
             return
+        if requester.withholds:
+            requester.tick(time.monotonic())
+            if requester.withholds:
+                self._write_on()
         if not self._known and requester.phase is Phase.MULTIPLEXED:
             self._known = True
             self._owner.multiplexes(self)
         if requester.out or self._unsent:
             self._send()
 
+    def _tell(self) -> None:
+        """Wake those whom the events concern."""
+        requester = self.requester
+        while requester.events:
+            events, requester.events = requester.events, []
+            for event in events:
+                if isinstance(event, Call):
+                    tell(event)
+                elif isinstance(event, Elsewhere):
+                    self._owner.handed_back(event)
+                    for call in event.calls:
+                        call.home = None
+                        wake(call)
+                elif isinstance(event, Items):
+                    wake(event.exchange)
+                else:
+                    wake_sender(event.exchange)
+
     def _retire(self) -> None:
         """Part with a connection that has ended; whoever waits on it wakes up and is the last to let go."""
+        if self._pause is not None:
+            pause, self._pause = self._pause, None
+            pause.release()
         self._owner.parted(self)
         if self._led or self._pushing:
             self._wire.shutdown()  # to close it under them would not wake them
@@ -345,10 +397,3 @@ class Link:
             self._retired = True
             self._wire.close()
             self._owner.closed(self)
-
-
-def _wake(call: Call) -> None:
-    waiter = call.waiter
-    if waiter is not None:
-        call.waiter = None
-        waiter.release()
