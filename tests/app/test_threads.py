@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from letterhead import App, DeadlineExceeded, Limits, TooMany, current
 from tests import leaks
 from tests.app.calling import client_of, client_to, served
+from tests.app.wire import end, item, opening, upload, wire
 
 
 def test_each_handler_runs_where_it_was_told_to() -> None:
@@ -214,5 +216,50 @@ def test_calls_that_gave_up_waiting_for_a_thread_leave_nothing_behind() -> None:
             await blocked
             assert await client.call("take", data="xyz") == 3
             assert held < 5_000_000
+
+    leaks.run(main())
+
+
+def test_streams_that_nobody_moves_on_hold_up_no_plain_call() -> None:
+    app = App(threads=2)
+
+    @app.action
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield bytes(64 * 1024)
+
+    @app.action
+    def total(numbers: Iterator[int]) -> int:
+        return sum(numbers)
+
+    @app.action
+    def plain() -> str:
+        return "answered"
+
+    async def main() -> None:
+        async with wire(app) as client:
+            client.send(opening(1, "endless"), opening(2, "endless"))
+            client.send(opening(3, "total", more=True), opening(4, "total", more=True))
+            await client.frame()
+            client.send(opening(5, "plain"))
+            while (got := await client.frame()).id != 5:
+                assert got.header["more"] is True
+            assert got.value == "answered"
+
+    leaks.run(main())
+
+
+def test_streams_in_threads_wait_for_each_other_beyond_the_number_of_threads() -> None:
+    app = App(threads=1)
+
+    @app.action
+    def total(numbers: Iterator[int]) -> int:
+        return sum(numbers)
+
+    async def main() -> None:
+        async with wire(app) as client:
+            client.send(opening(1, "total", more=True), upload(2, "total", 3, 4))
+            client.send(item(1, 5), end(1))
+            assert [(await client.frame()).value for _ in range(2)] == [5, 7]
 
     leaks.run(main())

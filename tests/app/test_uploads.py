@@ -431,6 +431,35 @@ def test_what_a_handler_leaves_behind_gets_no_items_and_does_not_hang(run: Run) 
     run(main())
 
 
+def test_a_bad_item_that_a_handler_s_other_task_takes_cancels_the_handler(run: Run) -> None:
+    app = App()
+    ended: list[str] = []
+
+    @app.action
+    async def chats(rows: AsyncIterator[int]) -> None:
+        async def read() -> None:
+            async for _ in rows:
+                pass
+
+        reading = asyncio.create_task(read())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with pytest.raises(InvalidArgument):
+                await reading
+            ended.append("the handler")
+
+    async def main() -> None:
+        async with wire(app) as client:
+            client.send(opening(1, "chats", more=True), item(1, "not a number"))
+            assert (await client.answer(1))[-1].code == "invalid-argument"
+            await until(lambda: ended)
+            client.send(opening(2, "letterhead.health"))
+            assert (await client.answer(2))[-1].value["requests"]["open"] == 1  # this one
+
+    run(main())
+
+
 def test_a_thread_that_a_handler_leaves_behind_gets_no_items_and_does_not_hang() -> None:
     app = App()
     left: list[threading.Thread] = []
@@ -661,6 +690,14 @@ def generator_parameter(rows: Generator[int, None, None]) -> None:
     return None
 
 
+async def stream_or_none(rows: AsyncIterator[int] | None) -> None:
+    return None
+
+
+def list_of_streams(rows: list[Iterator[int]]) -> None:
+    return None
+
+
 async def gives_an_iterator() -> Iterator[int]:
     return iter([1])
 
@@ -678,6 +715,8 @@ async def gives_an_iterator() -> Iterator[int]:
         (unreadable, {}, "its item type has the type"),
         (async_iterable, {}, r"write AsyncIterator\[…\]"),
         (generator_parameter, {}, r"write Iterator\[…\]"),
+        (stream_or_none, {}, "a stream is the whole"),
+        (list_of_streams, {}, "a stream is the whole"),
         (gives_an_iterator, {}, "would hold the event loop: give AsyncIterator"),
     ],
 )

@@ -202,6 +202,15 @@ async def test_a_timeout_ends_a_stream_and_its_handler(scene: Scene) -> None:
     await in_time(scene.app.state.left)
 
 
+@claim()
+async def test_a_timeout_reaches_a_reader_that_is_slower_than_its_stream(scene: Scene) -> None:
+    reading = await scene.caller.stream("endless", timeout=0.3)
+    with pytest.raises(DeadlineExceeded):
+        while True:  # what waits in memory would be enough for a minute
+            await reading.next()
+            await asyncio.sleep(0.01)
+
+
 @claim(Limits(deadline_seconds=0.1))
 async def test_a_stream_that_names_no_timeout_has_none(scene: Scene) -> None:
     caller = scene.another(timeout=0.1, limits=Limits(deadline_seconds=0.1))

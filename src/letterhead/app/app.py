@@ -55,7 +55,8 @@ class Application:
         name: shown by ``letterhead.describe``.
         limits: bounds on what clients may cost.
         threads: handlers that run in threads at once; further ones wait. Those that call other handlers of the same
-            server and wait for them need one thread each.
+            server and wait for them need one thread each. Handlers with a stream, which keep their thread until that
+            ends, have as many of their own: a client that is slow to read or to send holds up no plain call.
         processes: worker processes for ``run="process"``; default: one a processor.
         compression: ``"zstd"`` (which needs the extra ``zstd``) and ``"gzip"``, or one of them: what clients may send
             compressed with, and in this order what answers are compressed with for clients that read it. Default:

@@ -62,7 +62,16 @@ def streamed_parameter(hint: Any, what: str) -> Streamed | None:
             if origin is Iterable
             else f"{what} is a kind of stream that cannot be received: write {meant}[…]"
         )
+    if _holds_stream(hint):
+        raise UsageError(
+            f"{what} has a stream inside of another type: a stream is the whole parameter, and always there"
+        )
     return None
+
+
+def _holds_stream(hint: Any) -> bool:
+    """Whether one of the types that a hint is made of is a stream."""
+    return any(_parts(part)[0] in (AsyncIterator, *_ALIKE) or _holds_stream(part) for part in typing.get_args(hint))
 
 
 def _parts(hint: Any) -> tuple[Any, Any]:

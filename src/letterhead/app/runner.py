@@ -3,8 +3,9 @@
 Requests are finished exactly once, by a reply, the end of a stream, or a refusal. Threads cannot be stopped: a request
 that was cancelled while its thread ran is finished when the thread returns. Processes can, and are killed.
 
-A handler that gives or takes a stream runs where others do; what carries its items stands in ``streaming.py`` and
-``uploads.py``, and is told here what moves.
+A handler that gives or takes a stream runs where others do, save that a thread's is one of those kept for streams: it
+may wait for its client without end, and if it waited in the others' threads, one client could take all of them. What
+carries its items stands in ``streaming.py`` and ``uploads.py``, and is told here what moves.
 """
 
 import asyncio
@@ -65,6 +66,7 @@ class Runner:
             self._plain = {name: action for name, action in app.actions.items() if _is_plain(action)}
         self._encoder = Encoder(app)
         self._threads = Threads(app.threads)
+        self._stream_threads = Threads(app.threads)
         self._processes: Processes | None = None
         if any(action.run == "process" for action in app.actions.values()):
             self._processes = Processes(app.processes)
@@ -103,6 +105,7 @@ class Runner:
         """End what still runs on the loop or in processes; running threads end by themselves."""
         await self._tasks.close()
         self._threads.close()
+        self._stream_threads.close()
         self._encoder.close()
         if self._processes is not None:
             await self._loop.run_in_executor(None, self._processes.close)
@@ -218,7 +221,7 @@ class Runner:
             run = self._stream_in_thread if action.run == "thread" else self._stream
             return await run(call, action)
         if action.run == "thread":
-            result = await self._wait(call, self._in_thread(self._bind_and_call, action, request, {}))
+            result = await self._wait(call, self._in_thread(self._threads, self._bind_and_call, action, request, {}))
             return await result if inspect.iscoroutine(result) else result  # a decorated ``async def``
         arguments = self._bind(action, request)
         if action.run == "loop":
@@ -246,15 +249,15 @@ class Runner:
 
     async def _stream_in_thread(self, call: Context, action: Action) -> Any:
         """The same in a thread."""
-        request, parameters = call.request, action.parameters
+        request, parameters, threads = call.request, action.parameters, self._stream_threads
         extra: dict[str, Any] = {}
         if parameters.upload is not None:
             reader = ItemReader(parameters.upload.item, self._limits)
             call.upload = extra[parameters.upload.name] = ThreadUpload(call, reader, self._loop)
         if parameters.streams is None:
-            return await self._wait(call, self._in_thread(self._bind_and_call, action, request, extra))
+            return await self._wait(call, self._in_thread(threads, self._bind_and_call, action, request, extra))
         call.sender = sender = ThreadSender(call, self._encoder.of_smaller_items(request), self._loop)
-        future = self._in_thread(lambda: sender.send_all(self._bind_and_call(action, request, extra)))
+        future = self._in_thread(threads, lambda: sender.send_all(self._bind_and_call(action, request, extra)))
 
         def cancel() -> None:
             sender.cancel()
@@ -281,10 +284,10 @@ class Runner:
         """A handler that takes one value: on the loop if it is async, else in a thread."""
         if inspect.iscoroutinefunction(function):
             return await function(argument)
-        return await self._wait(call, self._in_thread(function, argument))
+        return await self._wait(call, self._in_thread(self._threads, function, argument))
 
-    def _in_thread(self, function: Callable[..., Any], /, *args: Any, **arguments: Any) -> "Future[Any]":
-        return self._threads.submit(contextvars.copy_context().run, function, *args, **arguments)
+    def _in_thread(self, threads: Threads, function: Callable[..., Any], /, *args: Any) -> "Future[Any]":
+        return threads.submit(contextvars.copy_context().run, function, *args)
 
     async def _wait(self, call: Context, future: "Future[Any]", cancel: Callable[[], object] | None = None) -> Any:
         """The result of a thread or process. Stopping the request calls ``cancel``, and leaves this task alone.

@@ -105,6 +105,9 @@ class LoopUpload(AsyncIterator[Any]):
             return self._read(item)
         except Refused as refused:
             _fail(self._call, refused)
+            task = self._call.task
+            if task is not None and task is not asyncio.current_task():  # it is no handler that hears of it here
+                task.cancel()
             raise
 
 

@@ -16,7 +16,16 @@ from letterhead.content.compression import decompress
 from letterhead.content.json import as_utf8, decode_json
 from letterhead.content.registry import decode_content
 from letterhead.content.typed import DoesNotFit, TypeReader
-from letterhead.errors import BadContent, Cancelled, ConnectionFailed, LetterheadError, Refused, UsageError, refusal
+from letterhead.errors import (
+    BadContent,
+    Cancelled,
+    ConnectionFailed,
+    DeadlineExceeded,
+    LetterheadError,
+    Refused,
+    UsageError,
+    refusal,
+)
 from letterhead.exchange.fields import FROM_CLIENT, HOP, Meaning
 from letterhead.exchange.sources import Source
 from letterhead.exchange.streams import CREDIT, Incoming, Outgoing
@@ -150,8 +159,13 @@ class Call:
             self.incoming.put((header, body))
 
     def fail(self, error: LetterheadError) -> None:
-        """It ended with this error. Each call gets its own copy: a raised exception belongs to one raise."""
+        """It ended with this error. Each call gets its own copy: a raised exception belongs to one raise.
+
+        Items that came before an error are still handed out; but where the time for all of it is over, it is over.
+        """
         self.error = copy(error)
+        if self.incoming is not None and isinstance(error, DeadlineExceeded):
+            self.incoming.drop()
 
     def fail_upload(self, failure: BaseException) -> None:
         """Its upload raised this: so will whoever waits for the call."""

@@ -206,7 +206,7 @@ class Requester(Asking):
             call.timing = header.shape.fields.get("timing")
         if call.error is None:  # else its caller was told already
             if meaning.status is not None:
-                call.error = reply_error(header, content, meaning, self.limits)
+                call.fail(reply_error(header, content, meaning, self.limits))
             elif (meaning.more is False) is call.streams or call.either:
                 call.end(header, content)
             else:
