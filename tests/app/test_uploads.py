@@ -357,7 +357,7 @@ def test_an_upload_that_is_given_up_is_never_a_short_stream(
 
     async def main() -> None:
         async with wire(made.app, pipe) as client:
-            late = {"deadline": 50} if how == "late" else {}
+            late = {"deadline": 1_000} if how == "late" else {}
             client.send(opening(1, f"{kind}-slow", more=True, fields=late), item(1, 1), item(1, 2), item(1, 3))
             if waits == "for items":
                 made.goes_on.set()
