@@ -42,7 +42,7 @@ class Client(Caller):
     Args:
         address: ``HOST:PORT``, ``[::1]:PORT`` or ``unix:PATH``.
         timeout: seconds for each call that names none, sent along as its deadline. None: the server's own deadline
-            holds, and this side waits ``Limits.deadline_seconds`` (30 s).
+            holds, and this side waits ``Limits.deadline_seconds`` (30 s). Neither is for calls with a stream.
         limits: bounds on what the server may send, and on what is sent.
         accept: content types that results are wanted in, best first, such as ``["application/msgpack"]``; what fits
             none comes in its own type.
