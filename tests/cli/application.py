@@ -1,6 +1,7 @@
 """An application with one action for each thing that a command must be able to show, and two that mean harm."""
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -94,6 +95,12 @@ def make() -> tuple[letterhead.App, Slow]:
             if first:
                 break
         return collected
+
+    @app.action
+    async def pieces(content: AsyncIterator[bytes]) -> AsyncIterator[object]:
+        received = [piece async for piece in content]
+        yield [len(piece) for piece in received]
+        yield hashlib.sha256(b"".join(received)).hexdigest()
 
     @app.action
     async def upper(lines: AsyncIterator[str]) -> AsyncIterator[str]:

@@ -1,5 +1,6 @@
 """`letterhead call`."""
 
+import hashlib
 import json
 import os
 import re
@@ -390,12 +391,76 @@ def test_ctrl_c_ends_it_while_stdin_is_waited_for(server: Everything) -> None:
         process.stdin.close()
 
 
-def test_stdin_that_is_no_text_is_told_by_its_line(server: Everything) -> None:
-    done = subprocess.run(
-        [*COMMAND, "call", server.address, "collect", "--stdin"], input=b"1\n\xff\n", capture_output=True, check=False
+def piped(data: bytes, *words: str) -> tuple[int, bytes, bytes]:
+    done = subprocess.run([*COMMAND, "call", *words], input=data, capture_output=True, check=False, timeout=PATIENCE)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("form", ["values", "text"])
+def test_stdin_that_is_no_text_is_told_by_its_line(server: Everything, form: str) -> None:
+    status, out, err = piped(b"1\n\xff\n", server.address, "collect", f"--stdin={form}")
+    assert (status, out) == (1, b"")
+    assert err == b"letterhead: line 2 of standard input is not UTF-8; --stdin=bytes sends bytes\n"
+
+
+def test_stdin_alone_is_values(server: Everything) -> None:
+    typed = "text\n3\n"
+    alone, named = (
+        letterhead("call", server.address, "collect", word, stdin=typed) for word in ("--stdin", "--stdin=values")
     )
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr == b"letterhead: line 2 of standard input is not UTF-8\n"
+    assert json.loads(alone.out) == ["text", 3]
+    assert alone == named
+
+
+def test_the_word_behind_stdin_is_not_its_value(server: Everything) -> None:
+    done = letterhead("call", "--stdin", server.address, "collect", "--stdin", "first=true", stdin="1\n2\n")
+    assert (done.status, json.loads(done.out)) == (0, [1])
+
+
+def test_behind_two_hyphens_stdin_is_a_word(server: Everything) -> None:
+    status, line = failure("call", server.address, "collect", "--", "--stdin")
+    assert status == 2
+    assert "not '--stdin'" in line
+
+
+def test_lines_as_text_are_sent_as_they_stand(server: Everything) -> None:
+    typed = b'text\n42\n"quoted"\n\n null \r\nthe last'
+    status, out, _ = piped(typed, server.address, "collect", "--stdin=text", "--json")
+    assert (status, json.loads(out)) == (0, ["text", "42", '"quoted"', "", " null \r", "the last"])
+
+
+def test_a_line_may_come_in_many_reads(server: Everything) -> None:
+    line = "größer" * 50_000
+    done = letterhead("call", server.address, "collect", "--stdin=text", "--json", stdin=f"{line}\nb\n{line}")
+    assert json.loads(done.out) == [line, "b", line]
+
+
+def test_a_line_longer_than_any_item_is_refused(server: Everything) -> None:
+    status, out, err = piped(b"a\n" + bytes((16 << 20) + 1), server.address, "collect", "--stdin=text")
+    assert (status, out) == (1, b"")
+    assert err == (
+        b"letterhead: line 2 of standard input is longer than an item may be, 16,777,216 bytes; "
+        b"--stdin=bytes sends pieces\n"
+    )
+
+
+def test_bytes_are_sent_as_they_are(server: Everything) -> None:
+    sent = bytes(range(256)) * 1_000
+    status, out, err = piped(sent, server.address, "pieces", "--stdin=bytes")
+    sizes = json.loads(out.splitlines()[0])
+    assert (status, err, out.splitlines()[1].decode()) == (0, b"", f'"{hashlib.sha256(sent).hexdigest()}"')
+    assert sum(sizes) == len(sent)
+    assert 0 < min(sizes) <= max(sizes) <= 64 * 1024
+
+
+def test_without_bytes_there_is_no_piece(server: Everything) -> None:
+    assert json.loads(piped(b"", server.address, "pieces", "--stdin=bytes")[1].splitlines()[0]) == []
+
+
+def test_another_form_of_stdin_is_refused(server: Everything) -> None:
+    status, line = failure("call", server.address, "collect", "--stdin=lines")
+    assert status == 2
+    assert "'lines' is not one of 'values', 'text', 'bytes'" in line
 
 
 def test_an_action_that_takes_no_stream_is_told_so(server: Everything) -> None:

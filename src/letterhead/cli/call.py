@@ -4,25 +4,27 @@ Nobody knows beforehand how an action answers, and nobody need ask: one call tak
 ``--timeout``, which a stream that is meant to go on for days would not survive; the server has its own for the rest.
 """
 
-import os
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from letterhead.cli import completing
+from letterhead.cli import completing, stdin
 from letterhead.cli.calling import Options, client_options
 from letterhead.cli.text import as_json, print_value
-from letterhead.cli.values import named, value_of
+from letterhead.cli.values import named
 from letterhead.errors import InvalidArgument
 
 _UPLOAD = ""
 """A name that nobody can type: the argument that is a stream is not sent by its name."""
-_PIECE = 64 * 1024
+
+
+class _Call(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, stdin.spelled_out(args))
 
 
 @click.command(
+    cls=_Call,
     epilog="""\b
 Examples:
   letterhead call 127.0.0.1:65432 greet name=Ada times=2
@@ -31,14 +33,23 @@ Examples:
   letterhead call 127.0.0.1:65432 stock --json | jq .pencil
   letterhead call 127.0.0.1:65432 watch folder=/tmp         prints each item as it comes
   seq 100 | letterhead call 127.0.0.1:65432 total --stdin
-  letterhead describe 127.0.0.1:65432                       what there is to call"""
+  letterhead call 127.0.0.1:65432 words --stdin=text < book.txt
+  letterhead call 127.0.0.1:65432 digest --stdin=bytes < film.mp4
+  letterhead describe 127.0.0.1:65432                       what there is to call""",
 )
 @click.argument("address", shell_complete=completing.addresses)
 @click.argument("action", shell_complete=completing.actions)
 @click.argument("arguments", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=completing.arguments)
-@click.option("--stdin", is_flag=True, help="Stream the lines of standard input to the action, each a VALUE.")
+@click.option(
+    "--stdin",
+    "form",
+    type=click.Choice(list(stdin.FORMS)),
+    metavar="[=values|text|bytes]",
+    help="Stream standard input to the action: its lines, each a VALUE (as --stdin alone does) or as text whatever it "
+    "looks like, or its bytes in pieces of up to 64 KiB.",
+)
 @client_options(None)
-def command(address: str, action: str, arguments: tuple[str, ...], stdin: bool, options: Options) -> None:
+def command(address: str, action: str, arguments: tuple[str, ...], form: str | None, options: Options) -> None:
     """Call ACTION of the server at ADDRESS and print its result.
 
     A VALUE that is JSON is sent as that: 3, true, null, [1, 2], {"a": 1}, "text". Anything else is sent as text.
@@ -51,8 +62,8 @@ def command(address: str, action: str, arguments: tuple[str, ...], stdin: bool, 
     if not action:
         raise click.UsageError("ACTION is empty")
     values = named(arguments, "argument")
-    if stdin:
-        values[_UPLOAD] = _lines()
+    if form is not None:
+        values[_UPLOAD] = stdin.FORMS[form]()
     result: list[Any] = []
     with options.calling(address, action) as client:
         try:
@@ -69,30 +80,6 @@ def command(address: str, action: str, arguments: tuple[str, ...], stdin: bool, 
             click.echo(as_json(answer))
         else:
             print_value(answer)
-
-
-def _lines() -> Iterator[Any]:
-    """The values on standard input, one a line.
-
-    Read past Python's own buffer: a thread that waits in that when the process ends brings the interpreter down.
-    """
-    if sys.stdin is None:
-        return
-    number, rest = 1, b""
-    while data := os.read(sys.stdin.fileno(), _PIECE):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            yield _value(line, number)
-            number += 1
-    if rest:
-        yield _value(rest, number)
-
-
-def _value(line: bytes, number: int) -> Any:
-    try:
-        return value_of(line.removesuffix(b"\r").decode())
-    except UnicodeDecodeError:
-        raise click.ClickException(f"line {number} of standard input is not UTF-8") from None
 
 
 def _about_text(error: InvalidArgument, arguments: tuple[str, ...]) -> InvalidArgument:

@@ -8,6 +8,8 @@ import click
 from letterhead.limits import Limits
 from letterhead.wire import strict_json
 
+_DEPTH = Limits().content_depth
+
 
 def named(typed: Iterable[str], what: str) -> dict[str, Any]:
     """The values by their names.
@@ -34,6 +36,6 @@ def named(typed: Iterable[str], what: str) -> dict[str, Any]:
 def value_of(text: str) -> Any:
     """What is meant by a value as it was typed: the JSON that it is, else text."""
     try:
-        return strict_json.decode(text.encode("utf-8", "surrogateescape"), Limits().content_depth)
+        return strict_json.decode(text.encode("utf-8", "surrogateescape"), _DEPTH)
     except strict_json.NotJson:
         return text
