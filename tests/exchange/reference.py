@@ -87,9 +87,9 @@ class Story:
 
     @property
     def allowed(self) -> float:
-        """How long the server may take at least, in seconds."""
+        """How long the server may take at least, in seconds. That a result is a stream is known with the handler."""
         if self.seconds is None:
-            return float("inf") if self.down or self.up else 30.0
+            return float("inf") if self.up or (self.down and self.request is not None) else 30.0
         return self.seconds
 
     def content(self, sent: list[bytes], size: int) -> bytes:
