@@ -327,16 +327,15 @@ class AsyncClient(Caller):
         if call.incoming is not None:
             call.incoming.drop()
         if not call.done:
-            self._connections.withdraw(call, late=False)
             end(call, left_early())
+            self._connections.withdraw(call, late=False)
 
     # -- time ------------------------------------------------------------------------------------------------------
 
     def _expire(self, call: Call) -> None:
         if not call.done and not self._may_wait_on(call):
-            error = self._out_of_time(call)
+            end(call, self._out_of_time(call))
             self._connections.withdraw(call, late=True)
-            end(call, error)
 
     def _ended(self, upload: Upload | None, timer: asyncio.TimerHandle | None, call: Call) -> None:
         """Nobody waits for it any longer: it has its reply or its error, or its caller gave up."""

@@ -193,10 +193,10 @@ class Upload:
         """The iterable raised this; so will the call."""
         call = self._call
         self._stopped = True
-        self._withdraw(call)
         if not call.done:
             call.fail_upload(failure)
             tell(call)
+        self._withdraw(call)
 
     async def _send_all(self, source: Any) -> bool:
         """Whether all were sent; else the exchange has ended."""

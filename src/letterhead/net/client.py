@@ -316,9 +316,8 @@ class Client(Caller):
         if call.header is None and call.error is None:
             until = self._until(call, began)
             if until is not None and time.monotonic() >= until:
-                error = self._out_of_time(call)
+                end(call, self._out_of_time(call))
                 self._links.withdraw(call, late=True)
-                end(call, error)
 
     # -- what streams need of it -----------------------------------------------------------------------------------
 
@@ -338,8 +337,8 @@ class Client(Caller):
         if call.incoming is not None:
             call.incoming.drop()
         if not call.done:
-            self._links.withdraw(call, late=False)
             end(call, left_early())
+            self._links.withdraw(call, late=False)
 
     def abandon(self, call: Call) -> None:
         """The same from wherever the collector runs: this very thread may hold the lock."""
@@ -363,9 +362,9 @@ class Client(Caller):
 
     def fail_upload(self, call: Call, failure: BaseException) -> None:
         """With the lock held: its upload raised this."""
-        self._links.withdraw(call, late=False)
         call.fail_upload(failure)
         tell(call)
+        self._links.withdraw(call, late=False)
 
     # -- forks -----------------------------------------------------------------------------------------------------
 
