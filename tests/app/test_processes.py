@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from letterhead import App, Context, DeadlineExceeded, Internal, Message, Refused, decode
@@ -15,6 +16,7 @@ from letterhead.app.app import Proceed
 from letterhead.net.server import Server
 from tests import leaks
 from tests.app import jobs
+from tests.app.array_jobs import doubled
 from tests.app.calling import client_of, client_to, served
 
 
@@ -52,6 +54,14 @@ def is_gone(process: int) -> bool:
         return "\nState:\tZ" in Path(f"/proc/{process}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def test_an_array_goes_to_a_worker_and_back() -> None:
+    async def main() -> None:
+        async with client_of(app_of(doubled)) as client:
+            assert (await client.call("doubled", np.arange(3.0))).tolist() == [0, 2, 4]
+
+    leaks.run(main())
 
 
 def test_what_goes_in_and_out_of_workers() -> None:

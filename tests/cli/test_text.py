@@ -3,10 +3,13 @@
 import json
 import unicodedata
 
+import msgspec
+import numpy as np
 import pytest
 
 from letterhead.cli.text import as_json, harmless, one_line
 from tests.cli.application import HARM
+from tests.ids import shown
 
 CONTROLS = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cc"]
 TURNS = [
@@ -43,3 +46,19 @@ def test_json_keeps_its_meaning() -> None:
     value = {HARM: [HARM, 1.5, None, "größer"]}
     assert json.loads(as_json(value)) == value
     assert "größer" in as_json(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (np.array([[1.0, 2.0]]), "[[1.0,2.0]]"),
+        (np.array(5), "5"),
+        (np.array([1j]), '["1j"]'),
+        ({"a": float("nan")}, '{"a":null}'),
+        ({None: {True: [{None: b"a"}]}}, '{"None":{"True":[{"None":"YQ=="}]}}'),
+        ([msgspec.msgpack.Ext(3, b"a")], '[{"code":3,"data":"YQ=="}]'),
+    ],
+    ids=shown,
+)
+def test_what_json_cannot_say_is_shown_as_nearly_as_it_can(value: object, shown: str) -> None:
+    assert as_json(value, 0) == shown

@@ -5,6 +5,7 @@ import dataclasses
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,8 +76,53 @@ def test_the_classic_form_has_action_and_value_in_its_content(made: Call, value:
     assert classic_form(made) == {"action": "a", "value": value}
 
 
-@pytest.mark.parametrize("made", [call("a", b"bytes"), call("a", None)])
-def test_bytes_and_a_lone_null_have_no_classic_form(made: Call) -> None:
+def test_an_array_goes_with_its_dtype_shape_and_order() -> None:
+    frame = written(call("scale", np.zeros((2, 3), ">i2"), timeout=0.5))
+    said = {name: frame.header[name] for name in ("action", "deadline", "byteorder", "dtype", "shape", "content-type")}
+    assert said == {
+        "action": "scale", "deadline": 500, "byteorder": "big", "dtype": "int16", "shape": [2, 3],
+        "content-type": "binary/ndarray",
+    }  # fmt: skip
+    assert frame.content == bytes(12)
+
+
+def test_a_message_goes_as_it_is_save_for_the_action_and_the_time() -> None:
+    header = {
+        "content-type": "a/b",
+        "content-encoding": "x",
+        "byteorder": "big",
+        "action": "z",
+        "deadline": 9,
+        "x-a": [1],
+    }
+    frame = written(call("a", Message(b"abc", header), timeout=0.5))
+    assert frame.content == b"abc"
+    assert {**header, "action": "a", "deadline": 500}.items() <= frame.header.items()
+    assert (header["action"], header["deadline"]) == ("z", 9)
+
+
+def test_what_becomes_of_a_message_afterwards_is_not_sent() -> None:
+    content = bytearray(b"before")
+    made = call("a", Message(content))
+    content[:] = b"after!"
+    assert written(made).content == b"before"
+
+
+@pytest.mark.parametrize("name", ["id", "more", "status", "credit", "cancel", "compression", "authorization"])
+def test_a_message_with_a_field_of_the_connection_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        call("a", Message(b"", {name: 1}))
+
+
+def test_an_array_among_named_arguments_is_told_how_arrays_go() -> None:
+    with pytest.raises(UsageError, match=r"'matrix' of 'scale' .* as in call\('scale', matrix\)"):
+        call("scale", by=2, matrix=np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "made", [call("a", b"bytes"), call("a", None), call("a", np.zeros(1)), call("a", Message(b"[]"))]
+)
+def test_what_is_no_json_and_a_lone_null_have_no_classic_form(made: Call) -> None:
     assert made.action is None
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from tests.vectors.binary_cases import add_binary_cases
 from tests.vectors.building import MIB
 from tests.vectors.notation import Case, parts_of, shown
 
@@ -111,6 +112,32 @@ class Contents(list[Case]):
     ) -> None:
         """A text/plain content."""
         self.add(name, says, "text/plain", encoding, content, value, choice=choice, byteorder=byteorder, also=also)
+
+    def binary(
+        self,
+        name: str,
+        says: str,
+        kind: str,
+        content: bytes,
+        result: dict[str, Any] | object,
+        *,
+        choice: str = "",
+        encoding: str = "binary",
+        byteorder: str | None = None,
+        fields: dict[str, Any] | None = None,
+    ) -> None:
+        """A content that is neither text nor JSON; see binary_cases.py."""
+        case: Case = {"name": name, "says": says}
+        if choice:
+            case["choice"] = choice
+        case |= {"content-type": kind, "content-encoding": encoding}
+        if byteorder is not None:
+            case["byteorder"] = byteorder
+        if fields is not None:
+            case["fields"] = fields
+        case["content"] = parts_of(content) if content else []
+        case |= result if isinstance(result, dict) else {"error": "bad-content"}
+        self.append(case)
 
     def json(self, name: str, says: str, content: bytes, value: Any, choice: str = "") -> None:
         """A text/json content in utf-8."""
@@ -321,4 +348,5 @@ def content_cases() -> list[Case]:
     groups = (_names, _wide, _undecodable, _unknown_encodings, _types, _json_in_encodings, _json, _nesting)
     for group in groups:
         group(cases)
+    add_binary_cases(cases)
     return cases

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import groupby
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from letterhead.exchange.streams import Item, Items, Room
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.wire.reader import Reader
+from tests.vectors.binary_reading import untagged
 from tests.vectors.matching import differences, hello_differences, same
 from tests.vectors.notation import CONVERSATION_FILES, Case, bytes_of, read_cases, sent_bytes
 from tests.wire.frames import BYTES, READS, WHOLE, Cut, Frame, frames_of, json_frame
@@ -98,20 +100,31 @@ def test_frames(file: str, case: Case, cut: Cut) -> None:
 # contents.json
 
 
+def without_types(value: Any) -> Any:
+    """An extension of msgpack as its code and bytes."""
+    return (value.code, bytes(value.data)) if isinstance(value, msgspec.msgpack.Ext) else value
+
+
 @pytest.mark.parametrize("case", read_cases("contents.json"), ids=lambda case: case["name"])
 def test_contents(case: Case) -> None:
     content = bytes_of(case["content"])
     for encoding in (case["content-encoding"], *case.get("also-in", ())):
         order = case.get("byteorder", "little")
-        message = Message(
-            content, {"content-type": case["content-type"], "content-encoding": encoding, "byteorder": order}
-        )
+        header = {"content-type": case["content-type"], "content-encoding": encoding, "byteorder": order}
+        message = Message(content, {**header, **case.get("fields", {})})
         if "error" in case:
             with pytest.raises(BadContent) as caught:
                 decode(message)
             assert caught.value.code == case["error"]
         elif "value" in case:
             assert same(decode(message), case["value"])
+        elif "tagged" in case:
+            assert repr(without_types(decode(message))) == repr(untagged(case["tagged"], bytes_of))
+        elif "items" in case:
+            array = decode(message)
+            assert (array.dtype, list(array.shape)) == (case["fields"]["dtype"], case["fields"]["shape"])
+            items = [[item.real, item.imag] if isinstance(item, complex) else item for item in array.ravel().tolist()]
+            assert same(items, case["items"])
         else:
             assert decode(message) == content
 

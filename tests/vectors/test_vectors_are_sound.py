@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.vectors import generate
+from tests.vectors import binary_reading, generate
 from tests.vectors.matching import CODES, same
 from tests.vectors.notation import CONVERSATION_FILES, HERE, Case, bytes_of, parts_of, read_cases, sent_bytes
 
@@ -198,11 +198,11 @@ def test_the_frames_cover_what_a_reader_can_refuse() -> None:
 
 @each_content
 def test_a_content_case_is_whole(case: Case) -> None:
-    optional = {"choice", "large", "also-in", "byteorder", "value", "error"}
+    optional = {"choice", "large", "also-in", "byteorder", "fields", "value", "tagged", "items", "error"}
     assert set(case) - optional == {"name", "says", "content-type", "content-encoding", "content"}
     assert case.get("large", False) == (len(bytes_of(case["content"])) >= 1 << 20)
     assert case.get("byteorder", "little") in ("little", "big")
-    assert not ("value" in case and "error" in case)
+    assert len({"value", "tagged", "items", "error"} & set(case)) <= 1
     assert case.get("error", "bad-content") == "bad-content"
     assert TYPE.fullmatch(case["content-type"])
 
@@ -229,10 +229,29 @@ def decoded(content: bytes, encoding: str, byteorder: str) -> str:
         raise ValueError("no such encoding") from error
 
 
+def binary_result(case: Case, kind: str) -> Any:
+    """What msgpack or an array is, in the notation of its case."""
+    content, encoding = bytes_of(case["content"]), case["content-encoding"]
+    try:
+        if kind == "binary/ndarray":
+            return binary_reading.items(content, encoding, case["byteorder"], case["fields"])
+        return binary_reading.msgpack(content, encoding)
+    except (ValueError, RecursionError):
+        return {"error": "bad-content"}
+
+
 @each_content
 def test_a_content_case_follows_section_3(case: Case) -> None:
     kind = case["content-type"].partition(";")[0].strip().lower()
     content, byteorder = bytes_of(case["content"]), case.get("byteorder", "little")
+    if kind in ("application/msgpack", "binary/ndarray"):
+        found = binary_result(case, kind)
+        if "tagged" in case:
+            assert repr(found) == repr(binary_reading.untagged(case["tagged"], bytes_of))
+        else:
+            wanted = [case[name] for name in ("value", "items") if name in case]
+            assert same(found, wanted[0] if wanted else {"error": case["error"]})
+        return
     is_json = kind in ("text/json", "application/json")
     for encoding in [case["content-encoding"], *case.get("also-in", ())]:
         if not is_json and not kind.startswith("text/"):

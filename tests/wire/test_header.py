@@ -175,7 +175,7 @@ def test_unknown_fields_are_kept() -> None:
 
 def test_the_size_is_that_of_the_header_s_bytes() -> None:
     raw = header_bytes({"x": "üüü"})
-    assert decoded(raw).size == len(raw)
+    assert decoded(raw).frame_size == 2 + len(raw) + decoded(raw).shape.length
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(16, None), (15, None)])

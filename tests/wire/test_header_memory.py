@@ -22,7 +22,7 @@ def said(headers: Headers, raw: bytes) -> Any:
         return "bad-frame"
     shape = header.shape
     fault = None if shape.fault is None else (shape.fault.code, shape.fault.facts)
-    return header.id, header.fields, header.size, shape.length, shape.type, shape.encoding, shape.byteorder, fault
+    return header.id, header.fields, header.frame_size, shape.length, shape.type, shape.encoding, shape.byteorder, fault
 
 
 def fresh(raw: bytes) -> Any:

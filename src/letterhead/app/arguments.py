@@ -3,6 +3,9 @@
 JSON is decoded straight into a Struct that mirrors the signature, or into the type of the one parameter that an unnamed
 argument is for; wherever the arguments stand (protocol section 4), so that they come out the same. Where that fails the
 JSON is decoded by itself and converted argument by argument, so that the error can name the one that does not fit.
+
+What is no JSON is the unnamed argument: bytes, an array, a value in msgpack. It becomes the type of its parameter as an
+item of a stream does (``ItemType``).
 """
 
 import inspect
@@ -15,7 +18,7 @@ from msgspec import UNSET, UnsetType
 
 from letterhead.app.hints import Streamed, streamed_parameter, streamed_result
 from letterhead.content.json import as_utf8, decode_json
-from letterhead.content.ndarray import fitted, is_array_type
+from letterhead.content.ndarray import array_type_in, fitted, is_array_type
 from letterhead.content.typed import DoesNotFit, TypeReader, check_unseen, converted
 from letterhead.errors import InvalidArgument, UsageError, escaped
 from letterhead.exchange.requests import Request
@@ -82,6 +85,12 @@ class Parameters:
             first = self._names[0]
             self._first = ItemType(self.types[first], f"argument '{first}'", first)
             self.single = first if set(self.required) <= {first} else None
+        for name, kind in self.types.items():
+            if name != self.single and array_type_in(kind) is not None:
+                raise UsageError(
+                    f"action {action!r}: parameter {name!r} is an array, which comes as the single unnamed argument: "
+                    "put it first, and give the others defaults"
+                )
 
     def _take_upload(self, name: str, stream: Streamed, parameter: inspect.Parameter, what: str) -> None:
         if self.upload is not None:

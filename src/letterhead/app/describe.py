@@ -1,13 +1,12 @@
 """``letterhead.describe``: what a server offers, as data that a program or a person can use."""
 
-import typing
 from typing import Any
 
 import msgspec
 
 from letterhead.app.app import Action, Application
 from letterhead.app.arguments import Parameters
-from letterhead.content.ndarray import NDARRAY, dtype_of_type, is_array_type, readable
+from letterhead.content.ndarray import NDARRAY, array_type_in, dtype_of_type, is_array_type, readable
 from letterhead.content.registry import JSON, OCTETS
 from letterhead.wire import strict_json
 from letterhead.wire.header import MSGPACK
@@ -118,7 +117,7 @@ def _array(kind: Any) -> dict[str, Any]:
 
 def _dtype(kind: Any) -> str | None:
     """The one dtype of an array type, or of one that may be left out; else None."""
-    array = next((one for one in (kind, *typing.get_args(kind)) if is_array_type(one)), None)
+    array = array_type_in(kind)
     return None if array is None else dtype_of_type(array)
 
 

@@ -29,12 +29,32 @@ def one_line(text: str, limit: int) -> str:
 
 
 def as_json(value: Any, indent: int = 2) -> str:
-    """A value as JSON, on one line where ``indent`` is 0; what a terminal would obey stands as JSON's own escapes."""
+    """A value as JSON, on one line where ``indent`` is 0; what a terminal would obey stands as JSON's own escapes.
+
+    What JSON cannot say is shown as nearly as it can: arrays as lists, NaN as null, other keys and numbers as text.
+    """
     import msgspec  # here: what only prints its help does not need it
 
-    encoded = msgspec.json.encode(value)
+    try:
+        encoded = msgspec.json.encode(value, enc_hook=_sayable)
+    except TypeError:  # msgpack has keys that JSON has not
+        encoded = msgspec.json.encode(_with_keys_of_text(value), enc_hook=_sayable)
     shown = (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", shown)
+
+
+def _sayable(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # an array
+        return value.tolist()
+    if hasattr(value, "code"):  # an extension of msgpack
+        return {"code": value.code, "data": value.data}
+    return str(value)
+
+
+def _with_keys_of_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _with_keys_of_text(item) for key, item in value.items()}
+    return [_with_keys_of_text(item) for item in value] if isinstance(value, list) else value
 
 
 def print_value(value: Any) -> None:

@@ -122,7 +122,7 @@ class Direction:
         fields = header.fields
         if _SECRET in fields:
             fields[_SECRET] = "(not shown)"
-        _say(self._mark, f"{2 + header.size + length:,} bytes: {one_line(as_json(fields, 0), _HEADER_CHARACTERS)}")
+        _say(self._mark, f"{header.frame_size:,} bytes: {one_line(as_json(fields, 0), _HEADER_CHARACTERS)}")
         if length:
             more = "…" if length > len(beginning) else ""
             _say(self._mark, f"    content, {length:,} bytes: {_shown(beginning)}{more}")

@@ -15,7 +15,7 @@ import sys
 import typing
 from functools import lru_cache
 from importlib.util import find_spec
-from types import ModuleType
+from types import ModuleType, UnionType
 from typing import Any
 
 from letterhead.content.encoded import Encoded
@@ -165,6 +165,12 @@ def is_array_type(kind: Any) -> bool:
     numpy = sys.modules.get("numpy")
     array = getattr(numpy, "ndarray", None)
     return array is not None and (typing.get_origin(kind) or kind) is array
+
+
+def array_type_in(kind: Any) -> Any:
+    """The array type that a hint is or, with ``None`` beside it, holds; else None."""
+    either = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, UnionType) else (kind,)
+    return next(filter(is_array_type, either), None)
 
 
 def dtype_of_type(kind: Any) -> str | None:

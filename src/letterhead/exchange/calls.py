@@ -77,6 +77,7 @@ class Call:
         failure: what its upload raised, and where; the caller gets that very exception.
         waiter: the client's own; what wakes the caller. ``sender``: likewise, who uploads.
         home: the client's own; the connection that has it.
+        since: the client's own; when it was handed back, to be placed again.
         key: the client's own; what a later call names to take its place.
         on_end: the client's own; called once when it has ended.
     """
@@ -103,6 +104,7 @@ class Call:
     waiter: Any = None
     sender: Any = None
     home: Any = None
+    since = 0.0
     key: Any = None
     on_end: Any = None
 

@@ -253,13 +253,12 @@ class Responder(Answering):
             self.fail(BadHeader("a request here carries an 'id' from 1 to 2^53-1", field="id"))
             return None
         meaning = header.shape.meaning or from_client(header.shape)
-        if id > self._highest:
-            standing = Standing.NEW
-        elif id in self._open:
-            incoming = self._open[id].incoming
+        request = self._open.get(id)
+        if request is not None:
+            incoming = request.incoming
             standing = Standing.OPEN if incoming is None or incoming.whole else Standing.UPLOADING
         else:
-            standing = Standing.PAST
+            standing = Standing.NEW if id > self._highest else Standing.PAST
         try:
             if meaning.fault is not None and meaning.fatal:
                 raise meaning.fault
@@ -272,8 +271,8 @@ class Responder(Answering):
         if todo is Move.OPEN:
             self._highest = id
             return self._open_request(id, header, meaning, now)
-        if todo is Move.PART:
-            return self._begin_part(self._open[id], header, meaning)
+        if request is not None and todo is Move.PART:
+            return self._begin_part(request, header, meaning)
         self._other_move(todo, id, header, meaning, now)
         return None
 

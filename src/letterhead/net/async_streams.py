@@ -181,13 +181,20 @@ class Upload:
                     connection.end_upload(call)
             finally:
                 await _close(source)
-        except (Exception, asyncio.CancelledError) as failure:
-            if self._stopped and isinstance(failure, asyncio.CancelledError):
-                return  # by ``stop``
-            if call.done:
+        except asyncio.CancelledError as failure:
+            if not self._stopped:  # not ours: the iterable raised it, or the whole loop ends
+                self._fail(failure)
+        except Exception as failure:
+            if self._stopped or call.done:
                 raise  # nobody else would hear of it
-            self._stopped = True
-            self._withdraw(call)
+            self._fail(failure)
+
+    def _fail(self, failure: BaseException) -> None:
+        """The iterable raised this; so will the call."""
+        call = self._call
+        self._stopped = True
+        self._withdraw(call)
+        if not call.done:
             call.fail_upload(failure)
             tell(call)
 

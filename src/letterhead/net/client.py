@@ -310,7 +310,7 @@ class Client(Caller):
         """When its time is over, None for never."""
         if call.seconds != math.inf:
             return began + call.seconds
-        return None if self._may_wait_on(call) else began + self._limits.deadline_seconds
+        return None if self._may_wait_on(call) else max(began, call.since) + self._limits.deadline_seconds
 
     def _end_if_late(self, call: Call, began: float) -> None:
         if call.header is None and call.error is None:

@@ -160,8 +160,10 @@ class Links:
     def handed_back(self, back: Elsewhere) -> None:
         """Calls that were not written on a connection that has ended; each thread places its own again."""
         self._classic = self._classic or back.classic
-        if self.gone is not None:
-            for call in back.calls:
+        now = time.monotonic()
+        for call in back.calls:
+            call.since = now
+            if self.gone is not None:
                 end(call, self.gone)
 
     def multiplexes(self, link: Link) -> None:

@@ -97,20 +97,15 @@ class Header:
     Attributes:
         shape: all that it says but the ``id``.
         id: a valid ``id``; None where the frame has none; 0 where it has one that is not valid.
-        size: bytes of the header on the wire, without the two length bytes.
+        frame_size: bytes of the whole frame.
     """
 
-    __slots__ = ("id", "shape", "size")
+    __slots__ = ("frame_size", "id", "shape")
 
     def __init__(self, shape: Shape, id: int | None, size: int) -> None:
         self.shape = shape
         self.id = id
-        self.size = size
-
-    @property
-    def frame_size(self) -> int:
-        """Bytes of the whole frame."""
-        return 2 + self.size + self.shape.length
+        self.frame_size = 2 + size + shape.length
 
     @property
     def fields(self) -> dict[str, Any]:
