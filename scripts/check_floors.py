@@ -72,6 +72,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "app.processes",
             "app.tasks",
             "app.threads",
+            "app.turns",
             "app.encoder",
             "app.streaming",
             "app.uploads",

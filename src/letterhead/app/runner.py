@@ -27,6 +27,7 @@ from letterhead.app.processes import Processes, WorkerDied
 from letterhead.app.streaming import LoopSender, ThreadSender
 from letterhead.app.tasks import Tasks
 from letterhead.app.threads import Threads
+from letterhead.app.turns import Turns
 from letterhead.app.uploads import ItemReader, LoopUpload, ThreadUpload
 from letterhead.content.encoded import Encoded
 from letterhead.errors import (
@@ -59,6 +60,7 @@ class Runner:
         self._counters = counters
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks(self._loop, self._run)
+        self._turns = Turns(self._loop)
         self._limits = app.limits
         self._depth = app.limits.content_depth
         self._plain: dict[str, Action] = {}
@@ -243,7 +245,8 @@ class Runner:
             result = await result
         if parameters.streams is None:
             return result
-        call.sender = sender = LoopSender(call, self._encoder.of_items(request), self._encoder.packer(request))
+        encode, pack = self._encoder.of_items(request), self._encoder.packer(request)
+        call.sender = sender = LoopSender(call, self._turns, encode, pack)
         await (sender.send_all(result) if parameters.streams.is_async else sender.send_plainly(result))
         return None
 
@@ -256,7 +259,7 @@ class Runner:
             call.upload = extra[parameters.upload.name] = ThreadUpload(call, reader, self._loop)
         if parameters.streams is None:
             return await self._wait(call, self._in_thread(threads, self._bind_and_call, action, request, extra))
-        call.sender = sender = ThreadSender(call, self._encoder.of_smaller_items(request), self._loop)
+        call.sender = sender = ThreadSender(call, self._turns, self._encoder.of_smaller_items(request), self._loop)
         future = self._in_thread(threads, lambda: sender.send_all(self._bind_and_call(action, request, extra)))
 
         def cancel() -> None:

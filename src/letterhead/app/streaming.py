@@ -2,8 +2,8 @@
 
 * An item is sent while the client's credit lasts and the connection takes bytes; else its sender waits for room, and
   the handler with it: what was not asked for yet is not made.
-* An iterator that never waits does not hold the event loop: every 64 KiB or millisecond the loop has a turn. Small
-  items of one turn go out with one write, which the connection sees to.
+* An iterator that never waits does not hold the event loop: every 64 KiB or millisecond it stands in line with the
+  other streams (``turns.py``). Small items of one turn go out with one write, which the connection sees to.
 * When nobody waits for the answer any longer the iterator is closed at once, where it runs.
 * A thread encodes its items itself and hands over many at a time, since each crossing to the loop costs what twenty
   items cost. It runs ahead of the client by so many bytes; then it waits, until there is room or nobody waits for it.
@@ -20,10 +20,9 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterat
 from typing import Any
 
 from letterhead.app.context import Context
+from letterhead.app.turns import TURN_BYTES, TURN_SECONDS, Turns
 from letterhead.content.encoded import Encoded
 
-TURN_BYTES = 64 * 1024
-TURN_SECONDS = 0.001
 AHEAD_BYTES = 256 * 1024
 ITEM_BYTES = 256
 """What an item takes beside its content."""
@@ -37,13 +36,15 @@ class LoopSender:
 
     Args:
         call: what is answered.
+        turns: where it stands in line when it had its turn.
         encode: makes an item of what the handler gives.
         pack: makes the item smaller, where the client can read that.
     """
 
-    def __init__(self, call: Context, encode: Encode, pack: Pack | None = None) -> None:
+    def __init__(self, call: Context, turns: Turns, encode: Encode, pack: Pack | None = None) -> None:
         self._request = call.request
         self._client = call.client
+        self._turns = turns
         self._encode = encode
         self._pack = pack
         self._room: asyncio.Future[None] | None = None
@@ -64,15 +65,18 @@ class LoopSender:
             raise TypeError(f"the handler gave no asynchronous iterator, but {type(items).__name__}")
         iterator = aiter(items)
         request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
-        sent, ends = 0, time.monotonic() + TURN_SECONDS
+        turns = self._turns
         try:
+            if turns:
+                await turns.wait()
+            sent, ends = 0, time.monotonic() + TURN_SECONDS
             async for value in iterator:
                 if request.stopped is not None:  # it swallowed its cancellation
                     break
                 item = encode(value) if pack is None else await pack(encode(value))
                 sent += send(request, item) or await self._send_later(item)
                 if sent >= TURN_BYTES or time.monotonic() >= ends:
-                    await asyncio.sleep(0)
+                    await turns.wait()
                     sent, ends = 0, time.monotonic() + TURN_SECONDS
         finally:
             close = getattr(iterator, "aclose", None)
@@ -83,13 +87,16 @@ class LoopSender:
         """The same for a plain iterator, which runs on the loop all the same."""
         iterator = iterator_of(items)
         request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
-        sent, ends = 0, time.monotonic() + TURN_SECONDS
+        turns = self._turns
         try:
+            if turns:
+                await turns.wait()
+            sent, ends = 0, time.monotonic() + TURN_SECONDS
             for value in iterator:
                 item = encode(value) if pack is None else await pack(encode(value))
                 sent += send(request, item) or await self._send_later(item)
                 if sent >= TURN_BYTES or time.monotonic() >= ends:
-                    await asyncio.sleep(0)
+                    await turns.wait()
                     sent, ends = 0, time.monotonic() + TURN_SECONDS
         finally:
             close_plainly(iterator)
@@ -115,15 +122,17 @@ class ThreadSender:
     needed to know how far the thread is ahead.
     """
 
-    def __init__(self, call: Context, encode: Encode, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, call: Context, turns: Turns, encode: Encode, loop: asyncio.AbstractEventLoop) -> None:
         self._request = call.request
         self._client = call.client
+        self._turns = turns
         self._encode = encode
         self._loop = loop
         self._waiting: deque[Encoded] = deque()
         self._put = 0
         self._taken = 0
         self._told = False  # the loop will look, or there will be room, which brings it to look
+        self._in_line = False
         self._abandoned = False
         self._resting = False  # the thread is so far ahead that it waits
         self._changed = threading.Condition()
@@ -153,7 +162,7 @@ class ThreadSender:
                 if not self._told:
                     self._told = True
                     with contextlib.suppress(RuntimeError):  # the loop has ended, and the server with it
-                        self._loop.call_soon_threadsafe(self._send)
+                        self._loop.call_soon_threadsafe(self.moved)
                 if self._put - self._taken >= AHEAD_BYTES:
                     self._rest()
         finally:
@@ -169,8 +178,12 @@ class ThreadSender:
     # -- on the loop -----------------------------------------------------------------------------------------------
 
     def moved(self) -> None:
-        """There is room, or nobody waits any longer."""
-        self._send()
+        """There is something to send, or room for it; or nobody waits any longer."""
+        if self._over:
+            self._send()
+        elif not self._in_line:
+            self._in_line = True
+            self._turns.ask(self._send_in_turn)
 
     def cancel(self) -> None:
         """Nobody waits any longer: the thread ends as soon as it looks."""
@@ -182,6 +195,10 @@ class ThreadSender:
         while self._waiting and not self._over:
             self._emptied = self._loop.create_future()
             await self._emptied
+
+    def _send_in_turn(self) -> None:
+        self._in_line = False
+        self._send()
 
     def _send(self) -> None:
         # Before the look: what the thread adds behind it brings another look.
@@ -201,7 +218,7 @@ class ThreadSender:
             sent += cost
             if sent >= TURN_BYTES or time.monotonic() >= ends:
                 self._told = True
-                self._loop.call_soon(self._send)
+                self.moved()
                 break
         if self._resting and (self._over or self._put - self._taken <= AHEAD_BYTES // 2):
             with self._changed:

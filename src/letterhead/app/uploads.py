@@ -21,7 +21,8 @@ from typing import Any
 
 from letterhead.app.arguments import ItemType
 from letterhead.app.context import Context
-from letterhead.app.streaming import ITEM_BYTES, TURN_SECONDS
+from letterhead.app.streaming import ITEM_BYTES
+from letterhead.app.turns import TURN_SECONDS
 from letterhead.content.compression import decompress
 from letterhead.errors import LetterheadError, Refused, UsageError
 from letterhead.exchange.streams import Item

@@ -9,7 +9,7 @@ from letterhead.exchange.requests import Request, Stop
 from letterhead.exchange.responder import Responder
 from letterhead.exchange.streams import Item, Items, Room
 from letterhead.exchange.timeouts import Wait
-from letterhead.net.connection import Pipe
+from letterhead.net.connection import SCRATCH, Pipe
 from letterhead.net.shared import Shared
 
 _GATHERED = 64 * 1024
@@ -38,6 +38,7 @@ class ServerConnection(Pipe):
         self._queued = False  # a flush is queued
         self._gathered = 0  # bytes of items in ``out``
         self._moving = False  # events are being handed out: what they bring about is seen to behind them
+        self._resting = False  # the loop has a turn before more is read
         self._draining = False
         self._peer_ended = False
         self._closing_since: float | None = None
@@ -72,6 +73,8 @@ class ServerConnection(Pipe):
         self._turn()
         self._queued = queued
         self._flush()
+        if nbytes == SCRATCH and self._responder.buffer() is None:  # large content costs nothing to read
+            self._rest()
 
     def eof_received(self) -> bool:
         self._peer_ended = True
@@ -99,13 +102,26 @@ class ServerConnection(Pipe):
         self._turn()
 
     def wants_to_read(self) -> bool:
-        return self._responder.reads
+        return self._responder.reads and not self._resting
 
     def reading_changed(self, reading: bool) -> None:
         if reading:
             self._responder.resume(time.monotonic())
         else:
             self._responder.patience.pause(time.monotonic())
+
+    def _rest(self) -> None:
+        """Read no more in this turn of the loop: uvloop reads up to 32 times while more is there, and others wait.
+
+        How long a read takes to be worked off cannot be seen here: handlers may begin later.
+        """
+        self._resting = True
+        self._update_reading()
+        asyncio.get_running_loop().call_soon(self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._update_reading()
 
     # -- the conversation's wishes ---------------------------------------------------------------------------------
 
