@@ -467,3 +467,28 @@ def test_an_action_that_takes_no_stream_is_told_so(server: Everything) -> None:
     status, line = failure("call", server.address, "greet", "--stdin", stdin="Ada")
     assert status == 1
     assert "greet takes no stream" in line
+
+
+@pytest.mark.parametrize("words", [[], ["values=3"]])
+def test_where_a_stream_is_missing_stdin_is_named(server: Everything, words: list[str]) -> None:
+    status, line = failure("call", server.address, "collect", *words)
+    assert status == 1
+    assert "argument 'values' is a stream: --stdin streams the lines of standard input to it; " in line
+    assert "iter(" not in line
+
+
+@pytest.mark.parametrize(
+    ("action", "form", "hint"),
+    [
+        ("upper", "values", "; --stdin=text sends each line as text; "),
+        ("upper", "bytes", "; --stdin=text sends each line as text; "),
+        ("pieces", "values", "; --stdin=bytes sends bytes; "),
+        ("pieces", "text", "; --stdin=bytes sends bytes; "),
+    ],
+)
+def test_where_items_do_not_fit_the_form_that_does_is_named(
+    server: Everything, action: str, form: str, hint: str
+) -> None:
+    status, line = failure("call", server.address, action, f"--stdin={form}", stdin="42\n")
+    assert status == 1
+    assert hint in line
