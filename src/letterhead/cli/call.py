@@ -63,7 +63,8 @@ def command(address: str, action: str, arguments: tuple[str, ...], form: str | N
     A result that is text is printed as it is (what a terminal would obey as \\x1b and the like), bytes as well,
     anything else as indented JSON. With --json every result is JSON: text in quotes, bytes in base64.
 
-    An action that answers with a stream has each item printed as it comes, as one line of JSON. Ctrl-C ends it.
+    An action that answers with a stream has each item printed as it comes: text as it is, anything else as one line of
+    JSON. With --json every item is one line of JSON. Ctrl-C ends it.
     """
     if not action:
         raise click.UsageError("ACTION is empty")
@@ -75,10 +76,12 @@ def command(address: str, action: str, arguments: tuple[str, ...], form: str | N
         try:
             with client.either(action, values, timeout=options.timeout) as answers:
                 for answer in answers:
-                    if not answers.single:
-                        click.echo(as_json(answer, indent=0))
-                    else:
+                    if answers.single:
                         result = [answer]
+                    elif isinstance(answer, str) and not options.as_json:
+                        print_value(answer)
+                    else:
+                        click.echo(as_json(answer, indent=0))
         except InvalidArgument as error:
             raise _in_shell_terms(error, arguments, form) from None
     for answer in result:
