@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from letterhead.cli.text import harmless
 from letterhead.testing.background import running
 from tests.classic import server as classic_server
 from tests.cli import application
@@ -292,7 +293,7 @@ def test_calls_and_pings_import_nothing_heavy(server: Everything, words: list[st
 
 
 @pytest.mark.smoke
-def test_the_items_of_a_stream_are_lines_of_json(server: Everything) -> None:
+def test_items_that_are_no_text_are_lines_of_json(server: Everything) -> None:
     for words in ([], ["--json"]):
         assert letterhead("call", server.address, "count", "to=3", *words) == (0, "0\n1\n2\n", "")
     assert letterhead("call", server.address, "count", "to=0") == (0, "", "")
@@ -301,6 +302,13 @@ def test_the_items_of_a_stream_are_lines_of_json(server: Everything) -> None:
 def test_an_item_cannot_command_the_terminal(server: Everything) -> None:
     for run in (letterhead, on_terminal):
         done = run("call", server.address, "harms")
+        assert done.out == f'{harmless(application.HARM)}\n"AP8="\n'
+        assert not [character for character in application.OBEYED if character in done.out]
+
+
+def test_an_item_as_json_cannot_command_the_terminal(server: Everything) -> None:
+    for run in (letterhead, on_terminal):
+        done = run("call", server.address, "harms", "--json")
         assert [json.loads(line) for line in done.out.splitlines()] == [application.HARM, "AP8="]
         assert not [character for character in application.OBEYED if character in done.out]
 
@@ -348,7 +356,16 @@ def test_the_lines_of_stdin_are_streamed(server: Everything) -> None:
     done = letterhead("call", server.address, "collect", "--stdin", "--json", stdin=typed)
     assert (done.status, json.loads(done.out)) == (0, ["text", 3, [1, 2], "", None, "3", "the last"])
     assert json.loads(letterhead("call", server.address, "collect", "--stdin", "--json").out) == []
-    assert letterhead("call", server.address, "upper", "--stdin", stdin="a\nb\n").out == '"A"\n"B"\n'
+
+
+def test_items_of_text_are_printed_plainly(server: Everything) -> None:
+    typed = 'a\n"b"\n'
+    assert letterhead("call", server.address, "upper", "--stdin=text", stdin=typed).out == 'A\n"B"\n'
+
+
+def test_items_of_text_are_json_where_that_is_wanted(server: Everything) -> None:
+    done = letterhead("call", server.address, "upper", "--stdin=text", "--json", stdin='a\n"b"\n')
+    assert done.out == '"A"\n"\\"B\\""\n'
 
 
 def test_named_arguments_go_beside_stdin(server: Everything) -> None:
@@ -384,7 +401,7 @@ def test_ctrl_c_ends_it_while_stdin_is_waited_for(server: Everything) -> None:
         assert process.stderr is not None
         process.stdin.write(b"a\n")
         process.stdin.flush()
-        assert process.stdout.readline() == b'"A"\n'
+        assert process.stdout.readline() == b"A\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 130
         assert process.stderr.read().strip() == b""
@@ -448,7 +465,7 @@ def test_bytes_are_sent_as_they_are(server: Everything) -> None:
     sent = bytes(range(256)) * 1_000
     status, out, err = piped(sent, server.address, "pieces", "--stdin=bytes")
     sizes = json.loads(out.splitlines()[0])
-    assert (status, err, out.splitlines()[1].decode()) == (0, b"", f'"{hashlib.sha256(sent).hexdigest()}"')
+    assert (status, err, out.splitlines()[1].decode()) == (0, b"", hashlib.sha256(sent).hexdigest())
     assert sum(sizes) == len(sent)
     assert 0 < min(sizes) <= max(sizes) <= 64 * 1024
 
@@ -467,3 +484,28 @@ def test_an_action_that_takes_no_stream_is_told_so(server: Everything) -> None:
     status, line = failure("call", server.address, "greet", "--stdin", stdin="Ada")
     assert status == 1
     assert "greet takes no stream" in line
+
+
+@pytest.mark.parametrize("words", [[], ["values=3"]])
+def test_where_a_stream_is_missing_stdin_is_named(server: Everything, words: list[str]) -> None:
+    status, line = failure("call", server.address, "collect", *words)
+    assert status == 1
+    assert "argument 'values' is a stream: --stdin streams the lines of standard input to it; " in line
+    assert "iter(" not in line
+
+
+@pytest.mark.parametrize(
+    ("action", "form", "hint"),
+    [
+        ("upper", "values", "; --stdin=text sends each line as text; "),
+        ("upper", "bytes", "; --stdin=text sends each line as text; "),
+        ("pieces", "values", "; --stdin=bytes sends bytes; "),
+        ("pieces", "text", "; --stdin=bytes sends bytes; "),
+    ],
+)
+def test_where_items_do_not_fit_the_form_that_does_is_named(
+    server: Everything, action: str, form: str, hint: str
+) -> None:
+    status, line = failure("call", server.address, action, f"--stdin={form}", stdin="42\n")
+    assert status == 1
+    assert hint in line

@@ -13,6 +13,7 @@ import letterhead as library
 from letterhead.testing.background import running
 from tests.classic import server as classic_server
 from tests.cli.application import HARM, OBEYED
+from tests.cli.conftest import Everything
 from tests.cli.shell import COMMAND, PLAIN, failure, letterhead, on_terminal
 from tests.leaks import PATIENCE
 
@@ -220,3 +221,18 @@ def test_wrong_usage_is_status_2(address: str, words: list[str], says: str) -> N
     status, line = failure("send", address, *words, stdin="x")
     assert status == 2
     assert says in line
+
+
+def test_a_streamed_answer_is_left_to_call(server: Everything) -> None:
+    status, line = failure("send", server.address, "--action", "count", "--type", "text/json", stdin='{"to": 3}')
+    assert status == 2
+    use = f"use 'letterhead call {server.address} count'"
+    assert line == f"count answers with a stream, which send does not print: {use}"
+
+
+@pytest.mark.parametrize("words", [[], ["--type", "text/json"]])
+def test_an_action_that_takes_a_stream_is_left_to_call(server: Everything, words: list[str]) -> None:
+    status, line = failure("send", server.address, "--action", "collect", *words, stdin="3")
+    assert status == 1
+    assert f"is a stream: 'letterhead call {server.address} collect --stdin' streams to it; " in line
+    assert "--type" not in line

@@ -9,11 +9,17 @@ from typing import Any
 import click
 
 from letterhead.cli import completing, stdin
-from letterhead.cli.calling import Options, client_options
+from letterhead.cli.calling import Options, about_stream, client_options
 from letterhead.cli.text import as_json, print_value
 from letterhead.cli.values import named
 from letterhead.errors import InvalidArgument
 
+_FITTING = {
+    "Expected `str`": ("text", "--stdin=text sends each line as text"),
+    "Expected `bytes`": ("bytes", "--stdin=bytes sends bytes"),
+    "Invalid base64": ("bytes", "--stdin=bytes sends bytes"),
+}
+"""By what is said of an item that does not fit: the form of standard input that would, and how to say so."""
 _UPLOAD = ""
 """A name that nobody can type: the argument that is a stream is not sent by its name."""
 
@@ -57,7 +63,8 @@ def command(address: str, action: str, arguments: tuple[str, ...], form: str | N
     A result that is text is printed as it is (what a terminal would obey as \\x1b and the like), bytes as well,
     anything else as indented JSON. With --json every result is JSON: text in quotes, bytes in base64.
 
-    An action that answers with a stream has each item printed as it comes, as one line of JSON. Ctrl-C ends it.
+    An action that answers with a stream has each item printed as it comes: text as it is, anything else as one line of
+    JSON. With --json every item is one line of JSON. Ctrl-C ends it.
     """
     if not action:
         raise click.UsageError("ACTION is empty")
@@ -69,12 +76,14 @@ def command(address: str, action: str, arguments: tuple[str, ...], form: str | N
         try:
             with client.either(action, values, timeout=options.timeout) as answers:
                 for answer in answers:
-                    if not answers.single:
-                        click.echo(as_json(answer, indent=0))
-                    else:
+                    if answers.single:
                         result = [answer]
+                    elif isinstance(answer, str) and not options.as_json:
+                        print_value(answer)
+                    else:
+                        click.echo(as_json(answer, indent=0))
         except InvalidArgument as error:
-            raise _about_text(error, arguments) from None
+            raise _in_shell_terms(error, arguments, form) from None
     for answer in result:
         if options.as_json:
             click.echo(as_json(answer))
@@ -82,13 +91,24 @@ def command(address: str, action: str, arguments: tuple[str, ...], form: str | N
             print_value(answer)
 
 
-def _about_text(error: InvalidArgument, arguments: tuple[str, ...]) -> InvalidArgument:
-    """The same error; where text was wanted and something else was sent, it says how to send that as text."""
-    wanted = f"{error.facts.get('argument')}="
-    typed = next((argument for argument in arguments if argument.startswith(wanted)), None)
+def _in_shell_terms(error: InvalidArgument, arguments: tuple[str, ...], form: str | None) -> InvalidArgument:
+    """The same error; where something else is to be typed, it says what."""
+    name = error.facts.get("argument")
+    if form is None:
+        error = about_stream(error, "--stdin streams the lines of standard input to it")
+    elif error.message.startswith("an item of "):
+        return _about_items(error, form)
+    typed = next((argument for argument in arguments if argument.startswith(f"{name}=")), None)
     if typed is None or "Expected `str`" not in error.message:
         return error
     import shlex
 
-    text = shlex.quote(wanted + as_json(typed.removeprefix(wanted)))
+    text = shlex.quote(f"{name}={as_json(typed.removeprefix(f'{name}='))}")
     return InvalidArgument(f"{error.message}; {text} sends text", **error.facts)
+
+
+def _about_items(error: InvalidArgument, form: str) -> InvalidArgument:
+    for said, (fitting, what_next) in _FITTING.items():
+        if said in error.message and form != fitting:
+            return InvalidArgument(f"{error.message}; {what_next}", **error.facts)
+    return error

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from letterhead.cli.failing import Failed
-from letterhead.errors import BadContent, ConnectionFailed, LetterheadError, UsageError
+from letterhead.errors import BadContent, ConnectionFailed, InvalidArgument, LetterheadError, UsageError
 from letterhead.net.client import Client
 
 _DESCRIBE = "'letterhead describe {address}'"
@@ -111,6 +111,12 @@ def client_options(seconds: float | None) -> Callable[[Callable[..., None]], Cal
         return command
 
     return decorate
+
+
+def about_stream(error: InvalidArgument, what_next: str) -> InvalidArgument:
+    """The same error; where it tells a program to pass a stream, ``what_next`` tells a shell's user."""
+    said, is_stream, _ = error.message.partition(" is a stream: ")
+    return InvalidArgument(f"{said} is a stream: {what_next}", **error.facts) if is_stream else error
 
 
 def not_letterhead(address: str, lacks: str) -> BadContent:

@@ -4,9 +4,9 @@ A command is the module of its name in this folder (``_`` stands for ``-``), imp
 call`` starts without what ``letterhead serve`` needs (an event loop, SQLite, a progress bar). So this file imports no
 more than every command does, and the list below is all that ``--help`` knows of them.
 
-Exit status: 0 success; 1 what was asked for failed; 2 it was asked for wrongly; 130 Ctrl-C, save that servers end with
-0. What a user or another program can be the cause of is told in one line on stderr. A traceback is a bug of Letterhead
-or of the application that ``letterhead run`` serves.
+Exit status: 0 success; 1 what was asked for failed, or whoever read stdout stopped early, as head(1) does; 2 it was
+asked for wrongly; 130 Ctrl-C, save that servers end with 0. What a user or another program can be the cause of is told
+in one line on stderr. A traceback is a bug of Letterhead or of the application that ``letterhead run`` serves.
 """
 
 import contextlib

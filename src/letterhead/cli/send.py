@@ -13,11 +13,11 @@ from typing import IO
 import click
 
 from letterhead.cli import completing
-from letterhead.cli.calling import Options, client_options
+from letterhead.cli.calling import Options, about_stream, client_options
 from letterhead.cli.text import as_json, print_value
 from letterhead.cli.values import named
 from letterhead.content.registry import JSON, OCTETS, decode
-from letterhead.errors import InvalidArgument, TooLarge
+from letterhead.errors import InvalidArgument, TooLarge, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message, media_type
 from letterhead.wire.header import JSON_TYPES, content_limit
@@ -104,9 +104,12 @@ def command(
     with options.calling(address, what) as client:
         try:
             reply = client.send(Message(content, header))
+        except UsageError as error:
+            raise _about_streamed(error, address, what) from None
         except InvalidArgument as error:
-            if not guessed or content_type == JSON:
-                raise
+            told = about_stream(error, f"'letterhead call {address} {what} --stdin' streams to it")
+            if told is not error or not guessed or content_type == JSON:
+                raise told from None
             hint = f"it went as {content_type}: --type {JSON} sends JSON"
             raise InvalidArgument(f"{error.message.rstrip('.')}; {hint}", **error.facts) from None
         value = decode(reply)
@@ -114,6 +117,15 @@ def command(
         click.echo(as_json({"header": reply.header, "base64" if isinstance(value, bytes) else "content": value}))
     else:
         print_value(value)
+
+
+def _about_streamed(error: UsageError, address: str, what: str) -> UsageError:
+    """The same error; where the answer is a stream, which a message has no place for, it names what prints one."""
+    if "answers with a stream" not in error.message:
+        return error
+    return UsageError(
+        f"{what} answers with a stream, which send does not print: use 'letterhead call {address} {what}'"
+    )
 
 
 def _guessed(file: str) -> str:
