@@ -85,7 +85,8 @@ def test_it_fits_a_terminal_of_100_columns(shown: str) -> None:
 
 def test_without_a_folder_the_documentation_and_the_standard_library_are_searched() -> None:
     done = demo()
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert all(line.startswith("indexing: ") for line in done.stderr.splitlines())  # where that takes a while
     assert "letterhead/README.md" in done.stdout
     assert re.search(r"  python3\.\d+/", done.stdout)
     assert " 0 found" not in done.stdout

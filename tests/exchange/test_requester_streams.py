@@ -4,6 +4,7 @@ import pytest
 
 from letterhead.errors import (
     BadHeader,
+    Cancelled,
     ConnectionLost,
     DeadlineExceeded,
     ForeignProtocol,
@@ -258,11 +259,18 @@ def test_a_stream_that_broke_the_rules_keeps_its_slot_until_the_last_frame() -> 
 # Giving up
 
 
+def test_what_waits_of_a_stream_whose_time_is_over_is_for_nobody() -> None:
+    side = asking()
+    call = side.streams("count")
+    side.hears(item(2, b"0"), failure(2, "deadline-exceeded"))
+    assert (side.takes(call), type(call.error)) == ([], DeadlineExceeded)
+
+
 def test_the_items_of_a_stream_that_was_given_up_are_for_nobody() -> None:
     side = asking()
     call = side.streams("count")
     side.hears(item(2, b"0"))
-    call.fail(DeadlineExceeded("no answer within 1 s"))
+    call.fail(Cancelled("given up"))
     side.gives_up(call)
     side.hears(*[item(2, bytes(200_000))] * 9, failure(2, "cancelled"))
     assert side.takes(call) == [b"0"]

@@ -12,6 +12,7 @@ from letterhead.cli import completing, stdin
 from letterhead.cli.calling import Options, about_stream, client_options
 from letterhead.cli.text import as_json, print_value
 from letterhead.cli.values import named
+from letterhead.cli.words import spelled_out
 from letterhead.errors import InvalidArgument
 
 _FITTING = {
@@ -26,7 +27,7 @@ _UPLOAD = ""
 
 class _Call(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, stdin.spelled_out(args))
+        return super().parse_args(ctx, spelled_out(args))
 
 
 @click.command(

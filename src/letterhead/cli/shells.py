@@ -13,7 +13,7 @@ from typing import Any
 
 from click.shell_completion import CompletionItem, ShellComplete, add_completion_class, split_arg_string
 
-from letterhead.cli.stdin import spelled_out
+from letterhead.cli.words import spelled_out
 
 VARIABLE = "_LETTERHEAD_COMPLETE"
 _LINE = "_LETTERHEAD_LINE"

@@ -12,7 +12,7 @@ Nothing here knows an action or a server: which form is meant is said on the com
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -20,17 +20,7 @@ import click
 from letterhead.cli.values import value_of
 from letterhead.limits import Limits
 
-_OPTION = "--stdin"
 _PIECE = 64 * 1024
-
-
-def spelled_out(words: Sequence[str]) -> list[str]:
-    """The words of a command line, a ``--stdin`` that stands by itself as ``--stdin=values``.
-
-    As in other commands, a value that may be left out stands behind ``=``. click would take the next word for it.
-    """
-    options = words[: words.index("--")] if "--" in words else words
-    return [f"{_OPTION}=values" if word == _OPTION else word for word in options] + list(words[len(options) :])
 
 
 def values() -> Iterator[Any]:
