@@ -7,8 +7,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import leaks
+
+# A slow machine is no failure: Hypothesis would take an example of more than 200 ms for one.
+settings.register_profile("letterhead", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("letterhead")
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
