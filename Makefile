@@ -63,7 +63,7 @@ check: $(DEV) ## the quick gate: format, lint, types, floors, links, examples
 suite: $(DEV) ## the whole suite (on Python 3.11 where there is one)
 	@version=$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	[ $$version = 3.11 ] || echo "the suite runs on Python $$version: that is what .venv was made with"; \
-	$(call timed,suite on $$version,$(PY) -m pytest -q -p no:cacheprovider)
+	$(call timed,suite on $$version,$(PY) -m pytest -q -p no:cacheprovider -n auto)
 
 .PHONY: smoke
 smoke: $(DEV) ## the tests marked smoke, on each newer Python found

@@ -5,7 +5,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -68,6 +68,43 @@ def test_a_generator_is_closed_where_it_ran_when_nobody_waits_any_longer(
             made = scene.made
             await asyncio.sleep(0)
             assert scene.made == made
+
+    run(main())
+
+
+@each_kind
+def test_what_iterates_by_a_generator_of_its_own_has_that_closed(kind: str) -> None:
+    app = App()
+    closed: list[str] = []
+
+    class Rows:
+        def __iter__(self) -> Iterator[int]:
+            try:
+                yield from range(1_000_000)
+            finally:
+                closed.append("plain")
+
+        async def __aiter__(self) -> AsyncIterator[int]:
+            try:
+                for number in range(1_000_000):
+                    yield number
+            finally:
+                closed.append("async")
+
+    def rows() -> Any:
+        return Rows()
+
+    rows.__annotations__["return"] = AsyncIterable[int] if kind == "async" else Iterator[int]
+    app.action(run="inline" if kind == "inline" else None)(rows)
+
+    async def main() -> None:
+        async with wire(app) as client:
+            client.send(opening(1, "rows"))
+            await client.frame()
+            client.send(cancel(1))
+            assert await last_of(client, 1) == "cancelled"
+            await idle(client.server)
+            assert closed == ["async" if kind == "async" else "plain"]
 
     run(main())
 

@@ -367,7 +367,7 @@ def test_a_hundred_stalled_streams_cost_little(kind: str, reads: bool) -> None:
                 await asyncio.sleep(0.2)
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-            assert peak < (60 * MIB if kind == "thread" else 16 * MIB)
+            assert peak < (40 * MIB if kind == "thread" else 8 * MIB)
             assert scene.made < streams * (2 + (MIB + 300_000) // size)
             client.transport.abort()
             await until(lambda: len(scene.closed) == streams)

@@ -357,7 +357,7 @@ def test_an_upload_that_is_given_up_is_never_a_short_stream(
 
     async def main() -> None:
         async with wire(made.app, pipe) as client:
-            late = {"deadline": 50} if how == "late" else {}
+            late = {"deadline": 1_000} if how == "late" else {}
             client.send(opening(1, f"{kind}-slow", more=True, fields=late), item(1, 1), item(1, 2), item(1, 3))
             if waits == "for items":
                 made.goes_on.set()
@@ -427,6 +427,35 @@ def test_what_a_handler_leaves_behind_gets_no_items_and_does_not_hang(run: Run) 
                 client.send(item(id, 1), end(id))
                 with pytest.raises(UsageError, match="has been answered"):
                     await left.pop()
+
+    run(main())
+
+
+def test_a_bad_item_that_a_handler_s_other_task_takes_cancels_the_handler(run: Run) -> None:
+    app = App()
+    ended: list[str] = []
+
+    @app.action
+    async def chats(rows: AsyncIterator[int]) -> None:
+        async def read() -> None:
+            async for _ in rows:
+                pass
+
+        reading = asyncio.create_task(read())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with pytest.raises(InvalidArgument):
+                await reading
+            ended.append("the handler")
+
+    async def main() -> None:
+        async with wire(app) as client:
+            client.send(opening(1, "chats", more=True), item(1, "not a number"))
+            assert (await client.answer(1))[-1].code == "invalid-argument"
+            await until(lambda: ended)
+            client.send(opening(2, "letterhead.health"))
+            assert (await client.answer(2))[-1].value["requests"]["open"] == 1  # this one
 
     run(main())
 
@@ -661,6 +690,14 @@ def generator_parameter(rows: Generator[int, None, None]) -> None:
     return None
 
 
+async def stream_or_none(rows: AsyncIterator[int] | None) -> None:
+    return None
+
+
+def list_of_streams(rows: list[Iterator[int]]) -> None:
+    return None
+
+
 async def gives_an_iterator() -> Iterator[int]:
     return iter([1])
 
@@ -678,6 +715,8 @@ async def gives_an_iterator() -> Iterator[int]:
         (unreadable, {}, "its item type has the type"),
         (async_iterable, {}, r"write AsyncIterator\[…\]"),
         (generator_parameter, {}, r"write Iterator\[…\]"),
+        (stream_or_none, {}, "a stream is the whole"),
+        (list_of_streams, {}, "a stream is the whole"),
         (gives_an_iterator, {}, "would hold the event loop: give AsyncIterator"),
     ],
 )

@@ -1,7 +1,9 @@
 """An application with one action for each thing that a command must be able to show, and two that mean harm."""
 
 import asyncio
+import hashlib
 import threading
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import letterhead
@@ -64,6 +66,46 @@ def make() -> tuple[letterhead.App, Slow]:
         except asyncio.CancelledError:
             slow.cancelled.set()
             raise
+
+    @app.action
+    async def count(to: int, then: str = "") -> AsyncIterator[object]:
+        for number in range(to):
+            yield number
+        if then:
+            raise letterhead.Refused(then, "no more")
+
+    @app.action
+    async def harms() -> AsyncIterator[object]:
+        yield HARM
+        yield b"\x00\xff"
+
+    @app.action
+    async def forever() -> AsyncIterator[int]:
+        try:
+            yield 0
+            await asyncio.get_running_loop().create_future()
+        finally:
+            slow.cancelled.set()
+
+    @app.action
+    async def collect(values: AsyncIterator[object], first: bool = False) -> object:
+        collected = []
+        async for value in values:
+            collected.append(value)
+            if first:
+                break
+        return collected
+
+    @app.action
+    async def pieces(content: AsyncIterator[bytes]) -> AsyncIterator[object]:
+        received = [piece async for piece in content]
+        yield [len(piece) for piece in received]
+        yield hashlib.sha256(b"".join(received)).hexdigest()
+
+    @app.action
+    async def upper(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+        async for line in lines:
+            yield line.upper()
 
     @app.action
     async def search(query: str, limit: int = 10, offset: int = 0) -> object:

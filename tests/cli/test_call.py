@@ -1,5 +1,6 @@
 """`letterhead call`."""
 
+import hashlib
 import json
 import os
 import re
@@ -285,3 +286,184 @@ def test_calls_and_pings_import_nothing_heavy(server: Everything, words: list[st
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert {"click", "msgspec", "letterhead"} <= imported
     assert not imported & {"asyncio", "uvloop", "rich", "sqlite3", "concurrent", "logging", "subprocess"}
+
+
+# Streams
+
+
+@pytest.mark.smoke
+def test_the_items_of_a_stream_are_lines_of_json(server: Everything) -> None:
+    for words in ([], ["--json"]):
+        assert letterhead("call", server.address, "count", "to=3", *words) == (0, "0\n1\n2\n", "")
+    assert letterhead("call", server.address, "count", "to=0") == (0, "", "")
+
+
+def test_an_item_cannot_command_the_terminal(server: Everything) -> None:
+    for run in (letterhead, on_terminal):
+        done = run("call", server.address, "harms")
+        assert [json.loads(line) for line in done.out.splitlines()] == [application.HARM, "AP8="]
+        assert not [character for character in application.OBEYED if character in done.out]
+
+
+def test_an_error_after_items_is_told_after_them(server: Everything) -> None:
+    done = letterhead("call", server.address, "count", "to=2", "then=sold-out")
+    assert (done.status, done.out) == (1, "0\n1\n")
+    assert done.err == f"letterhead: count at {server.address} failed (sold-out): no more\n"
+
+
+def test_ctrl_c_ends_a_stream_quietly(server: Everything) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "call", server.address, "forever"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"0\n", "each item is printed as it comes"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out, err.strip()) == (130, b"", b"")
+    assert server.slow.cancelled.wait(PATIENCE)
+
+
+def test_a_timeout_ends_a_stream(server: Everything) -> None:
+    done = letterhead("call", server.address, "forever", "--timeout", "0.3")
+    assert (done.status, done.out) == (1, "0\n")
+    assert "(deadline-exceeded)" in done.err
+    assert server.slow.cancelled.wait(PATIENCE)
+
+
+def test_whoever_reads_no_further_ends_a_stream(server: Everything) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "call", server.address, "count", "to=100000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        process.wait(PATIENCE)
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_the_lines_of_stdin_are_streamed(server: Everything) -> None:
+    typed = 'text\n3\n[1, 2]\n\nnull\r\n"3"\nthe last'
+    done = letterhead("call", server.address, "collect", "--stdin", "--json", stdin=typed)
+    assert (done.status, json.loads(done.out)) == (0, ["text", 3, [1, 2], "", None, "3", "the last"])
+    assert json.loads(letterhead("call", server.address, "collect", "--stdin", "--json").out) == []
+    assert letterhead("call", server.address, "upper", "--stdin", stdin="a\nb\n").out == '"A"\n"B"\n'
+
+
+def test_named_arguments_go_beside_stdin(server: Everything) -> None:
+    done = letterhead("call", server.address, "collect", "first=true", "--stdin", "--json", stdin="1\n2\n3\n")
+    assert json.loads(done.out) == [1]
+
+
+def test_an_early_answer_does_not_wait_for_the_end_of_stdin(server: Everything) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "call", server.address, "collect", "first=true", "--stdin", "--json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"1\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.read()) == [1]
+        assert process.wait(PATIENCE) == 0
+        process.stdin.close()
+
+
+def test_ctrl_c_ends_it_while_stdin_is_waited_for(server: Everything) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "call", server.address, "upper", "--stdin"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"a\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b'"A"\n'
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+        assert process.stderr.read().strip() == b""
+        process.stdin.close()
+
+
+def piped(data: bytes, *words: str) -> tuple[int, bytes, bytes]:
+    done = subprocess.run([*COMMAND, "call", *words], input=data, capture_output=True, check=False, timeout=PATIENCE)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("form", ["values", "text"])
+def test_stdin_that_is_no_text_is_told_by_its_line(server: Everything, form: str) -> None:
+    status, out, err = piped(b"1\n\xff\n", server.address, "collect", f"--stdin={form}")
+    assert (status, out) == (1, b"")
+    assert err == b"letterhead: line 2 of standard input is not UTF-8; --stdin=bytes sends bytes\n"
+
+
+def test_stdin_alone_is_values(server: Everything) -> None:
+    typed = "text\n3\n"
+    alone, named = (
+        letterhead("call", server.address, "collect", word, stdin=typed) for word in ("--stdin", "--stdin=values")
+    )
+    assert json.loads(alone.out) == ["text", 3]
+    assert alone == named
+
+
+def test_the_word_behind_stdin_is_not_its_value(server: Everything) -> None:
+    done = letterhead("call", "--stdin", server.address, "collect", "--stdin", "first=true", stdin="1\n2\n")
+    assert (done.status, json.loads(done.out)) == (0, [1])
+
+
+def test_behind_two_hyphens_stdin_is_a_word(server: Everything) -> None:
+    status, line = failure("call", server.address, "collect", "--", "--stdin")
+    assert status == 2
+    assert "not '--stdin'" in line
+
+
+def test_lines_as_text_are_sent_as_they_stand(server: Everything) -> None:
+    typed = b'text\n42\n"quoted"\n\n null \r\nthe last'
+    status, out, _ = piped(typed, server.address, "collect", "--stdin=text", "--json")
+    assert (status, json.loads(out)) == (0, ["text", "42", '"quoted"', "", " null \r", "the last"])
+
+
+def test_a_line_may_come_in_many_reads(server: Everything) -> None:
+    line = "größer" * 50_000
+    done = letterhead("call", server.address, "collect", "--stdin=text", "--json", stdin=f"{line}\nb\n{line}")
+    assert json.loads(done.out) == [line, "b", line]
+
+
+def test_a_line_longer_than_any_item_is_refused(server: Everything) -> None:
+    status, out, err = piped(b"a\n" + bytes((16 << 20) + 1), server.address, "collect", "--stdin=text")
+    assert (status, out) == (1, b"")
+    assert err == (
+        b"letterhead: line 2 of standard input is longer than an item may be, 16,777,216 bytes; "
+        b"--stdin=bytes sends pieces\n"
+    )
+
+
+def test_bytes_are_sent_as_they_are(server: Everything) -> None:
+    sent = bytes(range(256)) * 1_000
+    status, out, err = piped(sent, server.address, "pieces", "--stdin=bytes")
+    sizes = json.loads(out.splitlines()[0])
+    assert (status, err, out.splitlines()[1].decode()) == (0, b"", f'"{hashlib.sha256(sent).hexdigest()}"')
+    assert sum(sizes) == len(sent)
+    assert 0 < min(sizes) <= max(sizes) <= 64 * 1024
+
+
+def test_without_bytes_there_is_no_piece(server: Everything) -> None:
+    assert json.loads(piped(b"", server.address, "pieces", "--stdin=bytes")[1].splitlines()[0]) == []
+
+
+def test_another_form_of_stdin_is_refused(server: Everything) -> None:
+    status, line = failure("call", server.address, "collect", "--stdin=lines")
+    assert status == 2
+    assert "'lines' is not one of 'values', 'text', 'bytes'" in line
+
+
+def test_an_action_that_takes_no_stream_is_told_so(server: Everything) -> None:
+    status, line = failure("call", server.address, "greet", "--stdin", stdin="Ada")
+    assert status == 1
+    assert "greet takes no stream" in line

@@ -205,6 +205,18 @@ def test_an_option_joined_to_its_value_stays_so() -> None:
     assert offered("zsh", "letterhead send 127.0.0.1:1 --encoding=utf-1") == ["plain,--encoding=utf-16"]
 
 
+def test_the_forms_of_stdin_are_offered_behind_an_equals_sign() -> None:
+    assert offered("fish", "letterhead call 127.0.0.1:1 f --stdin=") == [
+        "plain,--stdin=values",
+        "plain,--stdin=text",
+        "plain,--stdin=bytes",
+    ]
+
+
+def test_behind_stdin_arguments_are_offered(address: str) -> None:
+    assert offered("bash", f"letterhead call {address} greet --stdin na", "na") == ["open,name="]
+
+
 def test_quotes_on_the_line_are_read_as_the_shell_reads_them(address: str) -> None:
     assert offered("bash", f"letterhead call '{address}' \"gr", "gr") == ["plain,greet"]
 

@@ -9,6 +9,7 @@ import pytest
 
 from letterhead.cli.text import as_json, harmless, one_line
 from tests.cli.application import HARM
+from tests.ids import shown
 
 CONTROLS = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cc"]
 TURNS = [
@@ -57,7 +58,7 @@ def test_json_keeps_its_meaning() -> None:
         ({None: {True: [{None: b"a"}]}}, '{"None":{"True":[{"None":"YQ=="}]}}'),
         ([msgspec.msgpack.Ext(3, b"a")], '[{"code":3,"data":"YQ=="}]'),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_json_cannot_say_is_shown_as_nearly_as_it_can(value: object, shown: str) -> None:
     assert as_json(value, 0) == shown

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from letterhead.content.msgpack import decode_msgpack, encode_msgpack
 from letterhead.errors import BadContent
+from tests.ids import shown
 
 MIB = 1 << 20
 scalars = (
@@ -72,7 +73,7 @@ def test_of_a_key_that_stands_twice_the_last_one_counts() -> None:
 @pytest.mark.parametrize(
     "value",
     [2**64, -(2**63) - 1, "\ud800", {"a": ["\udfff"]}, object(), 1j, memoryview(b"abcd")[::2]],
-    ids=lambda value: repr(value)[:20],
+    ids=lambda value: shown(value)[:20],
 )
 def test_what_has_no_msgpack_form_is_refused(value: Any) -> None:
     with pytest.raises(BadContent, match="no msgpack form"):

@@ -16,6 +16,7 @@ from letterhead.errors import BadContent
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.wire.header import Shape
+from tests.ids import shown
 
 
 @dataclass
@@ -50,7 +51,7 @@ def raw(content: bytes, content_type: str) -> Message:
         (int | None, None, None),
         (Any, [1, {"a": None}], [1, {"a": None}]),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_value_is_read_as_the_type(content_type: str, kind: Any, value: Any, wanted: Any) -> None:
     got = read(kind, encode(value, content_type))

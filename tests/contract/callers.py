@@ -53,6 +53,9 @@ class Caller(Protocol):
     async def stream(self, action: str, /, *arg: Any, **args: Any) -> Reading:
         """Open a stream, with the arguments of the clients' own `stream`."""
 
+    async def either(self, action: str, arguments: dict[str, Any]) -> Reading:
+        """Call an action however it answers."""
+
     async def in_turn(self, action: str, values: Sequence[Any]) -> list[Any]:
         """Calls with one argument each, one after the other, by one caller."""
 
@@ -77,6 +80,9 @@ class AsyncCaller:
     async def stream(self, action: str, /, *arg: Any, **args: Any) -> "AsyncReading":
         return AsyncReading(self.client.stream(action, *arg, **args))
 
+    async def either(self, action: str, arguments: dict[str, Any]) -> "AsyncReading":
+        return AsyncReading(self.client.either(action, arguments))
+
     async def in_turn(self, action: str, values: Sequence[Any]) -> list[Any]:
         return [await self.client.call(action, value) for value in values]
 
@@ -100,6 +106,9 @@ class BlockingCaller:
 
     async def stream(self, action: str, /, *arg: Any, **args: Any) -> "BlockingReading":
         return BlockingReading(await in_thread(partial(self.client.stream, action, *arg, **args)))
+
+    async def either(self, action: str, arguments: dict[str, Any]) -> "BlockingReading":
+        return BlockingReading(await in_thread(partial(self.client.either, action, arguments)))
 
     async def in_turn(self, action: str, values: Sequence[Any]) -> list[Any]:
         return await in_thread(lambda: [self.client.call(action, value) for value in values])

@@ -68,3 +68,79 @@ async def test_every_call_among_many_gets_its_own_outcome(scene: Scene) -> None:
             assert await caller.in_turn("echo", range(20)) == list(range(20))
     await leaks.until(lambda: scene.server.shared.counters.open_now == 0)
     assert scene.server.shared.budget.used == 0
+
+
+@claim(BUSY)
+async def test_every_stream_among_many_is_whole_or_told_why_not(scene: Scene) -> None:
+    """Streams both ways, left in every way there is, on connections that break; beside them plain calls."""
+    callers = [scene.another(limits=Limits(control_frames=100_000)) for _ in range(2)]
+
+    async def read(caller: Any, chance: random.Random) -> None:
+        to = chance.choice([0, 1, 50, 5000])
+        reading = await caller.stream(chance.choice(["count", "count-thread"]), to=to)
+        wanted = chance.choice([to, to // 2])
+        assert await reading.some(wanted) == list(range(wanted))
+        how = chance.choice(["to its end", "closed", "dropped"])
+        if how == "to its end":
+            assert await reading.rest() == list(range(wanted, to))
+        elif how == "closed":
+            await reading.close()
+        else:
+            reading.drop()
+
+    async def upload(caller: Any, chance: random.Random) -> None:
+        items = range(chance.choice([0, 1, 50, 5000]))
+        kind = chance.choice(["whole", "early", "failing", "late"])
+        if kind == "whole":
+            assert await caller.call(chance.choice(["total", "total-thread"]), items) == sum(items)
+        elif kind == "early":
+            assert await caller.call("first-of", items) == (0 if items else -1)
+        elif kind == "late":
+            with contextlib.suppress(DeadlineExceeded):
+                await caller.call("take-none", items, timeout=0.01)
+                raise AssertionError("it came back")
+        else:
+            failure = LookupError("the iterable's own")
+            try:
+                await caller.call("total", (fail(failure) if item == len(items) - 1 else item for item in items))
+            except LookupError as error:
+                assert error is failure
+            else:
+                assert not items
+
+    async def converse(caller: Any, chance: random.Random) -> None:
+        number = chance.choice([0, 1, 50, 3000])
+        reading = await caller.stream(chance.choice(["double", "double-thread"]), range(number))
+        wanted = chance.choice([number, number // 2])
+        assert await reading.some(wanted) == [2 * n for n in range(wanted)]
+        if chance.random() < 0.5:
+            assert await reading.rest() == [2 * n for n in range(wanted, number)]
+
+    async def plain(caller: Any, chance: random.Random) -> None:
+        value = chance.random()
+        assert await caller.call("echo", value) == value
+
+    async def break_connections(_caller: Any, _chance: random.Random) -> None:
+        for connection in list(scene.server.shared.connections):
+            connection.abort()
+
+    async def worker(number: int) -> None:
+        chance = random.Random(number)
+        kinds = [read, read, upload, upload, converse, plain, plain]
+        for _ in range(10):
+            kind = break_connections if chance.random() < 0.03 else chance.choice(kinds)
+            with contextlib.suppress(ConnectionFailed):  # somebody broke the connection; that is told
+                await kind(chance.choice(callers), chance)
+
+    async with asyncio.timeout(3 * leaks.PATIENCE):
+        await asyncio.gather(*(worker(number) for number in range(12)))
+        for caller in callers:
+            with contextlib.suppress(ConnectionFailed):
+                await caller.call("echo", 1)
+            assert await (await caller.stream("count", to=20)).rest() == list(range(20))
+    await leaks.until(lambda: scene.server.shared.counters.open_now == 0)
+    assert scene.server.shared.budget.used == 0
+
+
+def fail(failure: Exception) -> int:
+    raise failure

@@ -202,6 +202,15 @@ async def test_a_timeout_ends_a_stream_and_its_handler(scene: Scene) -> None:
     await in_time(scene.app.state.left)
 
 
+@claim()
+async def test_a_timeout_reaches_a_reader_that_is_slower_than_its_stream(scene: Scene) -> None:
+    reading = await scene.caller.stream("endless", timeout=0.3)
+    with pytest.raises(DeadlineExceeded):
+        while True:  # what waits in memory would be enough for a minute
+            await reading.next()
+            await asyncio.sleep(0.01)
+
+
 @claim(Limits(deadline_seconds=0.1))
 async def test_a_stream_that_names_no_timeout_has_none(scene: Scene) -> None:
     caller = scene.another(timeout=0.1, limits=Limits(deadline_seconds=0.1))
@@ -320,3 +329,24 @@ async def test_two_that_read_one_stream_at_once_are_told(scene: Scene) -> None:
     await reading.close()
     with pytest.raises(Cancelled):
         await first
+
+
+# Either
+
+
+@claim()
+async def test_a_tool_takes_either_answer(scene: Scene) -> None:
+    for caller in (scene.another(), scene.caller):
+        for _ in range(2):  # on a fresh connection, and on a known one
+            reading = await caller.either("echo", {"value": {"a": 1}})
+            assert await reading.rest() == [{"a": 1}]
+            assert reading.stream is not None
+            assert reading.stream.single
+        reading = await caller.either("count", {"to": 3})
+        assert await reading.rest() == [0, 1, 2]
+        assert reading.stream is not None
+        assert not reading.stream.single
+    fresh = scene.another()
+    assert await (await fresh.either("count", {"to": 3})).rest() == [0, 1, 2]
+    with pytest.raises(InvalidArgument):
+        await (await fresh.either("greet", {"timeout": 1})).rest()

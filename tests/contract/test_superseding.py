@@ -96,7 +96,8 @@ async def test_search_as_you_type_ends_with_the_last_answer_alone(scene: Scene) 
         await asyncio.sleep(0.001)
     answers = await asyncio.gather(*calls)
     assert all(answer in (None, number) for number, answer in enumerate(answers))
-    assert scene.server.shared.counters.accepted == 1
+    # Two where the call that a connection was being made for was replaced in the moment in which it was made.
+    assert scene.server.shared.counters.accepted <= 2
 
 
 @claim()

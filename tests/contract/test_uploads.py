@@ -300,9 +300,11 @@ async def test_many_early_answers_lose_no_slot(scene: Scene) -> None:
 @claim()
 async def test_a_timeout_ends_the_call_and_its_upload(scene: Scene) -> None:
     source = Watched(endless())
+    assert await scene.caller.call("echo", 1) == 1
     with pytest.raises(DeadlineExceeded):
-        await scene.caller.call("take-none", source.generator(), timeout=0.2)
-    assert await asyncio.to_thread(source.closed.wait, leaks.PATIENCE)
+        await scene.caller.call("take-none", source.generator(), timeout=0.3)
+    if source.given:  # else it never began, on a slow machine
+        assert await asyncio.to_thread(source.closed.wait, leaks.PATIENCE)
     async with asyncio.timeout(leaks.PATIENCE):
         await scene.app.state.left.wait()
 
@@ -331,6 +333,7 @@ async def test_closing_the_client_ends_its_uploads(scene: Scene) -> None:
     source = Watched(endless())
     call = asyncio.ensure_future(caller.call("take-none", source.generator()))
     await scene.app.state.started.wait()
+    await leaks.until(lambda: source.given)
     await caller.close()
     with pytest.raises(Exception, match="closed"):
         await call

@@ -27,9 +27,12 @@ class Checked(Sides):
             story.check()
             self._check_ends(story)
             self._check_memory(story)
+            self._check_credit(story)
         self._check_waits()
+        self._check_stops()
         running = [story.handled for story in self.stories if story.runs]
         self._ran_on = self._ran_on or any(request.ended for request in running)
+        assert self._counters.open_now <= self.server.limits.max_open
         assert self._counters.open_now - len(running) in (0, 1)  # one may be open whose content is under way
         held = sum(r.held + (0 if r.incoming is None else r.incoming.held) for r in running)
         assert 0 <= self._budget.used - held <= _MOST  # and so may one item be
@@ -46,7 +49,7 @@ class Checked(Sides):
             else:
                 assert story.said == (None if story.down else story.number)
                 assert (last.header.get("more") is False) is story.down
-            assert ("timing" in last.header) <= call.asks.timing
+                assert ("timing" in last.header) is call.asks.timing
         if not call.done or story.gave_up:
             return
         if call.error is None:
@@ -77,6 +80,25 @@ class Checked(Sides):
             assert story.arriving_down.held <= CREDIT + _MOST
         if story.up and story.request is not None:
             assert story.arriving_up.held <= UPLOAD_CREDIT + _MOST
+
+    def _check_credit(self, story: Story) -> None:
+        """Both senders count as the reference does."""
+        call = story.call
+        if call.outgoing is not None and call.id and story.waits and not self.lost:
+            assert call.outgoing.credit == self.wire.left(call.id, up=True)
+        if story.runs and story.down and not story.handled.ended and not self.wire.down.closed:
+            assert story.handled.outgoing is not None
+            assert story.handled.outgoing.credit == self.wire.left(call.id, up=False)
+
+    def _check_stops(self) -> None:
+        """The server knows what nobody waits for, and whoever runs it knows; nobody is hurried."""
+        if self.known and not self.client.withholds:
+            for id, call in self.client.open.items():
+                assert not call.done or id in self.wire.unwanted or call.deadline is not None
+        for story in self.stories:
+            if story.runs and not story.handled.ended:
+                assert story.call.id not in self.wire.stopped or story.handled.stopped is not None
+                assert story.handled.deadline >= story.asked_at + story.allowed
 
     def _check_waits(self) -> None:
         """Nobody waits for what is there."""

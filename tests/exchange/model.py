@@ -59,11 +59,11 @@ def waiting(story: Story) -> bool:
 
 
 def uploading(story: Story) -> bool:
-    return story.up and not story.up_ended and story.waits
+    return story.up and not story.up_ended and not story.handed_back
 
 
 def written(story: Story) -> bool:
-    return uploading(story) and story.call.id > 0
+    return uploading(story) and story.waits and story.call.id > 0
 
 
 def reading(story: Story) -> bool:
@@ -88,10 +88,10 @@ class Connection(RuleBasedStateMachine):
     moves: ClassVar[Counter[str]] = Counter()
     """How often each was made, over all runs."""
 
-    @initialize(max_open=st.integers(1, 4), scarce=seldom)
-    def begins(self, max_open: int, scarce: bool) -> None:
+    @initialize(max_open=st.integers(1, 4), scarce=seldom, cancels=st.sampled_from([3, 5, 200]))
+    def begins(self, max_open: int, scarce: bool, cancels: int) -> None:
         self.moves["runs"] += 1
-        self.sides = Checked(max_open, scarce=scarce)
+        self.sides = Checked(max_open, cancels, scarce=scarce)
 
     @invariant()
     def holds(self) -> None:
@@ -114,12 +114,12 @@ class Connection(RuleBasedStateMachine):
         """A call, perhaps in an earlier one's place."""
         self.moves["a caller asks"] += 1
         sides = self.sides
+        asks = Asks(timing=timed)
         if down or up:
             deadline = None if waits is None else int(waits * 1_000)
-            call = streaming_call("act", down=down, up=up, deadline=deadline)
+            call = streaming_call("act", down=down, up=up, deadline=deadline, asks=asks)
         else:
-            call = action_call("act", (), {}, waits, Limits())
-        call.asks = Asks(timing=timed)
+            call = action_call("act", (), {}, waits, Limits(), asks)
         if place is not None and sides.stories:
             earlier = sides.stories[place % len(sides.stories)]
             call.supersedes = earlier.call
@@ -138,10 +138,11 @@ class Connection(RuleBasedStateMachine):
             story.ended_by.add("cancelled")
 
     @some(uploading)
-    @rule(which=numbers, size=sizes, most=counts)
-    def sends_up(self, which: int, size: int, most: int) -> None:
-        """A caller sends items, as long as it may."""
-        story = self._one(which, uploading)
+    @rule(which=numbers, size=sizes, most=counts, anyone=seldom)
+    def sends_up(self, which: int, size: int, most: int, anyone: bool) -> None:
+        """A caller sends items, as long as it may; now and then one that may not for sure."""
+        open_ones = not anyone and any(map(written, self.sides.stories))
+        story = self._one(which, written if open_ones else uploading)
         while most and self.sides.send_up(story, size):
             self.moves["an item goes up"] += 1
             most -= 1
@@ -263,7 +264,7 @@ class Connection(RuleBasedStateMachine):
         self.moves["time passes"] += 1
         self.sides.pass_time(passed, strikes=strikes)
 
-    @precondition(lambda self: not self.sides.lost and len(self.sides.stories) > 6)
+    @precondition(lambda self: not self.sides.lost and len(self.sides.stories) > 4)
     @rule(how=st.sampled_from(["reset", "client closes", "server ends", "drain"]), so=seldom)
     def ends(self, how: str, so: bool) -> None:
         """The connection ends: at both sides at once, at one side first, or in order."""

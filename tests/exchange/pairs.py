@@ -11,7 +11,7 @@ from letterhead.content.json import decode_json
 from letterhead.errors import Refused
 from letterhead.exchange.asking import Elsewhere
 from letterhead.exchange.budget import Budget
-from letterhead.exchange.calls import Call
+from letterhead.exchange.calls import NOTHING, Asks, Call
 from letterhead.exchange.counters import Counters
 from letterhead.exchange.openings import action_call
 from letterhead.exchange.requester import Requester
@@ -72,14 +72,18 @@ def octets(content: bytes) -> Encoded:
     return Encoded("application/octet-stream", "binary", content)
 
 
-def streaming_call(action: str, *, down: bool = True, up: bool = False, deadline: int | None = None) -> Call:
+def streaming_call(
+    action: str, *, down: bool = True, up: bool = False, deadline: int | None = None, asks: Asks = NOTHING
+) -> Call:
     """A call whose result is a stream (``down``), that sends one (``up``), or both."""
     fields: dict[str, Any] = {"action": action}
     if up:
         fields["more"] = True
     if deadline is not None:
         fields["deadline"] = deadline
-    call = Call(head_prefix("text/json", "utf-8", fields), b"{}", None, deadline)
+    if asks.timing:
+        fields["timing"] = True
+    call = Call(head_prefix("text/json", "utf-8", fields), b"{}", None, deadline, asks)
     call.streams = down
     call.incoming = Incoming(CREDIT) if down else None
     call.outgoing = Outgoing(0) if up else None

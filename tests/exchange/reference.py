@@ -85,6 +85,13 @@ class Story:
         assert self.call.incoming is not None
         return self.call.incoming
 
+    @property
+    def allowed(self) -> float:
+        """How long the server may take at least, in seconds. That a result is a stream is known with the handler."""
+        if self.seconds is None:
+            return float("inf") if self.up or (self.down and self.request is not None) else 30.0
+        return self.seconds
+
     def content(self, sent: list[bytes], size: int) -> bytes:
         """The content of the next item, which is no other's."""
         return (b"%d/%d/" % (self.number, len(sent))).ljust(size, b".")
@@ -161,6 +168,7 @@ class Wire:
     Attributes:
         up, down: the pipes, from the client and to it.
         last: the last frame of each exchange, by id, as it was sent; ``heard`` are ids whose last frame has arrived.
+        unwanted: ids that the client cancelled or superseded; ``stopped`` are those of which the server has heard.
     """
 
     def __init__(self, max_open: int, credit: int) -> None:
@@ -176,7 +184,8 @@ class Wire:
         self._credit_up: dict[int, int] = {}
         self._credit_down: dict[int, int] = {}
         self._taken: dict[int, int] = {}  # bytes of items that arrived, less the credit given for them
-        self._cancelled: set[int] = set()
+        self.unwanted: set[int] = set()
+        self.stopped: set[int] = set()
 
     @property
     def quiet(self) -> bool:
@@ -190,8 +199,8 @@ class Wire:
             assert id not in self.heard or "credit" not in header, "credit for what has ended"
             if "cancel" in header:
                 assert id in self._opened
-                assert id not in self._cancelled, "cancelled twice"
-                self._cancelled.add(id)
+                assert id not in self.unwanted, "cancelled twice"
+                self.unwanted.add(id)
                 self._quiet_up.add(id)
             elif "credit" in header:
                 self._give(self._taken, id, header["credit"], False)
@@ -211,6 +220,8 @@ class Wire:
         if "supersedes" in header:
             assert header["supersedes"] in self._opened[:-1]
             self._quiet_up.add(header["supersedes"])
+            assert header["supersedes"] not in self.unwanted, "superseded what was cancelled"
+            self.unwanted.add(header["supersedes"])
         if header.get("more"):
             self._credit_up[id] = self._credit
         else:
@@ -250,6 +261,10 @@ class Wire:
         key = id if up else -id
         self._taken[key] = self._taken.get(key, 0) + size
 
+    def left(self, id: int, *, up: bool) -> int:
+        """The credit of a stream's sender."""
+        return self._credit_up[id] if up else self._credit_down.get(id, MIB)
+
     def owed(self, id: int, *, up: bool) -> int:
         """Bytes of items that were taken, less the credit given for them."""
         return self._taken.get(id if up else -id, 0)
@@ -261,6 +276,10 @@ class Wire:
             if "credit" in header:
                 id = header["id"]
                 self._credit_down[id] = self._credit_down.get(id, MIB) + header["credit"]
+            elif "cancel" in header:
+                self.stopped.add(header["id"])
+            elif "supersedes" in header:
+                self.stopped.add(header["supersedes"])
         return piece
 
     def to_client(self, count: int) -> bytes:

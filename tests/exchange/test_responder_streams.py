@@ -3,7 +3,7 @@
 import pytest
 
 from letterhead.content.encoded import Encoded
-from letterhead.errors import Cancelled, DeadlineExceeded, Internal, UsageError
+from letterhead.errors import BadHeader, Cancelled, DeadlineExceeded, Internal, UsageError
 from letterhead.exchange.streams import CREDIT
 from letterhead.limits import Limits
 from tests.exchange.pairs import LIMITS, Served, control, named, octets, opening, result, served
@@ -115,6 +115,12 @@ def test_credit_above_the_largest_sum_ends_its_exchange_alone(cut: Cut) -> None:
     assert side.stops == side.requests[:1]
     side.answers(0, 1).answers(1, "fine")
     assert (side.sent[-1].value, len(side.sent), side.ending) == ("fine", 2, False)
+
+
+def test_so_much_credit_before_the_stream_begins_is_refused_once_it_does() -> None:
+    side = served().hears(named(2, "count"), control(2, credit=BIG))
+    with pytest.raises(BadHeader, match="credit"):
+        side.streams(0)
 
 
 def test_so_much_credit_for_what_is_no_stream_is_ignored() -> None:

@@ -52,6 +52,15 @@ def test_at_a_credit_of_1_one_more_item_may_be_sent() -> None:
     assert not side.core.may_send(request)
 
 
+def test_at_a_credit_of_0_nothing_may_be_sent() -> None:
+    side, request = streaming()
+    assert request.outgoing is not None
+    request.outgoing.credit = side.core.send_item(request, octets(SMALL))
+    side.core.send_item(request, octets(SMALL))
+    assert request.outgoing.credit == 0
+    assert not side.core.may_send(request)
+
+
 def test_room_is_told_once_credit_has_come() -> None:
     side, request = streaming()
     side.streams(0, LARGE)
@@ -125,6 +134,16 @@ def test_credit_for_what_has_ended_is_no_room() -> None:
     side.answers(request, Cancelled("enough")).hears(control(2, credit=2 * len(LARGE)))
     assert with_room(side) == []
     assert not side.ending
+
+
+def test_a_connection_that_takes_bytes_again_is_no_room_for_what_has_ended() -> None:
+    side, request = streaming()
+    side.core.congested = True
+    assert not side.core.may_send(request)
+    side.answers(request, Cancelled("enough"))
+    side.core.congested = False
+    side.core.proceed(side.now)
+    assert with_room(side.settled()) == []
 
 
 # At the client

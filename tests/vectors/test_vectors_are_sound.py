@@ -335,12 +335,19 @@ def test_every_id_that_the_server_names_was_sent_before(file: str, case: Case) -
             sent += [event["header"].get("id") for event in read(sent_bytes(step)) if "header" in event]
             sent += re.findall(r'"id": ?(\d+)', sent_bytes(step)[:2000].decode("latin-1"))
             continue
-        named = [frame["header"]["id"] for frame in expected_frames(step) if "id" in frame.get("header", {})]
+        frames = [frame for frame in expected_frames(step) if "id" in frame.get("header", {})]
+        named = [frame["header"]["id"] for frame in frames]
         named += [step["hello"]] if "hello" in step else []
         assert all(number in sent or str(number) in sent for number in named)
-        answered += set(named) if "hello" not in step else set()
+        assert not set(named) & set(answered), "nothing behind an exchange's last frame"
+        answered += {frame["header"]["id"] for frame in frames if is_last(frame)}
     assert len(answered) == len(set(answered)), "one last frame for each exchange"
     assert file == "multiplexed.json" or not answered
+
+
+def is_last(frame: dict[str, Any]) -> bool:
+    """Whether a server's frame ends its exchange: it is no item, and gives no credit."""
+    return frame["header"].get("more") is not True and "credit" not in frame.get("present", ())
 
 
 @each_conversation

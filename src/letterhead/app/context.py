@@ -5,6 +5,7 @@ told when something moves (``Moved``).
 """
 
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -167,3 +168,18 @@ def time_left(timeout: float | None) -> float | None:
     if remaining == math.inf:
         return timeout
     return remaining if timeout is None else min(timeout, remaining)
+
+
+def refuse_to_block() -> None:
+    """For what would block this thread: it must not on an event loop that serves, nor in a handler there.
+
+    Raises:
+        UsageError: it would.
+    """
+    asyncio = sys.modules.get("asyncio")
+    loop: Any = None if asyncio is None else asyncio._get_running_loop()
+    if loop is not None and (CURRENT.get() is not None or loop in SERVING):
+        raise UsageError(
+            "a blocking call on an event loop that serves would stop the server, and may wait for itself: use "
+            "AsyncClient there, or make the handler a plain function, which runs in a thread"
+        )

@@ -25,7 +25,7 @@ class Streamed(NamedTuple):
     is_async: bool
 
 
-_RESULTS = (AsyncIterator, AsyncGenerator, AsyncIterable, Iterator, Generator)
+_NEVER_WHOLE = (AsyncIterator, AsyncGenerator, AsyncIterable, Iterator, Generator)
 _ALIKE = {AsyncIterable: AsyncIterator, AsyncGenerator: AsyncIterator, Iterable: Iterator, Generator: Iterator}
 
 
@@ -41,7 +41,7 @@ def streamed_result(function: Callable[..., Any], hint: Any) -> Streamed | None:
         return Streamed(item if origin in (AsyncIterator, AsyncGenerator, AsyncIterable) else Any, True)
     if inspect.isgeneratorfunction(function):
         return Streamed(item if origin in (Iterator, Generator, Iterable) else Any, False)
-    if origin in _RESULTS:
+    if origin in _NEVER_WHOLE:
         return Streamed(item, issubclass(origin, AsyncIterable))
     return None
 
@@ -62,7 +62,16 @@ def streamed_parameter(hint: Any, what: str) -> Streamed | None:
             if origin is Iterable
             else f"{what} is a kind of stream that cannot be received: write {meant}[…]"
         )
+    if _holds_stream(hint):
+        raise UsageError(
+            f"{what} has a stream inside of another type: a stream is the whole parameter, and always there"
+        )
     return None
+
+
+def _holds_stream(hint: Any) -> bool:
+    """Whether one of the types that a hint is made of is a stream."""
+    return any(_parts(part)[0] in _NEVER_WHOLE or _holds_stream(part) for part in typing.get_args(hint))
 
 
 def _parts(hint: Any) -> tuple[Any, Any]:

@@ -16,7 +16,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from letterhead.app.context import Context
@@ -63,13 +63,14 @@ class LoopSender:
         """
         if not isinstance(items, AsyncIterable):
             raise TypeError(f"the handler gave no asynchronous iterator, but {type(items).__name__}")
+        iterator = aiter(items)
         request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
         turns = self._turns
         try:
             if turns:
                 await turns.wait()
             sent, ends = 0, time.monotonic() + TURN_SECONDS
-            async for value in items:
+            async for value in iterator:
                 if request.stopped is not None:  # it swallowed its cancellation
                     break
                 item = encode(value) if pack is None else await pack(encode(value))
@@ -78,26 +79,27 @@ class LoopSender:
                     await turns.wait()
                     sent, ends = 0, time.monotonic() + TURN_SECONDS
         finally:
-            close = getattr(items, "aclose", None)
+            close = getattr(iterator, "aclose", None)
             if close is not None:
                 await close()
 
     async def send_plainly(self, items: Any) -> None:
         """The same for a plain iterator, which runs on the loop all the same."""
+        iterator = iterator_of(items)
         request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
         turns = self._turns
         try:
             if turns:
                 await turns.wait()
             sent, ends = 0, time.monotonic() + TURN_SECONDS
-            for value in as_iterable(items):
+            for value in iterator:
                 item = encode(value) if pack is None else await pack(encode(value))
                 sent += send(request, item) or await self._send_later(item)
                 if sent >= TURN_BYTES or time.monotonic() >= ends:
                     await turns.wait()
                     sent, ends = 0, time.monotonic() + TURN_SECONDS
         finally:
-            close_plainly(items)
+            close_plainly(iterator)
 
     async def _send_later(self, item: Encoded) -> int:
         """Send an item once there is room; how many bytes it took."""
@@ -149,8 +151,9 @@ class ThreadSender:
             TypeError: it is none, or an item cannot be sent.
             Exception: whatever the iterator raises.
         """
+        iterator = iterator_of(items)
         try:
-            for value in as_iterable(items):
+            for value in iterator:
                 item = self._encode(value)
                 if self._over:
                     break
@@ -163,7 +166,7 @@ class ThreadSender:
                 if self._put - self._taken >= AHEAD_BYTES:
                     self._rest()
         finally:
-            close_plainly(items)
+            close_plainly(iterator)
 
     def _rest(self) -> None:
         with self._changed:
@@ -224,19 +227,19 @@ class ThreadSender:
             self._emptied.set_result(None)
 
 
-def as_iterable(items: Any) -> Iterable[Any]:
-    """What a handler gave.
+def iterator_of(items: Any) -> Iterator[Any]:
+    """The iterator over what a handler gave.
 
     Raises:
-        TypeError: it can give no items.
+        TypeError: there is none.
     """
     if not isinstance(items, Iterable):
         raise TypeError(f"the handler gave no iterator, but {type(items).__name__}")
-    return items
+    return iter(items)
 
 
-def close_plainly(items: Any) -> None:
+def close_plainly(iterator: Iterator[Any]) -> None:
     """End a generator that may have more to give."""
-    close = getattr(items, "close", None)
+    close = getattr(iterator, "close", None)
     if close is not None:
         close()

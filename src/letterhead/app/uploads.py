@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -105,6 +106,9 @@ class LoopUpload(AsyncIterator[Any]):
             return self._read(item)
         except Refused as refused:
             _fail(self._call, refused)
+            task = self._call.task
+            if task is not None and task is not asyncio.current_task():  # it is no handler that hears of it here
+                task.cancel()
             raise
 
 
@@ -133,7 +137,8 @@ class ThreadUpload(Iterator[Any]):
             return self._read(item)
         except Refused as refused:
             self._failed = refused
-            self._loop.call_soon_threadsafe(_fail, self._call, refused)
+            with contextlib.suppress(RuntimeError):  # the loop has ended: so has the exchange
+                self._loop.call_soon_threadsafe(_fail, self._call, refused)
             raise
 
     def _next(self) -> Item:

@@ -1,62 +1,85 @@
-"""``letterhead call``: one call, its result on stdout."""
+"""``letterhead call``: one call, its result on stdout, or the items of it as they come.
+
+Nobody knows beforehand how an action answers, and nobody need ask: one call takes either. So there is no default for
+``--timeout``, which a stream that is meant to go on for days would not survive; the server has its own for the rest.
+"""
 
 from typing import Any
 
 import click
 
-from letterhead.cli import completing
+from letterhead.cli import completing, stdin
 from letterhead.cli.calling import Options, client_options
 from letterhead.cli.text import as_json, print_value
 from letterhead.cli.values import named
-from letterhead.content.registry import decode, encode
 from letterhead.errors import InvalidArgument
-from letterhead.net.client import Client
 
-_KEYWORDS = frozenset({"timeout", "returns"})
-"""Names that ``Client.call`` keeps to itself."""
+_UPLOAD = ""
+"""A name that nobody can type: the argument that is a stream is not sent by its name."""
+
+
+class _Call(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, stdin.spelled_out(args))
 
 
 @click.command(
+    cls=_Call,
     epilog="""\b
 Examples:
   letterhead call 127.0.0.1:65432 greet name=Ada times=2
   letterhead call 127.0.0.1:65432 greet 'name="3"'          the text 3, not the number
   letterhead call 127.0.0.1:65432 add 'terms=[1, 2, 3]'
   letterhead call 127.0.0.1:65432 stock --json | jq .pencil
-  letterhead describe 127.0.0.1:65432                       what there is to call"""
+  letterhead call 127.0.0.1:65432 watch folder=/tmp         prints each item as it comes
+  seq 100 | letterhead call 127.0.0.1:65432 total --stdin
+  letterhead call 127.0.0.1:65432 words --stdin=text < book.txt
+  letterhead call 127.0.0.1:65432 digest --stdin=bytes < film.mp4
+  letterhead describe 127.0.0.1:65432                       what there is to call""",
 )
 @click.argument("address", shell_complete=completing.addresses)
 @click.argument("action", shell_complete=completing.actions)
 @click.argument("arguments", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=completing.arguments)
-@client_options(30.0)
-def command(address: str, action: str, arguments: tuple[str, ...], options: Options) -> None:
+@click.option(
+    "--stdin",
+    "form",
+    type=click.Choice(list(stdin.FORMS)),
+    metavar="[=values|text|bytes]",
+    help="Stream standard input to the action: its lines, each a VALUE (as --stdin alone does) or as text whatever it "
+    "looks like, or its bytes in pieces of up to 64 KiB.",
+)
+@client_options(None)
+def command(address: str, action: str, arguments: tuple[str, ...], form: str | None, options: Options) -> None:
     """Call ACTION of the server at ADDRESS and print its result.
 
     A VALUE that is JSON is sent as that: 3, true, null, [1, 2], {"a": 1}, "text". Anything else is sent as text.
 
     A result that is text is printed as it is (what a terminal would obey as \\x1b and the like), bytes as well,
     anything else as indented JSON. With --json every result is JSON: text in quotes, bytes in base64.
+
+    An action that answers with a stream has each item printed as it comes, as one line of JSON. Ctrl-C ends it.
     """
     if not action:
         raise click.UsageError("ACTION is empty")
     values = named(arguments, "argument")
+    if form is not None:
+        values[_UPLOAD] = stdin.FORMS[form]()
+    result: list[Any] = []
     with options.calling(address, action) as client:
         try:
-            result = _result(client, action, values)
+            with client.either(action, values, timeout=options.timeout) as answers:
+                for answer in answers:
+                    if not answers.single:
+                        click.echo(as_json(answer, indent=0))
+                    else:
+                        result = [answer]
         except InvalidArgument as error:
             raise _about_text(error, arguments) from None
-    if options.as_json:
-        click.echo(as_json(result))
-    else:
-        print_value(result)
-
-
-def _result(client: Client, action: str, values: dict[str, Any]) -> Any:
-    if _KEYWORDS.isdisjoint(values):
-        return client.call(action, **values)
-    request = encode(values)
-    request.header["action"] = action
-    return decode(client.send(request))
+    for answer in result:
+        if options.as_json:
+            click.echo(as_json(answer))
+        else:
+            print_value(answer)
 
 
 def _about_text(error: InvalidArgument, arguments: tuple[str, ...]) -> InvalidArgument:

@@ -49,7 +49,7 @@ class Seconds(click.FloatRange):
 class Options(NamedTuple):
     """What every command that calls a server can be told."""
 
-    timeout: float
+    timeout: float | None
     as_json: bool
     verbose: bool
 
@@ -79,16 +79,16 @@ class Options(NamedTuple):
         return Failed(_told(error, address, what), error, as_json=self.as_json)
 
 
-def client_options(seconds: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def client_options(seconds: float | None) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options that all these commands have; the command gets them as ``options``.
 
     Args:
-        seconds: the default of ``--timeout``.
+        seconds: the default of ``--timeout``, if it has one.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def command(*, timeout: float, as_json: bool, verbose: bool, **rest: Any) -> None:
+        def command(*, timeout: float | None, as_json: bool, verbose: bool, **rest: Any) -> None:
             function(**rest, options=Options(timeout, as_json, verbose))
 
         for option in reversed(
@@ -97,7 +97,7 @@ def client_options(seconds: float) -> Callable[[Callable[..., None]], Callable[.
                     "--timeout",
                     type=Seconds(),
                     default=seconds,
-                    show_default=True,
+                    show_default=seconds is not None,
                     metavar="S",
                     help="Give up after S seconds; the server is told so, too.",
                 ),

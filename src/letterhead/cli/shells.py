@@ -13,6 +13,8 @@ from typing import Any
 
 from click.shell_completion import CompletionItem, ShellComplete, add_completion_class, split_arg_string
 
+from letterhead.cli.stdin import spelled_out
+
 VARIABLE = "_LETTERHEAD_COMPLETE"
 _LINE = "_LETTERHEAD_LINE"
 _WORD = "_LETTERHEAD_WORD"
@@ -28,7 +30,7 @@ class _Completion(ShellComplete):
     def get_completion_args(self) -> tuple[list[str], str]:
         words = split_arg_string(os.environ.get(_LINE, "") + _END)
         self._typed = words[-1].removesuffix(_END)
-        return words[1:-1], self._typed
+        return spelled_out(words[1:-1]), self._typed
 
     def get_completions(self, args: list[str], incomplete: str) -> "list[CompletionItem[str]]":
         found = super().get_completions(args, incomplete)

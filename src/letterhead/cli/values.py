@@ -8,6 +8,8 @@ import click
 from letterhead.limits import Limits
 from letterhead.wire import strict_json
 
+_DEPTH = Limits().content_depth
+
 
 def named(typed: Iterable[str], what: str) -> dict[str, Any]:
     """The values by their names.
@@ -27,12 +29,13 @@ def named(typed: Iterable[str], what: str) -> dict[str, Any]:
             raise click.UsageError(f"{article} {what} is written NAME=VALUE, not '{word}'")
         if name in values:
             raise click.UsageError(f"the {what} '{name}' stands there twice")
-        values[name] = _value(value)
+        values[name] = value_of(value)
     return values
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """What is meant by a value as it was typed: the JSON that it is, else text."""
     try:
-        return strict_json.decode(text.encode("utf-8", "surrogateescape"), Limits().content_depth)
+        return strict_json.decode(text.encode("utf-8", "surrogateescape"), _DEPTH)
     except strict_json.NotJson:
         return text

@@ -59,7 +59,7 @@ def readable(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: they are no names, or there is no such compression here.
     """
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise UsageError(f"compressions are a list of names, such as {list(NAMES)}, not {names!r}")
     for name in names:
         if name not in NAMES:

@@ -49,10 +49,15 @@ class Answering:
     # -- streams ---------------------------------------------------------------------------------------------------
 
     def streams(self, request: Request) -> None:
-        """Its result will be a stream: it has no deadline unless the client named one, and that is not shortened."""
+        """Its result will be a stream: it has no deadline unless the client named one, and that is not shortened.
+
+        Raises:
+            BadHeader: more credit came already than a receiver may give.
+        """
         request.streams = True
         if request.outgoing is None:
             request.outgoing = Outgoing(CREDIT)
+        request.outgoing.add(0)
         wanted = request.meaning.deadline
         request.deadline = NEVER if wanted is None else request.received + wanted
 
@@ -111,11 +116,13 @@ class Answering:
         """The client gave credit, perhaps before it is known whether there will be a stream to spend it on."""
         if request.outgoing is None:
             request.outgoing = Outgoing(CREDIT)
+        if not request.streams:  # how much it comes to is judged only if there will be one
+            request.outgoing.credit += credit
+            return
         try:
             request.outgoing.add(credit)
         except BadHeader as error:
-            if request.streams:  # else it may be credit for no stream, which is ignored
-                self._end_early(request, error)
+            self._end_early(request, error)
         else:
             self._unblock(request)
 

@@ -16,7 +16,16 @@ from letterhead.content.compression import decompress
 from letterhead.content.json import as_utf8, decode_json
 from letterhead.content.registry import decode_content
 from letterhead.content.typed import DoesNotFit, TypeReader
-from letterhead.errors import BadContent, Cancelled, ConnectionFailed, LetterheadError, Refused, UsageError, refusal
+from letterhead.errors import (
+    BadContent,
+    Cancelled,
+    ConnectionFailed,
+    DeadlineExceeded,
+    LetterheadError,
+    Refused,
+    UsageError,
+    refusal,
+)
 from letterhead.exchange.fields import FROM_CLIENT, HOP, Meaning
 from letterhead.exchange.sources import Source
 from letterhead.exchange.streams import CREDIT, Incoming, Outgoing
@@ -64,6 +73,7 @@ class Call:
         inherited: its time is that of the request whose handler makes it: passing it is no failure of that handler.
         raw: made by ``send``: header and content are the caller's own, and so is the reading of the reply.
         streams: the caller wants the items of a stream, not one result.
+        either: the caller takes one result, too. ``single``: it was one.
         incoming, outgoing: the items that come, and the credit for those that go; None where there is no such stream.
         supersedes: the call whose place it takes, until it is written.
         packed: its content compressed, for servers that read that.
@@ -76,6 +86,7 @@ class Call:
         failure: what its upload raised, and where; the caller gets that very exception.
         waiter: the client's own; what wakes the caller. ``sender``: likewise, who uploads.
         home: the client's own; the connection that has it.
+        since: the client's own; when it was handed back, to be placed again.
         key: the client's own; what a later call names to take its place.
         on_end: the client's own; called once when it has ended.
     """
@@ -85,6 +96,8 @@ class Call:
     inherited = False
     raw = False
     streams = False
+    either = False
+    single = False
     source: Source | None = None
     incoming: Incoming | None = None
     outgoing: Outgoing | None = None
@@ -100,6 +113,7 @@ class Call:
     waiter: Any = None
     sender: Any = None
     home: Any = None
+    since = 0.0
     key: Any = None
     on_end: Any = None
 
@@ -123,16 +137,35 @@ class Call:
         """Whether it has ended."""
         return self.header is not None or self.error is not None
 
-    def stream(self) -> Incoming:
-        """Make it one that wants the items of a stream; what they come to be gathered in."""
+    def stream(self, *, either: bool = False) -> Incoming:
+        """Make it one that wants the items of a stream; what they are gathered in.
+
+        Args:
+            either: it takes one result, too, as the only item.
+        """
         self.streams = True
-        self.action = None  # a classic server has no streams, and another is asked what it is by a ping
+        self.either = either
+        if not either:
+            self.action = None  # a classic server has no streams, and another is asked what it is by a ping
         self.incoming = Incoming(CREDIT)
         return self.incoming
 
+    def end(self, header: Header, body: bytes) -> None:
+        """Its reply came: one result, or the end of a stream."""
+        self.header = header
+        self.body = body
+        if self.either and self.incoming is not None and header.shape.fields.get("more") is not False:
+            self.single = True
+            self.incoming.put((header, body))
+
     def fail(self, error: LetterheadError) -> None:
-        """It ended with this error. Each call gets its own copy: a raised exception belongs to one raise."""
+        """It ended with this error. Each call gets its own copy: a raised exception belongs to one raise.
+
+        Items that came before an error are still handed out; but where the time for all of it is over, it is over.
+        """
         self.error = copy(error)
+        if self.incoming is not None and isinstance(error, DeadlineExceeded):
+            self.incoming.drop()
 
     def fail_upload(self, failure: BaseException) -> None:
         """Its upload raised this: so will whoever waits for the call."""
@@ -199,7 +232,7 @@ class Call:
         """The result as JSON in UTF-8."""
         shape = header.shape
         data = as_utf8(content, shape.encoding, shape.byteorder)
-        if not self.wrapped:
+        if not self.wrapped or shape.fields.get("more"):  # items never are
             return data
         try:
             return bytes(_wrapped.decode(data).result)

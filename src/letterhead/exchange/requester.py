@@ -175,8 +175,7 @@ class Requester(Asking):
         self._end_here(Phase.CLASSIC)
         for call in self.open.values():
             if call.error is None:
-                call.header = header
-                call.body = content
+                call.end(header, content)
                 self.events.append(call)
         self.open.clear()
         self._hand_back(classic=True)
@@ -207,12 +206,11 @@ class Requester(Asking):
             call.timing = header.shape.fields.get("timing")
         if call.error is None:  # else its caller was told already
             if meaning.status is not None:
-                call.error = reply_error(header, content, meaning, self.limits)
-            elif (meaning.more is False) is not call.streams:
-                call.error = not_as_asked(call)
+                call.fail(reply_error(header, content, meaning, self.limits))
+            elif (meaning.more is False) is call.streams or call.either:
+                call.end(header, content)
             else:
-                call.header = header
-                call.body = content
+                call.error = not_as_asked(call)
             self.events.append(call)
         if meaning.status in _CLOSING or (meaning.status == "too-large" and len(call.content) >= _SKIPPED):
             self.lost(

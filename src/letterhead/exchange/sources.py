@@ -26,6 +26,8 @@ def is_stream(value: Any) -> bool:
         memoryview(value).release()  # type: ignore[arg-type]  # whether it can is the question
     except TypeError:
         return True
+    except (ValueError, BufferError):  # a buffer all the same, whose items memoryview cannot say
+        return False
     return False
 
 

@@ -6,7 +6,7 @@ longer. On which connection a call goes is decided in ``async_connections.py``; 
 """
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -15,6 +15,7 @@ from letterhead.errors import UsageError
 from letterhead.exchange.calls import Call
 from letterhead.exchange.items import Values
 from letterhead.exchange.openings import pack
+from letterhead.exchange.streams import Incoming
 from letterhead.exchange.timing import Timing
 from letterhead.limits import Limits
 from letterhead.message import Message
@@ -34,7 +35,7 @@ class AsyncClient(Caller):
     Args:
         address: ``HOST:PORT``, ``[::1]:PORT`` or ``unix:PATH``.
         timeout: seconds for each call that names none, sent along as its deadline. None: the server's own deadline
-            holds, and this side waits ``Limits.deadline_seconds`` (30 s).
+            holds, and this side waits ``Limits.deadline_seconds`` (30 s). Neither is for calls with a stream.
         limits: bounds on what the server may send, and on what is sent.
         accept: content types that results are wanted in, best first, such as ``["application/msgpack"]``; what fits
             none comes in its own type.
@@ -192,22 +193,23 @@ class AsyncClient(Caller):
             All else is raised where items are taken.
         """
         call = self._stream_call(action, arg, args, timeout, accept, timing)
-        values = Values(call, returns, self._limits)
-        incoming = call.stream()
-        loop = self._here()
-        if self._compression and len(call.content) < IN_THREAD:  # larger ones would hold up the loop
-            pack(call, self._in_common(self._connections.requester))
-        if supersedes is not None:
-            self._take_place(call, supersedes)
-        upload = self._upload(call)
-        timer = None
-        if call.deadline is None:
-            self._expiry.watch(call, loop)
-        else:
-            timer = loop.call_later(call.seconds, self._expire, call)
-        call.on_end = partial(self._ended, upload, timer)
-        self._connections.place(call)
-        return AsyncStream(call, incoming, values, timing, upload, self._leave)
+        return self._opened(call, call.stream(), returns, supersedes, timing)
+
+    def either(self, action: str, arguments: Mapping[str, Any], *, timeout: float | None = None) -> AsyncStream[Any]:
+        """Call an action however it answers, for tools that cannot know: one result is a stream of it alone.
+
+        ``single`` of the stream says which it was, once an item is there.
+
+        Args:
+            action: its name.
+            arguments: named ones, whatever their names.
+            timeout: seconds for all of it; by default it may take as long as the server lets it.
+
+        Raises:
+            As ``stream``.
+        """
+        call = self._stream_call(action, (), arguments, timeout, None, None)
+        return self._opened(call, call.stream(either=True), None, None, None)
 
     async def send(self, message: Message, *, timeout: float | None = None) -> Message:
         """Send a message with a header and content of your own, and return the reply as it is.
@@ -238,6 +240,25 @@ class AsyncClient(Caller):
         await self.close()
 
     # -- one call --------------------------------------------------------------------------------------------------
+
+    def _opened(
+        self, call: Call, incoming: Incoming, returns: Any, key: Hashable, timing: Timing | None
+    ) -> AsyncStream[Any]:
+        values = Values(call, returns, self._limits)
+        loop = self._here()
+        if self._compression and len(call.content) < IN_THREAD:  # larger ones would hold up the loop
+            pack(call, self._in_common(self._connections.requester))
+        if key is not None:
+            self._take_place(call, key)
+        upload = self._upload(call)
+        timer = None
+        if call.deadline is None:
+            self._expiry.watch(call, loop)
+        else:
+            timer = loop.call_later(call.seconds, self._expire, call)
+        call.on_end = partial(self._ended, upload, timer)
+        self._connections.place(call)
+        return AsyncStream(call, incoming, values, timing, upload, self._leave)
 
     async def _perform(self, call: Call, key: Hashable) -> None:
         if self._compression:
@@ -306,16 +327,15 @@ class AsyncClient(Caller):
         if call.incoming is not None:
             call.incoming.drop()
         if not call.done:
-            self._connections.withdraw(call, late=False)
             end(call, left_early())
+            self._connections.withdraw(call, late=False)
 
     # -- time ------------------------------------------------------------------------------------------------------
 
     def _expire(self, call: Call) -> None:
         if not call.done and not self._may_wait_on(call):
-            error = self._out_of_time(call)
+            end(call, self._out_of_time(call))
             self._connections.withdraw(call, late=True)
-            end(call, error)
 
     def _ended(self, upload: Upload | None, timer: asyncio.TimerHandle | None, call: Call) -> None:
         """Nobody waits for it any longer: it has its reply or its error, or its caller gave up."""

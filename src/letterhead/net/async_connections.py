@@ -58,7 +58,8 @@ class Connections:
         self._turn = Turn()
         self._all: set[ClientConnection] = set()
         self._dialling: set[asyncio.Task[None]] = set()
-        self._waiting: list[Call] = []  # for the connection that is being made
+        self._sharing: asyncio.Task[None] | None = None  # makes the connection that all calls share
+        self._waiting: list[Call] = []  # for that connection
         self._for_classic: deque[Call] = deque()
 
     def __bool__(self) -> bool:
@@ -85,11 +86,11 @@ class Connections:
             self._dial_classic()
         else:
             self._waiting.append(call)
-            if len(self._waiting) == 1:
-                self._dial(self._dial_shared())
+            if self._sharing is None or self._sharing.done():
+                self._sharing = self._dial(self._dial_shared())
 
     def withdraw(self, call: Call, *, late: bool) -> None:
-        """The caller does not wait any longer."""
+        """The caller does not wait any longer. It has been told why: giving up may end the whole connection."""
         if call.home is not None:
             call.home.cancel(call, late=late)
         elif call in self._waiting:
@@ -114,10 +115,10 @@ class Connections:
             await asyncio.wait([connection.closed for connection in self._all], timeout=1.0)
 
     def _displace(self, earlier: Call) -> None:
-        self.withdraw(earlier, late=False)
         if earlier.incoming is not None:
             earlier.incoming.drop()
         end(earlier, superseded())
+        self.withdraw(earlier, late=False)
 
     # -- making connections ----------------------------------------------------------------------------------------
 
@@ -132,11 +133,10 @@ class Connections:
         try:
             connection = await self._connected(known_classic=False)
         except ConnectionFailed as error:
-            waiting, self._waiting = self._waiting, []
-            for call in waiting:
+            for call in self._no_longer_waiting():
                 end(call, error)
             return
-        waiting, self._waiting = self._waiting, []
+        waiting = self._no_longer_waiting()
         why = connection.requester.why
         if why is not None:  # it ended before anything was sent: to try again could go on without end
             for call in waiting:
@@ -147,6 +147,11 @@ class Connections:
             self.current = connection
             for call in waiting:
                 self.place(call)
+
+    def _no_longer_waiting(self) -> list[Call]:
+        """What comes from now on waits for another connection."""
+        waiting, self._waiting, self._sharing = self._waiting, [], None
+        return waiting
 
     def _dial_classic(self) -> None:
         while self._for_classic and len(self._all) + len(self._dialling) < CLASSIC_AT_ONCE:

@@ -64,6 +64,11 @@ class AsyncStream(Generic[T_co]):
         self._waiting = False
         self._call = call
 
+    @property
+    def single(self) -> bool:
+        """Whether it turned out to be one result; only streams that ``either`` has opened can."""
+        return self._call is not None and self._call.single
+
     def __aiter__(self) -> Self:
         return self
 
@@ -176,15 +181,22 @@ class Upload:
                     connection.end_upload(call)
             finally:
                 await _close(source)
-        except (Exception, asyncio.CancelledError) as failure:
-            if self._stopped and isinstance(failure, asyncio.CancelledError):
-                return  # by ``stop``
-            if call.done:
+        except asyncio.CancelledError as failure:
+            if not self._stopped:  # not ours: the iterable raised it, or the whole loop ends
+                self._fail(failure)
+        except Exception as failure:
+            if self._stopped or call.done:
                 raise  # nobody else would hear of it
-            self._stopped = True
-            self._withdraw(call)
+            self._fail(failure)
+
+    def _fail(self, failure: BaseException) -> None:
+        """The iterable raised this; so will the call."""
+        call = self._call
+        self._stopped = True
+        if not call.done:
             call.fail_upload(failure)
             tell(call)
+        self._withdraw(call)
 
     async def _send_all(self, source: Any) -> bool:
         """Whether all were sent; else the exchange has ended."""

@@ -124,6 +124,11 @@ class Caller:
             sentence = f"no connection to {self._address} within {seconds:g} s"
         elif call.home.requester.phase is Phase.PROBING:
             sentence = f"nothing came back from {self._address} within {seconds:g} s; is a Letterhead server there?"
+        elif not call.id:
+            most = len(call.home.requester.open)
+            sentence = (
+                f"not sent within {seconds:g} s: {most} calls and streams are open on its connection, as many as may be"
+            )
         else:
             sentence = f"no answer within {seconds:g} s"
         return DeadlineExceeded(sentence, seconds=seconds)

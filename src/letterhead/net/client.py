@@ -11,19 +11,18 @@ import _thread
 import contextlib
 import math
 import os
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from letterhead.app.context import CURRENT, SERVING
-from letterhead.errors import UsageError
+from letterhead.app.context import refuse_to_block
 from letterhead.exchange.calls import Call
 from letterhead.exchange.items import Values
 from letterhead.exchange.openings import pack
+from letterhead.exchange.streams import Incoming
 from letterhead.exchange.timing import Timing
 from letterhead.limits import Limits
 from letterhead.message import Message
@@ -43,7 +42,7 @@ class Client(Caller):
     Args:
         address: ``HOST:PORT``, ``[::1]:PORT`` or ``unix:PATH``.
         timeout: seconds for each call that names none, sent along as its deadline. None: the server's own deadline
-            holds, and this side waits ``Limits.deadline_seconds`` (30 s).
+            holds, and this side waits ``Limits.deadline_seconds`` (30 s). Neither is for calls with a stream.
         limits: bounds on what the server may send, and on what is sent.
         accept: content types that results are wanted in, best first, such as ``["application/msgpack"]``; what fits
             none comes in its own type.
@@ -204,27 +203,23 @@ class Client(Caller):
             All else is raised where items are taken.
         """
         call = self._stream_call(action, arg, args, timeout, accept, timing)
-        values = Values(call, returns, self._limits)
-        incoming = call.stream()
-        _refuse_on_serving_loop()
-        if self._compression:
-            pack(call, self._in_common(self._links.requester))
-        upload = None if call.source is None else Upload(self, call, self._limits)
-        call.on_end = self._leave_place
-        began = time.monotonic()
-        with self.lock:
-            try:
-                if supersedes is not None:
-                    self._take_place(call, supersedes)
-                while call.home is None and not call.done:
-                    self._links.place(call, self._until(call, began))
-                    self._end_if_late(call, began)
-            except BaseException:
-                self.leave(call)
-                raise
-        if upload is not None:
-            upload.start()
-        return Stream(self, call, incoming, values, timing, began)
+        return self._opened(call, call.stream(), returns, supersedes, timing)
+
+    def either(self, action: str, arguments: Mapping[str, Any], *, timeout: float | None = None) -> Stream[Any]:
+        """Call an action however it answers, for tools that cannot know: one result is a stream of it alone.
+
+        ``single`` of the stream says which it was, once an item is there.
+
+        Args:
+            action: its name.
+            arguments: named ones, whatever their names.
+            timeout: seconds for all of it; by default it may take as long as the server lets it.
+
+        Raises:
+            As ``stream``.
+        """
+        call = self._stream_call(action, (), arguments, timeout, None, None)
+        return self._opened(call, call.stream(either=True), None, None, None)
 
     def send(self, message: Message, *, timeout: float | None = None) -> Message:
         """Send a message with a header and content of your own, and return the reply as it is.
@@ -260,8 +255,32 @@ class Client(Caller):
 
     # -- one call --------------------------------------------------------------------------------------------------
 
+    def _opened(
+        self, call: Call, incoming: Incoming, returns: Any, key: Hashable, timing: Timing | None
+    ) -> Stream[Any]:
+        values = Values(call, returns, self._limits)
+        refuse_to_block()
+        if self._compression:
+            pack(call, self._in_common(self._links.requester))
+        upload = None if call.source is None else Upload(self, call, self._limits)
+        call.on_end = self._leave_place
+        began = time.monotonic()
+        with self.lock:
+            try:
+                if key is not None:
+                    self._take_place(call, key)
+                while call.home is None and not call.done:
+                    self._links.place(call, self._until(call, began))
+                    self._end_if_late(call, began)
+            except BaseException:
+                self.leave(call)
+                raise
+        if upload is not None:
+            upload.start()
+        return Stream(self, call, incoming, values, timing, began)
+
     def _perform(self, call: Call, key: Hashable) -> None:
-        _refuse_on_serving_loop()
+        refuse_to_block()
         if self._compression:
             pack(call, self._in_common(self._links.requester))
         if call.source is not None:
@@ -291,15 +310,14 @@ class Client(Caller):
         """When its time is over, None for never."""
         if call.seconds != math.inf:
             return began + call.seconds
-        return None if self._may_wait_on(call) else began + self._limits.deadline_seconds
+        return None if self._may_wait_on(call) else max(began, call.since) + self._limits.deadline_seconds
 
     def _end_if_late(self, call: Call, began: float) -> None:
         if call.header is None and call.error is None:
             until = self._until(call, began)
             if until is not None and time.monotonic() >= until:
-                error = self._out_of_time(call)
+                end(call, self._out_of_time(call))
                 self._links.withdraw(call, late=True)
-                end(call, error)
 
     # -- what streams need of it -----------------------------------------------------------------------------------
 
@@ -319,8 +337,8 @@ class Client(Caller):
         if call.incoming is not None:
             call.incoming.drop()
         if not call.done:
-            self._links.withdraw(call, late=False)
             end(call, left_early())
+            self._links.withdraw(call, late=False)
 
     def abandon(self, call: Call) -> None:
         """The same from wherever the collector runs: this very thread may hold the lock."""
@@ -344,9 +362,9 @@ class Client(Caller):
 
     def fail_upload(self, call: Call, failure: BaseException) -> None:
         """With the lock held: its upload raised this."""
-        self._links.withdraw(call, late=False)
         call.fail_upload(failure)
         tell(call)
+        self._links.withdraw(call, late=False)
 
     # -- forks -----------------------------------------------------------------------------------------------------
 
@@ -361,17 +379,6 @@ class Client(Caller):
         self._links.gone = links.gone
         self._by_key.clear()
         links.forget()
-
-
-def _refuse_on_serving_loop() -> None:
-    """A blocking call would stop the server that runs on this thread's event loop, and may wait for itself."""
-    asyncio = sys.modules.get("asyncio")
-    loop: Any = None if asyncio is None else asyncio._get_running_loop()
-    if loop is not None and (CURRENT.get() is not None or loop in SERVING):
-        raise UsageError(
-            "a blocking call on an event loop that serves would stop the server, and may wait for itself: use "
-            "AsyncClient there, or make the handler a plain function, which runs in a thread"
-        )
 
 
 def _forget_connections() -> None:

@@ -97,7 +97,10 @@ class Links:
                 self._dialling.remove(call)
 
     def withdraw(self, call: Call, *, late: bool) -> None:
-        """The caller does not wait any longer; ``late`` says that its time is over."""
+        """The caller does not wait any longer; ``late`` says that its time is over.
+
+        It has been told why: giving up may end the whole connection.
+        """
         link: Link | None = call.home
         if link is not None:
             link.withdraw(call, late=late)
@@ -117,10 +120,10 @@ class Links:
             link.forget()
 
     def _displace(self, earlier: Call) -> None:
-        self.withdraw(earlier, late=False)
         if earlier.incoming is not None:
             earlier.incoming.drop()
         end(earlier, superseded())
+        self.withdraw(earlier, late=False)
 
     def _dial(self, calls: list[Call], until: float | None) -> None:
         """Make a connection; where there is none, the calls that wait for it fail."""
@@ -160,8 +163,10 @@ class Links:
     def handed_back(self, back: Elsewhere) -> None:
         """Calls that were not written on a connection that has ended; each thread places its own again."""
         self._classic = self._classic or back.classic
-        if self.gone is not None:
-            for call in back.calls:
+        now = time.monotonic()
+        for call in back.calls:
+            call.since = now
+            if self.gone is not None:
                 end(call, self.gone)
 
     def multiplexes(self, link: Link) -> None:

@@ -181,6 +181,8 @@ class Server:
             await asyncio.wait(self._adopting)
         await asyncio.sleep(0)  # one turn: what has arrived is read before its connection hears of the end
         shared.runner.draining = True
+        if shared.counters.open_now and timeout > 0:
+            log.info("%d requests are open: they have up to %g s to end", shared.counters.open_now, timeout)
         for connection in list(shared.connections):
             connection.drain()
         await self._wait_until_empty(shared, timeout)

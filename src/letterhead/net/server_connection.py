@@ -165,7 +165,7 @@ class ServerConnection(Pipe):
             self._turn()
 
     def streams(self, request: Request) -> None:
-        """Its answer is a stream."""
+        """Its answer is a stream; raises what ``Responder.streams`` does."""
         self._responder.streams(request)
 
     def send_item(self, request: Request, item: Encoded) -> int:

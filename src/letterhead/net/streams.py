@@ -78,6 +78,11 @@ class Stream(Generic[T_co]):
         self._reading = threading.Lock()
         self._call = call
 
+    @property
+    def single(self) -> bool:
+        """Whether it turned out to be one result; only streams that ``either`` has opened can."""
+        return self._call is not None and self._call.single
+
     def __iter__(self) -> Self:
         return self
 
@@ -100,11 +105,13 @@ class Stream(Generic[T_co]):
             try:
                 value: T_co = self._values.value(item)
             except LetterheadError as error:
-                with self._owner.lock:
-                    self._owner.leave(call)
-                    call.spoil(error)
+                self.close()
+                call.spoil(error)
                 raise
             return value
+        except BaseException:
+            self.close()  # also Ctrl-C at any step: an item may be lost, so none may follow
+            raise
         finally:
             self._reading.release()
 
@@ -121,9 +128,6 @@ class Stream(Generic[T_co]):
                         break
                     waiter = call.waiter = taken()
                     owner.advance(call, self._began, waiter)
-            except BaseException:  # Ctrl-C, or an exception thrown into this thread: nobody waits for the rest
-                owner.leave(call)
-                raise
             finally:
                 call.waiter = None
         if self._timing is not None:
