@@ -310,3 +310,51 @@ def test_what_grows_beyond_the_limit_or_is_not_so_compressed_is_refused(kind: st
             assert (await client.frame()).value == 3
 
     run(main())
+
+
+@pytest.mark.parametrize("action", ["async-length", "thread-length", "inline-length"])
+def test_large_content_is_decompressed_while_others_are_answered(action: str) -> None:
+    async def main() -> None:
+        async with wire(made()) as client:
+            bomb = packed({"value": TEXT * 1_000}, "gzip", {"id": 1, "action": action})
+            client.send(bomb, opening(2, "letterhead.ping", value="pong"))
+            answers = [await client.frame() for _ in range(2)]
+            assert [(got.id, got.value) for got in answers] == [(2, "pong"), (1, len(TEXT) * 1_000)]
+
+    run(main())
+
+
+def test_a_large_item_is_decompressed_while_others_are_answered() -> None:
+    async def main() -> None:
+        async with wire(made()) as client:
+            bomb = packed(TEXT * 1_000, "gzip", {"id": 1, "more": True})
+            client.send(
+                opening(1, "async-lengths", more=True), bomb, end(1), opening(2, "letterhead.ping", value="pong")
+            )
+            answers = [got for got in [await client.frame(), await client.frame()] if "credit" not in got.header]
+            assert [(got.id, got.value) for got in answers] == [(2, "pong"), (1, [len(TEXT) * 1_000])]
+
+    run(main())
+
+
+def test_handlers_that_wait_hold_no_more_decompressed_content_than_the_server_may() -> None:
+    app = App(compression=["gzip"], limits=Limits(buffered_bytes=1_000_000))
+    go_on = asyncio.Event()
+
+    @app.action
+    async def wait(value: str) -> int:
+        await go_on.wait()
+        return len(value)
+
+    async def main() -> None:
+        async with wire(app) as client:
+            for id in range(1, 6):
+                client.send(packed({"value": "x" * 300_000}, "gzip", {"id": id, "action": "wait"}))
+            refused = [await client.frame() for _ in range(2)]
+            assert [(got.id, got.status) for got in refused] == [(4, "too-many"), (5, "too-many")]
+            go_on.set()
+            assert sorted([(await client.frame()).value for _ in range(3)]) == [300_000] * 3
+            client.send(packed({"value": "x" * 900_000}, "gzip", {"id": 6, "action": "wait"}))
+            assert (await client.frame()).value == 900_000
+
+    run(main())

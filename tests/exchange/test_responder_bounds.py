@@ -1,10 +1,14 @@
 """What one connection, and all together, may cost a server: slots, buffered bytes, late bytes, control frames."""
 
+import gzip
+
 import pytest
 
+from letterhead.errors import TooMany
 from letterhead.exchange.budget import Budget
+from letterhead.exchange.responder import Responder
 from letterhead.limits import Limits
-from tests.exchange.pairs import Served, control, named, opening, served
+from tests.exchange.pairs import Served, control, joined, named, opening, served
 from tests.wire.frames import Cut, each_cut, frame, framed, header_bytes
 
 # Open exchanges
@@ -204,3 +208,25 @@ def test_whatever_ends_a_request_its_bytes_are_given_back(end: str) -> None:
     elif end == "deadline":
         side.passes(30.0)
     assert (side.settled().budget.used, side.counters.open_now) == (0, 0)
+
+
+def test_content_counts_as_what_it_was_decompressed_to_until_its_handler_has_ended() -> None:
+    side = served(Limits(buffered_bytes=10_000)).hears(named(2, "a", "x" * 100), named(3, "b", "x" * 100))
+    first, second = side.requests[-2:]
+    side.core.unpacked(first, bytes(9_000))
+    assert first.content == bytes(9_000)
+    with pytest.raises(TooMany):
+        side.core.unpacked(second, bytes(2_000))
+    side.answers(first, 1)
+    side.core.unpacked(second, bytes(2_000))
+    side.answers(second, 1)
+    assert side.budget.used == 0
+
+
+def test_a_request_in_classic_form_that_decompresses_beyond_the_bound_is_too_many() -> None:
+    content = gzip.compress(b'{"action": "a", "value": "' + b"x" * 20_000 + b'"}')
+    request = frame({"id": 1, "content-type": "text/json", "content-encoding": "utf-8", "compression": "gzip"}, content)
+    core = Responder(Limits(buffered_bytes=10_000), 0.0, readable=("gzip",))
+    core.receive(request, 0.0)
+    assert core.events == []
+    assert b'"too-many"' in joined(core.out)

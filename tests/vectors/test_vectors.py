@@ -272,6 +272,9 @@ class Conversation:
         """What a ``Client`` of the runner is told, as the following are."""
         self.core.streams(request)
 
+    def unpacked(self, request: Request, content: bytes) -> None:
+        self.core.unpacked(request, content)
+
     def send_item(self, request: Request, item: Encoded) -> int:
         return self.core.send_item(request, item) if self.core.may_send(request) else 0
 

@@ -32,6 +32,9 @@ class Client(Protocol):
     def streams(self, request: Request) -> None:
         """Its answer is a stream."""
 
+    def unpacked(self, request: Request, content: bytes) -> None:
+        """Its content was decompressed; TooMany where the server cannot hold it so."""
+
     def send_item(self, request: Request, item: Encoded) -> int:
         """Send an item of a result: how many bytes that took; 0 where it may not be sent before there is ``room``."""
 

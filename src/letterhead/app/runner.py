@@ -40,6 +40,7 @@ from letterhead.errors import (
 )
 from letterhead.exchange.counters import Counters
 from letterhead.exchange.requests import Request
+from letterhead.wire.header import content_limit
 
 log = logging.getLogger("letterhead.app")
 
@@ -156,6 +157,7 @@ class Runner:
             outcome = self._failed(call, error)
         call.task = None
         finish(request, outcome)
+        del outcome  # an error knows this frame: neither would be freed before the collector comes
         request.content, request.value = b"", None  # the context of this task keeps the request, until its next one
         try:
             return before == contextvars.copy_context()  # did it leave every context variable as it was?
@@ -205,7 +207,7 @@ class Runner:
         request = call.request
         app = self.app
         if request.binary:
-            request.unpack(self._limits)
+            await self._unpack(call)
             return await self._call_plain(call, app.binary_handler, request.message)
         name = request.action
         named = isinstance(name, str)
@@ -216,8 +218,8 @@ class Runner:
             shown = str(name)[:200]
             raise UnknownAction(f"invalid action '{shown}'.", action=shown)
         _check_streams(request, action)
+        await self._unpack(call)
         if action is None:
-            request.unpack(self._limits)
             return self._own(request)
         if action.parameters.streams is not None or action.parameters.upload is not None:
             run = self._stream_in_thread if action.run == "thread" else self._stream
@@ -233,13 +235,21 @@ class Runner:
         assert self._processes is not None
         return await self._wait(call, self._processes.submit(action.function, arguments, call))
 
+    async def _unpack(self, call: Context) -> None:
+        """Undo the compression of the content, if there is one. Then it counts as what it is, whoever waits with it."""
+        request = call.request
+        name = request.compression
+        if name is not None:
+            limit = content_limit(request.header.shape.type, self._limits)
+            call.client.unpacked(request, await self._encoder.decompressed(request.content, name, limit))
+
     async def _stream(self, call: Context, action: Action) -> Any:
         """Run a handler on the loop that takes or gives a stream; None where it gives one."""
         request, parameters = call.request, action.parameters
         arguments = self._bind(action, request)
         if parameters.upload is not None:
             reader = ItemReader(parameters.upload.item, self._limits)
-            call.upload = arguments[parameters.upload.name] = LoopUpload(call, reader)
+            call.upload = arguments[parameters.upload.name] = LoopUpload(call, reader, self._encoder.decompressed)
         result = action.function(**arguments)
         if inspect.isawaitable(result):
             result = await result
@@ -280,7 +290,6 @@ class Runner:
         return action.function(**self._bind(action, request), **extra)
 
     def _bind(self, action: Action, request: Request) -> dict[str, Any]:
-        request.unpack(self._limits)
         return action.parameters.bind(request, self._depth)
 
     async def _call_plain(self, call: Context, function: Callable[..., Any], argument: Any) -> Any:

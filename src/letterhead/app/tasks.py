@@ -11,6 +11,7 @@ A task that serves many handlers must not carry anything from one into the next:
 
 * Each task has a context of its own. A handler that leaves a context variable changed retires its task.
 * So does one whose task still counts a cancellation.
+* What a handler waited for is not kept when it has ended: it may hold a result as large as they come.
 * A handler is cancelled only while it waits, hence the cancellation reaches that handler and nothing else.
 """
 
@@ -135,9 +136,13 @@ class _Worker:
                 if self._coroutine is None:
                     raise
                 cancelled = error
-            coroutine, self._coroutine = self._coroutine, None
-            if coroutine is not None:
-                clean = await _Rest(coroutine, self._waits_for, cancelled)
+            if self._coroutine is not None:
+                clean = await self._rest_of(self._coroutine, cancelled)
+
+    def _rest_of(self, coroutine: Coroutine[Any, Any, bool], cancelled: asyncio.CancelledError | None) -> "_Rest":
+        rest = _Rest(coroutine, self._waits_for, cancelled)
+        self._coroutine = self._waits_for = None
+        return rest
 
 
 class _Rest:
@@ -154,6 +159,7 @@ class _Rest:
 
     def __await__(self) -> Generator[Any, None, bool]:
         coroutine, waits_for = self._coroutine, self._waits_for
+        self._waits_for = None
         thrown: BaseException | None = self._cancelled
         if thrown is not None and waits_for is not None and waits_for.cancel():
             thrown = None  # as a task does it: what is waited for is cancelled, and passes that on

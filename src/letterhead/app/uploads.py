@@ -14,7 +14,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from copy import copy
 from queue import SimpleQueue
 from typing import Any
@@ -31,6 +31,7 @@ from letterhead.wire.header import content_limit
 
 BATCH_BYTES = 64 * 1024
 """What a thread is given at a time."""
+Decompressed = Callable[[bytes, str, int], Awaitable[bytes]]
 
 
 class ItemReader:
@@ -60,12 +61,21 @@ class ItemReader:
             content = decompress(content, shape.meaning.compression, content_limit(shape.type, self._limits))
         return self._kind.decode(shape, content, self._max_depth)
 
+    async def read_compressed(self, item: Item, decompressed: Decompressed) -> Any:
+        """The same of one that is compressed; raises likewise."""
+        header, content = item
+        shape = header.shape
+        content = await decompressed(content, shape.meaning.compression, content_limit(shape.type, self._limits))
+        return self._kind.decode(shape, content, self._max_depth)
+
 
 class LoopUpload(AsyncIterator[Any]):
     """An upload that is read on the event loop. Several tasks may read it: each item goes to one of them."""
 
-    def __init__(self, call: Context, reader: ItemReader) -> None:
+    def __init__(self, call: Context, reader: ItemReader, decompressed: Decompressed) -> None:
         self._call = call
+        self._reader = reader
+        self._decompressed = decompressed
         self._request = call.request
         self._client = call.client
         self._read = reader.read
@@ -103,6 +113,8 @@ class LoopUpload(AsyncIterator[Any]):
             await waiter
             self._turn_ends = time.monotonic() + TURN_SECONDS
         try:
+            if item[0].shape.meaning.compression is not None:
+                return await self._reader.read_compressed(item, self._decompressed)
             return self._read(item)
         except Refused as refused:
             _fail(self._call, refused)

@@ -144,6 +144,20 @@ class Answering:
         incoming.held = count
         return budget.used <= budget.limit
 
+    def unpacked(self, request: Request, content: bytes) -> None:
+        """Its content was decompressed, and is held as it is now until its handler has ended.
+
+        Raises:
+            TooMany: the server would hold more than it may.
+        """
+        budget = self._budget
+        if budget.used + len(content) - request.held > budget.limit:
+            raise self._admission.too_much()
+        budget.used += len(content) - request.held
+        request.held = len(content)
+        request.content = content
+        request.compression = None
+
     def _let_go(self, part: Part) -> None:
         self._budget.used -= part.held
         part.held = 0

@@ -23,7 +23,8 @@ class Request:
         action: what to do: a name; in classic form whatever stood there; None for a binary request.
         named: the action stands in the header and the content is the arguments.
         binary: neither: the content goes to the application's binary handler.
-        content: the content's bytes, as they stood on the wire until ``unpack``.
+        content: the content's bytes; as they stood on the wire while there is a ``compression``.
+        compression: what they are compressed with.
         value: in classic form, the decoded ``value``; else None.
         deadline: when the last frame must be handed over, by the connection's clock; infinity where nothing ends it.
         stopped: why nobody waits any longer, or None.
@@ -37,7 +38,7 @@ class Request:
     """
 
     __slots__ = (
-        "_compression", "action", "binary", "content", "deadline", "ended", "header", "held", "id", "incoming", "job",
+        "action", "binary", "compression", "content", "deadline", "ended", "header", "held", "id", "incoming", "job",
         "meaning", "named", "outgoing", "received", "started", "stopped", "streams", "timed", "value",
     )  # fmt: skip
 
@@ -52,7 +53,7 @@ class Request:
         self.named = meaning.action is not None
         self.binary = False
         self.content = b""
-        self._compression = meaning.compression
+        self.compression = meaning.compression
         self.value: Any = None
         self.held = 0
         self.incoming: Incoming | None = None
@@ -69,29 +70,20 @@ class Request:
         fields = self.header.fields
         return Message(self.content, {n: v for n, v in fields.items() if n not in HOP and n != "status"})
 
-    def unpack(self, limits: Limits) -> None:
-        """Undo the content's compression, where it has one; once.
-
-        Raises:
-            BadContent: it is not so compressed.
-            TooLarge: more would come out than content may have.
-        """
-        name, self._compression = self._compression, None
-        if name is not None:
-            self.content = decompress(self.content, name, content_limit(self.header.shape.type, limits))
-
     def read_classic_form(self, limits: Limits) -> None:
-        """Find action and value in the content, where it is JSON; else the request is a binary one.
+        """Find action and value in the content, where it is JSON, and undo its compression; else it is a binary one.
 
         Raises:
-            BadContent: it is not the JSON that its header says.
-            TooLarge: as for ``unpack``.
+            BadContent: it is not the JSON that its header says, or not so compressed.
+            TooLarge: more would come out than content may have.
         """
         shape = self.header.shape
         if shape.type not in JSON_TYPES:
             self.binary = True
             return
-        self.unpack(limits)
+        if self.compression is not None:
+            self.content = decompress(self.content, self.compression, content_limit(shape.type, limits))
+            self.compression = None
         value = decode_json(self.content, shape.encoding, shape.byteorder, limits.content_depth)
         if isinstance(value, dict):
             self.action = value.get("action")

@@ -17,7 +17,7 @@ Here stands what arrives, and time; what is answered is the other half's (``answ
 from copy import copy
 
 from letterhead.content.encoded import Encoded
-from letterhead.errors import BadContent, BadFrame, BadHeader, Cancelled, Refused, TooLarge
+from letterhead.errors import BadContent, BadFrame, BadHeader, Cancelled, Refused, TooLarge, TooMany
 from letterhead.exchange import replies
 from letterhead.exchange.admission import Admission
 from letterhead.exchange.answering import Answering
@@ -356,8 +356,10 @@ class Responder(Answering):
             try:
                 if not incoming.named:
                     incoming.read_classic_form(self.limits)
+                    if not incoming.binary:
+                        self.unpacked(incoming, incoming.content)
                 self.events.append(incoming)
-            except (BadContent, TooLarge) as error:
+            except (BadContent, TooLarge, TooMany) as error:
                 self._refuse(incoming, error)
 
     # -- ends ------------------------------------------------------------------------------------------------------

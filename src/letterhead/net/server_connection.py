@@ -168,6 +168,10 @@ class ServerConnection(Pipe):
         """Its answer is a stream; raises what ``Responder.streams`` does."""
         self._responder.streams(request)
 
+    def unpacked(self, request: Request, content: bytes) -> None:
+        """Its content was decompressed."""
+        self._responder.unpacked(request, content)
+
     def send_item(self, request: Request, item: Encoded) -> int:
         """Send an item of a result: how many bytes that took; 0 where it may not be sent before there is room."""
         responder = self._responder
