@@ -19,7 +19,7 @@ PACKAGE = "letterhead"
 
 # A room is a module, or a folder (`search.*`) whose modules may import one another, though not in a circle.
 FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("words", ("errors", "limits", "message")),
+    ("words", ("errors", "events", "limits", "message")),
     (
         "wire and content",
         (
@@ -64,6 +64,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "app",
         (
+            "clock",
             "app.hints",
             "app.arguments",
             "app.context",

@@ -86,15 +86,34 @@ class Limits:
     linger_seconds: float = 10.0
     """Lingering close: how long in all."""
     drain_seconds: float = 30.0
-    """From the request to stop until what is still open is cut off."""
-    keepalive_idle_seconds: int = 60
+    """From the request to stop until what is still open is cancelled."""
+    drain_cancel_seconds: float = 2.0
+    """From then until what does not end although it was cancelled is cut off."""
+    keepalive_idle_seconds: int = 20
     """TCP keepalive: quiet before the first probe."""
-    keepalive_interval_seconds: int = 10
+    keepalive_interval_seconds: int = 5
     """TCP keepalive: between probes."""
     keepalive_probes: int = 3
-    """TCP keepalive: unanswered probes before the connection is given up."""
-    user_timeout_seconds: float = 30.0
+    """TCP keepalive: unanswered probes before the connection is given up: with the others 35 s."""
+    user_timeout_seconds: float = 25.0
     """TCP user timeout: sent bytes that the peer does not acknowledge."""
+
+    # -- a client that keeps going ---------------------------------------------------------------------------------
+    ping_after_seconds: float = 20.0
+    """Quiet on a connection of which something is expected, before a ping asks whether the server is there."""
+    ping_wait_seconds: float = 20.0
+    """From that ping without a single byte until the connection is given up."""
+    reconnect_seconds: float = 0.1
+    """The longest wait before the second attempt to connect; it doubles with each that fails. Each wait is a random
+    part of it (full jitter), so that the clients of a server that was away do not come back all at once."""
+    reconnect_max_seconds: float = 5.0
+    """It grows up to this."""
+    repeats: int = 5
+    """How often a client sends a call again whose repetition is safe, beside those that were never written."""
+    slow_start_seconds: float = 10.0
+    """How long a server that came back is given less than its share of the calls."""
+    eyeballs_seconds: float = 0.25
+    """Of a name with several addresses: how long one may take before the next is tried, too (RFC 8305, section 5)."""
 
     # -- search ----------------------------------------------------------------------------------------------------
     search_query_bytes: int = 1_024

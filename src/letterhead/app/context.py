@@ -6,12 +6,12 @@ told when something moves (``Moved``).
 
 import math
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from letterhead import clock
 from letterhead.content.encoded import Encoded
 from letterhead.errors import Refused, UsageError
 from letterhead.exchange.fields import HOP
@@ -117,7 +117,7 @@ class Context:
     @property
     def remaining(self) -> float:
         """Seconds until the deadline; 0.0 once it has passed, ``math.inf`` for a stream whose client named none."""
-        return max(0.0, self.deadline - time.monotonic())
+        return max(0.0, self.deadline - clock.monotonic())
 
     @property
     def cancelled(self) -> bool:

@@ -13,11 +13,11 @@ import contextlib
 import contextvars
 import inspect
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any
 
+from letterhead import clock
 from letterhead.app.app import Action, Application, encode_result
 from letterhead.app.arguments import Parameters
 from letterhead.app.context import CURRENT, Client, Context
@@ -133,7 +133,7 @@ class Runner:
                 # By far the most frequent kind of call, with as few steps as can be.
                 arguments = action.parameters.bind(request, self._depth)
                 if request.timed:
-                    request.started = time.monotonic()
+                    request.started = clock.monotonic()
                 result = await action.function(**arguments)
                 if meaning.accept_compression:
                     outcome = await self._encoder.result(request, result)
@@ -180,7 +180,7 @@ class Runner:
         if streams:  # known before it waits for anything: there is no deadline but the client's own
             call.client.streams(request)
         if request.timed:
-            request.started = time.monotonic()
+            request.started = clock.monotonic()
         try:
             result = await self._around(call, 0)
         finally:

@@ -14,11 +14,11 @@ Who answers, and what an error becomes, is the runner's; frames and credit are t
 import asyncio
 import contextlib
 import threading
-import time
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
+from letterhead import clock
 from letterhead.app.context import Context
 from letterhead.app.turns import TURN_BYTES, TURN_SECONDS, Turns
 from letterhead.content.encoded import Encoded
@@ -69,15 +69,15 @@ class LoopSender:
         try:
             if turns:
                 await turns.wait()
-            sent, ends = 0, time.monotonic() + TURN_SECONDS
+            sent, ends = 0, clock.monotonic() + TURN_SECONDS
             async for value in iterator:
                 if request.stopped is not None:  # it swallowed its cancellation
                     break
                 item = encode(value) if pack is None else await pack(encode(value))
                 sent += send(request, item) or await self._send_later(item)
-                if sent >= TURN_BYTES or time.monotonic() >= ends:
+                if sent >= TURN_BYTES or clock.monotonic() >= ends:
                     await turns.wait()
-                    sent, ends = 0, time.monotonic() + TURN_SECONDS
+                    sent, ends = 0, clock.monotonic() + TURN_SECONDS
         finally:
             close = getattr(iterator, "aclose", None)
             if close is not None:
@@ -91,13 +91,13 @@ class LoopSender:
         try:
             if turns:
                 await turns.wait()
-            sent, ends = 0, time.monotonic() + TURN_SECONDS
+            sent, ends = 0, clock.monotonic() + TURN_SECONDS
             for value in iterator:
                 item = encode(value) if pack is None else await pack(encode(value))
                 sent += send(request, item) or await self._send_later(item)
-                if sent >= TURN_BYTES or time.monotonic() >= ends:
+                if sent >= TURN_BYTES or clock.monotonic() >= ends:
                     await turns.wait()
-                    sent, ends = 0, time.monotonic() + TURN_SECONDS
+                    sent, ends = 0, clock.monotonic() + TURN_SECONDS
         finally:
             close_plainly(iterator)
 
@@ -206,7 +206,7 @@ class ThreadSender:
         if self._over:
             self._waiting.clear()
         waiting, request, send = self._waiting, self._request, self._client.send_item
-        sent, ends = 0, time.monotonic() + TURN_SECONDS
+        sent, ends = 0, clock.monotonic() + TURN_SECONDS
         while waiting:
             item = waiting[0]
             cost = send(request, item)
@@ -216,7 +216,7 @@ class ThreadSender:
             waiting.popleft()
             self._taken += len(item.content) + ITEM_BYTES
             sent += cost
-            if sent >= TURN_BYTES or time.monotonic() >= ends:
+            if sent >= TURN_BYTES or clock.monotonic() >= ends:
                 self._told = True
                 self.moved()
                 break

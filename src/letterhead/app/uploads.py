@@ -12,13 +12,13 @@
 import asyncio
 import contextlib
 import threading
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from copy import copy
 from queue import SimpleQueue
 from typing import Any
 
+from letterhead import clock
 from letterhead.app.arguments import ItemType
 from letterhead.app.context import Context
 from letterhead.app.streaming import ITEM_BYTES
@@ -80,7 +80,7 @@ class LoopUpload(AsyncIterator[Any]):
         self._client = call.client
         self._read = reader.read
         self._waiting: list[asyncio.Future[None]] = []
-        self._turn_ends = time.monotonic() + TURN_SECONDS
+        self._turn_ends = clock.monotonic() + TURN_SECONDS
         self._closed = False
 
     def moved(self) -> None:
@@ -97,9 +97,9 @@ class LoopUpload(AsyncIterator[Any]):
 
     async def __anext__(self) -> Any:
         request = self._request
-        if time.monotonic() >= self._turn_ends:
+        if clock.monotonic() >= self._turn_ends:
             await asyncio.sleep(0)
-            self._turn_ends = time.monotonic() + TURN_SECONDS
+            self._turn_ends = clock.monotonic() + TURN_SECONDS
         while True:
             if request.stopped is not None or self._closed:
                 raise over(request.stopped)
@@ -111,7 +111,7 @@ class LoopUpload(AsyncIterator[Any]):
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             await waiter
-            self._turn_ends = time.monotonic() + TURN_SECONDS
+            self._turn_ends = clock.monotonic() + TURN_SECONDS
         try:
             if item[0].shape.meaning.compression is not None:
                 return await self._reader.read_compressed(item, self._decompressed)

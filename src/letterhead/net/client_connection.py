@@ -5,9 +5,9 @@ reading, each would wait for the other.
 """
 
 import asyncio
-import time
 from typing import Protocol
 
+from letterhead import clock
 from letterhead.content.encoded import Encoded
 from letterhead.errors import ConnectionFailed
 from letterhead.exchange.asking import Elsewhere, Phase
@@ -155,7 +155,7 @@ class ClientConnection(Pipe):
             self._multiplexed = True
             self._owner.learnt(self)
         if requester.withholds:
-            requester.tick(time.monotonic())
+            requester.tick(clock.monotonic())
             if requester.withholds:
                 self.wake_at(requester.due)
         self._send_soon()

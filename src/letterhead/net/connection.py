@@ -10,10 +10,10 @@ Nothing is decided here that a conversation could decide: this knows transports 
 import asyncio
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from letterhead import clock
 from letterhead.exchange.timeouts import NEVER
 from letterhead.limits import Limits
 from letterhead.message import Buffer
@@ -91,7 +91,7 @@ class Pipe(asyncio.BufferedProtocol):
             else:
                 transport.writelines(pieces)
         if self._stalled is None and transport.get_write_buffer_size():
-            now = time.monotonic()
+            now = clock.monotonic()
             self._stalled = (now, self.sent - transport.get_write_buffer_size())
             self.wake_at(now + self.limits.write_seconds)
 
@@ -125,13 +125,13 @@ class Pipe(asyncio.BufferedProtocol):
             self._timer.cancel()
         self._due = due
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0.0, due - time.monotonic()), self._fire)
+        self._timer = loop.call_later(max(0.0, due - clock.monotonic()), self._fire)
 
     def _fire(self) -> None:
         self._timer = None
         if self._transport is None:
             return
-        now = time.monotonic()
+        now = clock.monotonic()
         if self._write_stalled(now):
             self.stalled()
             return

@@ -1,8 +1,8 @@
 """One connection of a server: a responder on a pipe, its requests on a runner, and the lingering close."""
 
 import asyncio
-import time
 
+from letterhead import clock
 from letterhead.content.encoded import Encoded
 from letterhead.errors import Refused
 from letterhead.exchange.requests import Request, Stop
@@ -32,7 +32,7 @@ class ServerConnection(Pipe):
         self._rejected = rejected
         app = shared.app
         self._responder = Responder(
-            app.limits, time.monotonic(), shared.headers, shared.budget, shared.counters, app.compression
+            app.limits, clock.monotonic(), shared.headers, shared.budget, shared.counters, app.compression
         )
         self._direct = False  # the bytes being read go into large content's own buffer
         self._queued = False  # a flush is queued
@@ -59,7 +59,7 @@ class ServerConnection(Pipe):
         return self._scratch if own is None else own
 
     def buffer_updated(self, nbytes: int) -> None:
-        now = time.monotonic()
+        now = clock.monotonic()
         self._shared.counters.bytes_received += nbytes
         if self._closing_since is not None:
             self._quiet_since = now
@@ -81,7 +81,7 @@ class ServerConnection(Pipe):
         if self._closing_since is not None:
             self._close()
         else:
-            self._responder.end_of_stream(time.monotonic())
+            self._responder.end_of_stream(clock.monotonic())
             self._turn()
         return True  # the transport stays open: what was accepted is still answered
 
@@ -98,7 +98,7 @@ class ServerConnection(Pipe):
     def resume_writing(self) -> None:
         self._responder.congested = False
         super().resume_writing()
-        self._responder.proceed(time.monotonic())
+        self._responder.proceed(clock.monotonic())
         self._turn()
 
     def wants_to_read(self) -> bool:
@@ -106,9 +106,9 @@ class ServerConnection(Pipe):
 
     def reading_changed(self, reading: bool) -> None:
         if reading:
-            self._responder.resume(time.monotonic())
+            self._responder.resume(clock.monotonic())
         else:
-            self._responder.patience.pause(time.monotonic())
+            self._responder.patience.pause(clock.monotonic())
 
     def _rest(self) -> None:
         """Read no more in this turn of the loop: uvloop reads up to 32 times while more is there, and others wait.
@@ -160,7 +160,7 @@ class ServerConnection(Pipe):
     def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
         """The answer to a request."""
         responder = self._responder
-        responder.finish(request, outcome, time.monotonic())
+        responder.finish(request, outcome, clock.monotonic())
         if not self._moving and (not self._queued or responder.events or not self._reading):
             self._turn()
 
@@ -226,7 +226,7 @@ class ServerConnection(Pipe):
     def _proceed(self) -> None:
         """A classic connection's next request may have waited for the last answers to be taken."""
         if self._responder.classic and not self._responder.congested:
-            self._responder.proceed(time.monotonic())
+            self._responder.proceed(clock.monotonic())
             self._turn()
 
     def on_time(self, now: float) -> None:
@@ -246,7 +246,7 @@ class ServerConnection(Pipe):
     def drain(self) -> None:
         """Answer what was accepted, then close."""
         self._draining = True
-        self._responder.drain(time.monotonic())
+        self._responder.drain(clock.monotonic())
         self._turn()
 
     def abort(self) -> None:
@@ -261,7 +261,7 @@ class ServerConnection(Pipe):
         """
         if self._closing_since is not None or self._transport is None:
             return
-        self._closing_since = self._quiet_since = now = time.monotonic()
+        self._closing_since = self._quiet_since = now = clock.monotonic()
         if idle and not self._transport.get_write_buffer_size():
             self._quiet_since = self._responder.patience.last
         quiet_enough = now >= self._quiet_since + self.limits.linger_quiet_seconds

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-import time
 from typing import Protocol
 
+from letterhead import clock
 from letterhead.app.app import Application
 from letterhead.app.runner import Runner
 from letterhead.errors import Refused
@@ -37,7 +37,7 @@ class PeerLog:
 
     def misbehaved(self, caller: str, error: Refused) -> None:
         """One bad connection: one line, never a traceback. The message quotes the peer only shortened and escaped."""
-        second = int(time.monotonic())
+        second = int(clock.monotonic())
         if second != self._second:
             if self._unsaid:
                 log.warning("%d more connections misbehaved", self._unsaid)
