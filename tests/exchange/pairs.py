@@ -9,11 +9,11 @@ from typing import Any
 from letterhead.content.encoded import Encoded
 from letterhead.content.json import decode_json
 from letterhead.errors import Refused
-from letterhead.exchange.asking import Elsewhere
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.calls import NOTHING, Asks, Call
 from letterhead.exchange.counters import Counters
 from letterhead.exchange.openings import action_call
+from letterhead.exchange.repeating import Elsewhere
 from letterhead.exchange.requester import Requester
 from letterhead.exchange.requests import Ended, Request, Stop
 from letterhead.exchange.responder import Responder

@@ -3,7 +3,7 @@
 import pytest
 
 from letterhead.errors import ConnectionLost, DeadlineExceeded, Refused, UsageError
-from letterhead.exchange.asking import Phase
+from letterhead.exchange.states import Phase
 from tests.exchange.pairs import Asking, asking, failure, hello, reply
 from tests.wire.frames import Cut, each_cut, frame, json_frame
 

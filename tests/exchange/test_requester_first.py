@@ -12,9 +12,10 @@ from letterhead.errors import (
     TooLarge,
     UsageError,
 )
-from letterhead.exchange.asking import Phase
 from letterhead.exchange.calls import Call
 from letterhead.exchange.openings import message_call
+from letterhead.exchange.repeating import Why
+from letterhead.exchange.states import Phase
 from letterhead.limits import Limits
 from letterhead.message import Message
 from tests.exchange.pairs import LIMITS, Asking, failure, hello, reply
@@ -124,7 +125,7 @@ def test_other_calls_go_to_other_connections_of_a_classic_server() -> None:
     calls = [side.calls("a", n) for n in range(3)]
     side.hears(json_frame({"result": 0}))
     assert side.handed_back == calls[1:]
-    assert [back.classic for back in side.back] == [True]
+    assert [back.why for back in side.back] == [Why.CLASSIC]
     assert len(side.sent) == 1
 
 
@@ -230,7 +231,7 @@ def test_calls_that_were_not_written_are_handed_back() -> None:
     side.hears_end()
     assert side.ended == [first]
     assert side.handed_back == others
-    assert [back.classic for back in side.back] == [False]
+    assert [back.why for back in side.back] == [Why.UNWRITTEN]
 
 
 @pytest.mark.parametrize("how", ["end", "rejected", "foreign"])

@@ -186,7 +186,7 @@ def test_a_client_that_failed_works_once_there_is_a_server(serve: Serve) -> None
     with Client(address) as client:
         for number in range(2):
             with pytest.raises(ConnectRefused):
-                client.call("echo", 1)
+                client.call("echo", 1, timeout=0.2)  # which it waits, once it has had a connection
             with serve(echo_app(Limits(linger_quiet_seconds=0.05)), address):
                 assert client.call("echo", number) == number
 
@@ -194,7 +194,7 @@ def test_a_client_that_failed_works_once_there_is_a_server(serve: Serve) -> None
         async with AsyncClient(address) as client:
             for number in range(2):
                 with pytest.raises(ConnectRefused):
-                    await client.call("echo", 1)
+                    await client.call("echo", 1, timeout=0.2)
                 with ExitStack() as stack:
                     stack.enter_context(serve(echo_app(Limits(linger_quiet_seconds=0.05)), address))
                     assert await client.call("echo", number) == number

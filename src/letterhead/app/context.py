@@ -173,8 +173,11 @@ def time_left(timeout: float | None) -> float | None:
     return remaining if timeout is None else min(timeout, remaining)
 
 
-def refuse_to_block() -> None:
+def refuse_to_block() -> bool:
     """For what would block this thread: it must not on an event loop that serves, nor in a handler there.
+
+    Returns:
+        whether it would hold up another event loop, whose matter that is.
 
     Raises:
         UsageError: it would.
@@ -186,3 +189,4 @@ def refuse_to_block() -> None:
             "a blocking call on an event loop that serves would stop the server, and may wait for itself: use "
             "AsyncClient there, or make the handler a plain function, which runs in a thread"
         )
+    return loop is not None

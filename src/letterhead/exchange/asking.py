@@ -6,19 +6,23 @@ What arrives is the other half's (``requester.py``). The rules here:
 * Items of an upload go out while there is credit and the pipe takes bytes (``may_send``); whoever finds that they may
   not hears of it with a ``Room`` event. Once the call is done nothing more is sent for it.
 * A call that takes another's place has that one's caller told at once.
+* Once the server says that it is leaving, nothing new goes out, and what waits is handed back. What is open goes on;
+  with the end of that the connection has ended.
+* What was handed back because it may be sent again is as good as new (``repeating.py``).
 * A server closes a connection on which too many control frames come (section 5). So only so many cancellations go out
   until ``tick`` allows for more; the others are withheld, their callers told all the same, their slots taken. Between
   two renewals lies the whole of the server's window: it never sees more than twice what is allowed for.
 """
 
 from collections import deque
-from enum import Enum, auto
 
 from letterhead.content.encoded import Encoded
-from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError, UsageError
+from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError, Refused, UsageError
 from letterhead.exchange.calls import Call, classic_cannot, superseded
 from letterhead.exchange.openings import first_prefix, ping_call
+from letterhead.exchange.repeating import Elsewhere, Why, may_repeat_lost
 from letterhead.exchange.replies import JOINED
+from letterhead.exchange.states import Phase
 from letterhead.exchange.streams import CREDIT, END_PREFIX, Item, Items, Room, credit_frame, item_frame
 from letterhead.limits import Limits
 from letterhead.message import Buffer
@@ -26,26 +30,6 @@ from letterhead.wire.header import MAX_ID
 from letterhead.wire.writer import head, head_prefix, with_field
 
 _CANCEL = head_prefix("application/octet-stream", "binary", {"cancel": True})
-
-
-class Phase(Enum):
-    """How much a client knows about the server at the other end of this connection."""
-
-    FRESH = auto()  # nothing sent
-    PROBING = auto()  # the first request is out, nothing else may follow
-    MULTIPLEXED = auto()
-    CLASSIC = auto()
-    ENDED = auto()
-
-
-class Elsewhere:
-    """These calls were not written here. ``classic`` says that the server turned out to be classic."""
-
-    __slots__ = ("calls", "classic")
-
-    def __init__(self, calls: list[Call], classic: bool) -> None:
-        self.calls = calls
-        self.classic = classic
 
 
 Event = Call | Elsewhere | Items[Call] | Room[Call]
@@ -57,31 +41,37 @@ class Asking:
     Attributes:
         phase: what is known about the server.
         ended: nothing can be submitted any more, and nothing that arrives is read.
+        leaving: the server said that it is going away: nothing can be submitted any more.
         why: how the connection ended; None while it has not, and where one classic reply was all that it was for.
+        idempotent: names of actions that may be sent again after a loss; what the server says of them is added.
         events: what happened; the shell takes them after each call and empties the list.
         out: bytes to send; the shell takes them and empties the list.
-        open: calls that were written and whose last frame has not come.
+        open: calls that were written and whose last frame has not come. ``open_at_end``: how many that were at the end.
         congested: the shell holds as many unsent bytes as it should; it says so here, and calls ``relieved`` after.
         readable: compressions that the server reads.
         due: while cancellations are withheld (``withholds``), when ``tick`` allows for more.
     """
 
-    def __init__(self, limits: Limits, address: str, known_classic: bool) -> None:
+    def __init__(self, limits: Limits, address: str, known_classic: bool, idempotent: set[str]) -> None:
         self.limits = limits
         self.address = address
         self.phase = Phase.FRESH
         self.ended = False
+        self.leaving = False
         self.why: ConnectionFailed | None = None
         self.events: list[Event] = []
         self.out: list[Buffer] = []
         self.open: dict[int, Call] = {}
+        self.open_at_end = 0
         self.congested = False
         self.readable: tuple[str, ...] = ()
+        self.idempotent = idempotent
         self._known_classic = known_classic
         self._waiting: deque[Call] = deque()
         self._blocked: dict[Call, None] = {}  # uploads that wait for room
         self._streams: dict[Call, None] = {}  # calls that stream and have not ended here
         self.due = float("-inf")
+        self._repeats = limits.repeats
         self._most_cancels = max(1, limits.control_frames * 9 // 20)
         self._cancels_left = self._most_cancels
         self._withheld: dict[Call, None] = {}  # calls whose cancellation has to wait
@@ -92,8 +82,18 @@ class Asking:
 
     @property
     def takes_calls(self) -> bool:
-        """Whether ``submit`` may be called: not after the end, nor when the ids are used up."""
-        return not self.ended and self._id < MAX_ID
+        """Whether ``submit`` may be called: not after the end or before it, nor when the ids are used up."""
+        return not self.ended and not self.leaving and self._id < MAX_ID
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything was sent here."""
+        return self.phase is not Phase.FRESH
+
+    @property
+    def load(self) -> int:
+        """How many calls are open or wait."""
+        return len(self.open) + len(self._waiting)
 
     @property
     def busy(self) -> bool:
@@ -124,9 +124,9 @@ class Asking:
         """Send a call, or keep it until it may be sent.
 
         Raises:
-            UsageError: this connection has ended.
+            UsageError: this connection has ended, or is about to.
         """
-        if self.ended:
+        if self.ended or self.leaving:
             raise UsageError("this connection has ended")
         if call.supersedes is not None:
             self._supersede(call, call.supersedes)
@@ -163,19 +163,21 @@ class Asking:
                 self.lost(ConnectionLost("the first request was given up", address=self.address))
 
     def lost(self, error: ConnectionFailed) -> None:
-        """The connection has ended: what was written fails with ``error``, the rest is handed back."""
+        """The connection has ended: what was written fails with ``error``; what may be sent again is handed back."""
         if self.ended:
             return
         self._end_here(Phase.ENDED)
         self.why = error
         self.out.clear()
+        again = [call for call in self.open.values() if may_repeat_lost(call, error, self.idempotent, self._repeats)]
+        self._send_again(again, Why.LOST, error)
         self._fail_open(error)
         asked_for = self._asked_for
         if asked_for is not None and asked_for in self._waiting:
             # Else a server that always hangs up would be tried again without end.
             self._waiting.remove(asked_for)
             self._fail(asked_for, error)
-        self._hand_back(classic=False)
+        self._hand_back(Why.UNWRITTEN)
 
     # -- streams ---------------------------------------------------------------------------------------------------
 
@@ -201,6 +203,7 @@ class Asking:
         first, content = item_frame(item, call.id)
         cost = len(first) + len(content)
         outgoing.credit -= cost
+        outgoing.begun = True
         self._put(first, content)
         return cost
 
@@ -208,7 +211,7 @@ class Asking:
         """No more items will come."""
         outgoing = call.outgoing
         if outgoing is not None and not outgoing.ended and self.open.get(call.id) is call and not call.done:
-            outgoing.ended = True
+            outgoing.ended = outgoing.begun = True
             self._blocked.pop(call, None)
             self.out.append(head(END_PREFIX, 0, call.id))
 
@@ -349,6 +352,7 @@ class Asking:
     def _end_here(self, phase: Phase) -> None:
         self.phase = phase
         self.ended = True
+        self.open_at_end = len(self.open)
         self._blocked.clear()
         self._streams.clear()
         self._withheld.clear()
@@ -359,7 +363,21 @@ class Asking:
                 self._fail(call, error)
         self.open.clear()
 
-    def _hand_back(self, classic: bool) -> None:
+    def _hand_back(self, why: Why) -> None:
         if self._waiting:
-            self.events.append(Elsewhere(list(self._waiting), classic))
+            self.events.append(Elsewhere(list(self._waiting), why))
             self._waiting.clear()
+
+    def _send_again(self, calls: list[Call], why: Why, error: Refused | ConnectionFailed) -> None:
+        """Hand back calls that were written: they may be sent again."""
+        for call in calls:
+            del self.open[call.id]
+            self._blocked.pop(call, None)
+            self._streams.pop(call, None)
+            self._withheld.pop(call, None)
+            if why is not Why.LEAVING:
+                call.repeats += 1
+            call.refused = error
+            call.renew()
+        if calls:
+            self.events.append(Elsewhere(calls, why, error))

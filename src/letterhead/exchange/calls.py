@@ -86,7 +86,11 @@ class Call:
         failure: what its upload raised, and where; the caller gets that very exception.
         waiter: the client's own; what wakes the caller. ``sender``: likewise, who uploads.
         home: the client's own; the connection that has it.
-        since: the client's own; when it was handed back, to be placed again.
+        name: the action's, where it is an action that is called.
+        repeats: how often it was sent again although it had been written. ``refused``: the last reason for that.
+        ends: the client's own; when its time is over, where the server is told of it.
+        since: the client's own; when it began to wait for a connection. ``not_before``: when it may have one.
+        avoid: the client's own; the server that could not run it.
         key: the client's own; what a later call names to take its place.
         on_end: the client's own; called once when it has ended.
     """
@@ -113,18 +117,31 @@ class Call:
     waiter: Any = None
     sender: Any = None
     home: Any = None
+    name: str | None = None
+    repeats = 0
+    refused: LetterheadError | None = None
+    ends = 0.0
     since = 0.0
+    not_before = 0.0
+    avoid: Any = None
     key: Any = None
     on_end: Any = None
 
     def __init__(
-        self, prefix: bytes, content: Buffer, action: bytes | None, deadline: int | None, asks: Asks = NOTHING
+        self,
+        prefix: bytes,
+        content: Buffer,
+        action: bytes | None,
+        deadline: int | None,
+        asks: Asks = NOTHING,
+        name: str | None = None,
     ) -> None:
         self.prefix = prefix
         self.content = content
         self.action = action
         self.deadline = deadline
         self.asks = asks
+        self.name = name
 
     @property
     def first(self) -> bytes:
@@ -164,8 +181,28 @@ class Call:
         Items that came before an error are still handed out; but where the time for all of it is over, it is over.
         """
         self.error = copy(error)
+        if self.repeats:
+            self.error.facts = {**error.facts, "attempts": self.repeats + 1}
         if self.incoming is not None and isinstance(error, DeadlineExceeded):
             self.incoming.drop()
+
+    def renew(self) -> None:
+        """Make it one that was never written; only where no part of a stream has passed."""
+        self.id = 0
+        self.wrapped = False
+        self.home = None
+        self.supersedes = None
+        if self.outgoing is not None:
+            self.outgoing.credit = 0
+
+    def shorten(self, now: float) -> None:
+        """Tell the server how much time is left by now, where it is told a deadline at all."""
+        if self.deadline is None or not self.ends:
+            return
+        left = max(1, min(self.deadline, int((self.ends - now) * 1000)))
+        # The first field of that name is the one of the header itself: what stands before it is none of the user's.
+        self.prefix = self.prefix.replace(b'"deadline":%d' % self.deadline, b'"deadline":%d' % left, 1)
+        self.deadline = left
 
     def fail_upload(self, failure: BaseException) -> None:
         """Its upload raised this: so will whoever waits for the call."""

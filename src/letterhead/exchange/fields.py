@@ -60,8 +60,8 @@ class Meaning:
     """
 
     __slots__ = (
-        "accept", "accept_compression", "action", "authorized", "compression", "credit", "deadline", "fatal", "fault",
-        "kind", "max_open", "more", "status", "supersedes", "timing",
+        "accept", "accept_compression", "action", "authorized", "closing", "compression", "credit", "deadline",
+        "fatal", "fault", "kind", "max_open", "more", "status", "supersedes", "timing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -75,6 +75,7 @@ class Meaning:
         self.more: bool | None = None
         self.status: str | None = None
         self.credit = 0
+        self.closing = 0
         self.max_open = 0
         self.supersedes = 0
         self.accept: tuple[str, ...] = ()
@@ -224,7 +225,7 @@ def from_server(shape: Shape) -> Meaning:
                 meaning.credit = _number(fields, "credit", 1, BIG)
                 meaning.kind = Kind.CREDIT
             else:
-                _number(fields, "closing", 0, MAX_ID)
+                meaning.closing = _number(fields, "closing", 0, MAX_ID)
                 meaning.kind = Kind.CLOSING
             return meaning
         if _present(fields, "status"):

@@ -24,6 +24,7 @@ from letterhead.wire.header import content_limit, too_large
 from letterhead.wire.writer import NATIVE, head_prefix
 
 PING = "letterhead.ping"
+DESCRIBE = "letterhead.describe"
 _CLASSIC_BYTES = len(b'{"action":,"value":}')
 _LIMITS = Limits()
 
@@ -95,12 +96,14 @@ def action_call(
         content = _named(action, args)
         _check_size(JSON, len(content), limits)
         prefix = _prefix(action, JSON, "utf-8", deadline, asks)
-        return Call(prefix, content, _classic(action, content, limits), deadline, asks)
+        return Call(prefix, content, _classic(action, content, limits), deadline, asks, action)
     if args or len(arg) > 1:
         raise UsageError("an action takes one unnamed argument or named ones, not both: name them")
     mine = _own_fields(action, deadline, asks)
     if isinstance(arg[0], Message):
-        return _as_it_is(arg[0], {**arg[0].header, **mine}, deadline, limits, asks)
+        call = _as_it_is(arg[0], {**arg[0].header, **mine}, deadline, limits, asks)
+        call.name = action
+        return call
     try:
         encoded = encode_content(arg[0])
     except BadContent as error:
@@ -109,10 +112,10 @@ def action_call(
     if encoded.fields:  # an array's
         order = encoded.fields.get("byteorder", NATIVE)
         prefix = head_prefix(encoded.content_type, encoded.encoding, {**encoded.fields, **mine}, order)
-        return Call(prefix, encoded.content, None, deadline, asks)
+        return Call(prefix, encoded.content, None, deadline, asks, action)
     prefix = _prefix(action, encoded.content_type, encoded.encoding, deadline, asks)
     if encoded.content_type != JSON:
-        return Call(prefix, encoded.content, None, deadline, asks)
+        return Call(prefix, encoded.content, None, deadline, asks, action)
     content = bytes(encoded.content)
     if content.startswith(b"{"):
         raise UsageError(
@@ -120,7 +123,7 @@ def action_call(
         )
     # In classic form ``null`` would mean no argument at all.
     classic = None if content == b"null" else _classic(action, content, limits)
-    return Call(prefix, content, classic, deadline, asks)
+    return Call(prefix, content, classic, deadline, asks, action)
 
 
 def upload_call(
@@ -144,7 +147,7 @@ def upload_call(
     deadline = milliseconds(timeout)
     content = _named(action, rest)
     _check_size(JSON, len(content), limits)
-    call = Call(_prefix(action, JSON, "utf-8", deadline, asks, more=True), content, None, deadline, asks)
+    call = Call(_prefix(action, JSON, "utf-8", deadline, asks, more=True), content, None, deadline, asks, action)
     call.source = source
     call.outgoing = Outgoing(0)  # the credit comes with the hello
     return call
@@ -220,6 +223,11 @@ def pack(call: Call, names: Sequence[str]) -> None:
 def ping_call() -> Call:
     """The call that finds out what an unknown server is, where the caller's own cannot."""
     return action_call(PING, (), {}, None, _LIMITS)
+
+
+def describe_call() -> Call:
+    """The call that asks what a server's actions are."""
+    return action_call(DESCRIBE, (), {}, None, _LIMITS)
 
 
 @lru_cache(maxsize=512)

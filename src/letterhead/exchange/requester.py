@@ -8,7 +8,9 @@ What the server is, is unknown until its first frame is back (protocol section 2
 form that classic and Letterhead servers both understand, and every other call waits. Then either the server multiplexes
 and all calls share this connection, or it is classic and this connection served its one request.
 
-A connection that ends fails the calls that were written; those that were not are handed back, safe to send again.
+A connection that ends fails the calls that were written, but for those that may be sent again; these are handed back
+with those that were not. So is what the server will not run, since it goes away (``closing``) or says so
+(``unavailable``).
 
 Here stands what arrives; what is asked is the other half's (``asking.py``).
 """
@@ -24,11 +26,14 @@ from letterhead.errors import (
     Rejected,
     TooLarge,
     TooMany,
+    Unavailable,
 )
-from letterhead.exchange.asking import Asking, Phase
+from letterhead.exchange.asking import Asking
 from letterhead.exchange.calls import Call, not_as_asked, reply_error
 from letterhead.exchange.fields import Kind, Meaning, from_server, unlisted
-from letterhead.exchange.states import AT_CLIENT, Move, Standing, move
+from letterhead.exchange.openings import describe_call, ping_call
+from letterhead.exchange.repeating import Why, has_begun, idempotent_in
+from letterhead.exchange.states import AT_CLIENT, Move, Phase, Standing, move
 from letterhead.exchange.streams import CREDIT, Items
 from letterhead.limits import Limits
 from letterhead.wire.header import Header, Headers
@@ -49,6 +54,10 @@ class Requester(Asking):
         headers: the memory that a client's connections share.
         known_classic: the server was classic when last seen.
         compressions: those that this client reads, and told the server of.
+        idempotent: names of actions that may be sent again after a loss. What is learnt here is kept in it.
+
+    Attributes:
+        answered: a reply was delivered here: the server was there and spoke.
     """
 
     def __init__(
@@ -59,12 +68,34 @@ class Requester(Asking):
         *,
         known_classic: bool = False,
         compressions: tuple[str, ...] = (),
+        idempotent: set[str] | None = None,
     ) -> None:
-        super().__init__(limits, address, known_classic)
+        super().__init__(limits, address, known_classic, set() if idempotent is None else idempotent)
         self._compressions = compressions
         self._reader = Reader(limits, headers)
         self._incoming: Header | None = None
-        self._answered = False  # a reply was delivered here: the server was there and spoke
+        self.answered = False
+
+    # -- what no caller asks ---------------------------------------------------------------------------------------
+
+    def ping(self) -> None:
+        """Ask for a sign of life. Whatever the server answers is one, also that too much is open."""
+        self._ask_quietly(ping_call())
+
+    def learn(self) -> None:
+        """Ask which actions may be sent again."""
+        call = describe_call()
+        call.on_end = self._learnt
+        self._ask_quietly(call)
+
+    def _ask_quietly(self, call: Call) -> None:
+        if self.phase is Phase.MULTIPLEXED and self.takes_calls:
+            self._send(call)
+
+    def _learnt(self, call: Call) -> None:
+        if call.header is not None:
+            self.idempotent.clear()
+            self.idempotent.update(idempotent_in(call.body, self.limits.content_depth))
 
     # -- what arrives ----------------------------------------------------------------------------------------------
 
@@ -86,7 +117,7 @@ class Requester(Asking):
     def end_of_stream(self, how: str = "closed the connection") -> None:
         """The server sends no more; ``how`` says in words what it did."""
         sentence = f"the server at {self.address} {how}"
-        if self._answered or self.phase is Phase.MULTIPLEXED:
+        if self.answered or self.phase is Phase.MULTIPLEXED:
             self.lost(ConnectionLost(sentence, address=self.address))
         else:
             self.lost(NoReply(f"{sentence} without a reply", address=self.address))
@@ -116,6 +147,8 @@ class Requester(Asking):
             self._take(header, content)
         if self._waiting and self.phase is Phase.MULTIPLEXED:
             self._send_waiting()
+        if self.leaving and not self.open:
+            self.lost(ConnectionLost(f"the server at {self.address} is going away", address=self.address))
 
     def _take(self, header: Header, content: bytes) -> None:
         """A whole frame came."""
@@ -148,6 +181,8 @@ class Requester(Asking):
             self._take_reply(call, header, content, meaning)
         elif call is not None and todo is Move.CREDIT:
             self._take_credit(call, meaning.credit)
+        elif todo is Move.CLOSING:
+            self._take_closing(meaning.closing)
         elif todo is Move.FAIL:
             refused = reply_error(header, content, meaning, self.limits)
             self._fail_open(refused)
@@ -171,19 +206,32 @@ class Requester(Asking):
         if header.id is not None or fields.get("status", False) is not False or self.phase is Phase.FRESH:
             self._broken(BadHeader("the first frame is neither a hello nor a classic reply"))
             return
-        self._answered = True
+        self.answered = True
         self._end_here(Phase.CLASSIC)
         for call in self.open.values():
             if call.error is None:
                 call.end(header, content)
                 self.events.append(call)
         self.open.clear()
-        self._hand_back(classic=True)
+        self._hand_back(Why.CLASSIC)
 
     def _take_hello(self, meaning: Meaning) -> None:
         self._max_open = meaning.max_open
         self._upload_credit = meaning.credit or self._upload_credit
         self.readable = meaning.accept_compression
+
+    def _take_closing(self, highest: int) -> None:
+        """The server goes away: what is above ``highest`` never runs there."""
+        self.leaving = True
+        error = Unavailable(f"the server at {self.address} is going away", address=self.address)
+        above = [call for id, call in self.open.items() if id > highest]
+        self._send_again([call for call in above if not call.done and not has_begun(call)], Why.LEAVING, error)
+        for call in above:
+            if self.open.pop(call.id, None) is not None:
+                self._streams.pop(call, None)
+                if not call.done:
+                    self._fail(call, error)
+        self._hand_back(Why.UNWRITTEN)
 
     def _take_credit(self, call: Call, credit: int) -> None:
         if call.outgoing is None or call.done:
@@ -197,9 +245,12 @@ class Requester(Asking):
 
     def _take_reply(self, call: Call, header: Header, content: bytes, meaning: Meaning) -> None:
         """An item of the call's result, or its last frame."""
-        self._answered = True
+        self.answered = True
         if meaning.more and meaning.status is None:
             self._take_item(call, header, content)
+            return
+        if meaning.status == "unavailable" and not call.done and not has_begun(call) and call.repeats < self._repeats:
+            self._send_again([call], Why.UNAVAILABLE, reply_error(header, content, meaning, self.limits))
             return
         self._closed(call)
         if call.asks.timing:

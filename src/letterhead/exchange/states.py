@@ -10,6 +10,16 @@ from letterhead.errors import BadHeader
 from letterhead.exchange.fields import Kind
 
 
+class Phase(Enum):
+    """How much a client knows about the server at the other end of a connection."""
+
+    FRESH = auto()  # nothing sent
+    PROBING = auto()  # the first request is out, nothing else may follow
+    MULTIPLEXED = auto()
+    CLASSIC = auto()
+    ENDED = auto()
+
+
 class Standing(Enum):
     """Where an ``id`` stands on a connection."""
 

@@ -77,6 +77,11 @@ class Incoming:
         return self._came - self._taken
 
     @property
+    def begun(self) -> bool:
+        """Whether an item came."""
+        return bool(self._came or self._taken)
+
+    @property
     def window(self) -> int:
         """Bytes that the sender may still send without more credit."""
         return max(0, self._window)
@@ -141,13 +146,15 @@ class Outgoing:
 
     Attributes:
         credit: bytes that the receiver still takes; an item may be sent while it is above 0.
+        begun: an item was sent, or the end.
         ended: the end was sent.
     """
 
-    __slots__ = ("credit", "ended")
+    __slots__ = ("begun", "credit", "ended")
 
     def __init__(self, credit: int) -> None:
         self.credit = credit
+        self.begun = False
         self.ended = False
 
     def add(self, credit: int) -> None:

@@ -15,16 +15,19 @@ class Timing:
     Attributes:
         queued: seconds from the receipt of the request until its handler began; None where the server did not say.
         ran: seconds from then until the answer was handed to the connection; None likewise.
+        attempts: how often the call was sent: 1, or more where the client repeated it.
     """
 
-    __slots__ = ("queued", "ran")
+    __slots__ = ("attempts", "queued", "ran")
 
     def __init__(self) -> None:
         self.queued: float | None = None
         self.ran: float | None = None
+        self.attempts = 1
 
-    def told(self, said: Any) -> None:
+    def told(self, said: Any, attempts: int = 1) -> None:
         """Take what a last frame said; whatever it is, times come out or None."""
+        self.attempts = attempts
         fields = said if isinstance(said, dict) else {}
         self.queued = _seconds(fields.get("queued"))
         self.ran = _seconds(fields.get("ran"))

@@ -6,23 +6,27 @@ longer. On which connection a call goes is decided in ``async_connections.py``; 
 """
 
 import asyncio
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
+from letterhead import clock
 from letterhead.errors import UsageError
 from letterhead.exchange.calls import Call
 from letterhead.exchange.items import Values
 from letterhead.exchange.openings import pack
+from letterhead.exchange.pool import Pool, State
 from letterhead.exchange.streams import Incoming
 from letterhead.exchange.timing import Timing
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.net.async_connections import Connections, Connector, end
 from letterhead.net.async_streams import IN_THREAD, AsyncStream, Upload
-from letterhead.net.caller import Caller, left_early
+from letterhead.net.caller import Caller, Options, left_early
+from letterhead.net.client_connection import ClientConnection
 from letterhead.net.expiry import Expiry
+from letterhead.net.reports import Reports
 
 T = TypeVar("T")
 
@@ -33,7 +37,8 @@ class AsyncClient(Caller):
     One client serves any number of tasks of one event loop.
 
     Args:
-        address: ``HOST:PORT``, ``[::1]:PORT`` or ``unix:PATH``.
+        address: ``HOST:PORT``, ``[::1]:PORT`` or ``unix:PATH``; or a list of them, of servers that offer the same: each
+            call goes to the one with the fewest open calls, and not to one that cannot be reached.
         timeout: seconds for each call that names none, sent along as its deadline. None: the server's own deadline
             holds, and this side waits ``Limits.deadline_seconds`` (30 s). Neither is for calls with a stream.
         limits: bounds on what the server may send, and on what is sent.
@@ -43,6 +48,12 @@ class AsyncClient(Caller):
             the server may send compressed so, and what goes so where the server reads it. Only ``call`` and ``stream``
             do; ``send`` sends what it is given.
         connector: instead of an address's own way to connect: ``await connector(protocol_factory)``.
+        wait_for_ready: whether calls wait, within their timeout, while no server can be reached. None: not before the
+            first connection, so that a wrong address shows at once, and from then on.
+        idempotent: names of actions that do the same when they run twice: calls of them that are lost with their
+            connection are sent again. None: those of which the server says so.
+        keep_alive: keep an idle connection open, and ask every ``Limits.ping_after_seconds`` whether it is.
+        on_state: called with each new ``state`` by the event loop.
 
     Raises:
         UsageError: the address is not written as one.
@@ -50,16 +61,24 @@ class AsyncClient(Caller):
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         *,
         timeout: float | None = None,
         limits: Limits | None = None,
         accept: Sequence[str] = (),
         compression: Sequence[str] = (),
         connector: Connector | None = None,
+        wait_for_ready: bool | None = None,
+        idempotent: Sequence[str] | None = None,
+        keep_alive: bool = False,
+        on_state: Callable[[State], object] | None = None,
     ) -> None:
-        super().__init__(address, timeout, limits, accept, compression)
-        self._connections = Connections(self._address, self._limits, self._requester, connector)
+        options = Options(wait_for_ready, idempotent, keep_alive, on_state)
+        super().__init__(address, timeout, limits, accept, compression, options)
+        reports = Reports(on_state, _soon)
+        self._connections = Connections(
+            self._pool(reports.tell), self._limits, self._requester, connector, reports.stands, keep_alive=keep_alive
+        )
         self._expiry = Expiry(self._limits.deadline_seconds, self._expire)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._uploads: set[Upload] = set()
@@ -134,7 +153,7 @@ class AsyncClient(Caller):
             await self._perform(call, supersedes)
         finally:
             if timing is not None:
-                timing.told(call.timing)
+                timing.told(call.timing, call.repeats + 1)
         return call.result(returns, self._limits)
 
     @overload
@@ -231,6 +250,10 @@ class AsyncClient(Caller):
         for upload in list(self._uploads):
             await upload.ended()
 
+    @property
+    def _servers(self) -> Pool[ClientConnection]:
+        return self._connections.pool
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -256,6 +279,7 @@ class AsyncClient(Caller):
             self._expiry.watch(call, loop)
         else:
             timer = loop.call_later(call.seconds, self._expire, call)
+            call.ends = clock.monotonic() + call.seconds
         call.on_end = partial(self._ended, upload, timer)
         self._connections.place(call)
         return AsyncStream(call, incoming, values, timing, upload, self._leave)
@@ -280,6 +304,7 @@ class AsyncClient(Caller):
             self._expiry.watch(call, loop)
         else:
             timer = loop.call_later(call.seconds, self._expire, call)
+            call.ends = clock.monotonic() + call.seconds
         try:
             await waiter
         except asyncio.CancelledError:
@@ -348,3 +373,7 @@ class AsyncClient(Caller):
             self._leave_place(call)
         if upload is not None:
             upload.stop()
+
+
+def _soon(callback: Callable[[State], object], state: State) -> None:
+    asyncio.get_running_loop().call_soon(callback, state)

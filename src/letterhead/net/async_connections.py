@@ -1,19 +1,20 @@
 """The connections of an ``AsyncClient``, and on which of them a call goes.
 
-A call is placed on the current connection, or waits for one that is being made. What was not written when a connection
-ended is placed again, on a new one; what was written fails, since it may have run. A classic server gets a connection
-for each call, a bounded number at a time.
+Which server gets a call, and when one is tried again, is decided in ``pool.py``; here stand the connections, and the
+calls that wait for one. All calls to a server share one connection; a classic server gets one for each call, a bounded
+number at a time.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError
-from letterhead.exchange.asking import Elsewhere, Phase
+from letterhead import clock
+from letterhead.errors import ConnectionLost, LetterheadError
 from letterhead.exchange.calls import Call, superseded
+from letterhead.exchange.pool import NEVER, Member, Pool, State
+from letterhead.exchange.repeating import Elsewhere
 from letterhead.exchange.requester import Requester
 from letterhead.limits import Limits
 from letterhead.net import address as addresses
@@ -24,101 +25,176 @@ from letterhead.net.connection import Turn
 Connector = Callable[[Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]
 CLASSIC_AT_ONCE = 16
 """Connections at once to a classic server, which answers one request on each."""
+Server = Member[ClientConnection]
 
 
 class Connections:
     """Places calls.
 
     Args:
-        address: the server's.
+        pool: the servers.
         limits: how long connecting may take.
-        make: makes a conversation; told whether the server was classic when last seen.
+        make: makes a conversation with a server.
         connector: how to connect, if not by the address.
+        stands: hears of the state after each change.
+        keep_alive: whether an idle connection is kept, and looked after.
 
     Attributes:
-        current: the connection that all calls share, if there is one; it may have ended.
-        classic: the server was classic when last seen.
         gone: why no call is placed any more, once ``close`` was called.
     """
 
     def __init__(
         self,
-        address: Address,
+        pool: Pool[ClientConnection],
         limits: Limits,
-        make: Callable[[bool], Requester],
+        make: Callable[[Server], Requester],
         connector: Connector | None,
+        stands: Callable[[State], None],
+        *,
+        keep_alive: bool,
     ) -> None:
-        self.current: ClientConnection | None = None
-        self.classic = False
         self.gone: ConnectionLost | None = None
-        self._address = address
+        self.pool = pool
         self._limits = limits
         self._make = make
-        self._connector = connector or self._connect
+        self._connector = connector
+        self._stands = stands
+        self._keep_alive = keep_alive
         self._turn = Turn()
-        self._all: set[ClientConnection] = set()
+        self._members: dict[ClientConnection, Server] = {}
         self._dialling: set[asyncio.Task[None]] = set()
-        self._sharing: asyncio.Task[None] | None = None  # makes the connection that all calls share
-        self._waiting: list[Call] = []  # for that connection
-        self._for_classic: deque[Call] = deque()
+        self._waiting: dict[Call, None] = {}  # calls without a connection
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = NEVER
+        self._reviewing = False
 
     def __bool__(self) -> bool:
         """Whether there are any, or will be."""
-        return bool(self._all or self._dialling)
+        return bool(self._members or self._dialling or self._waiting)
 
     @property
     def requester(self) -> Requester | None:
         """The conversation on the connection that all calls share, if there is one."""
-        return None if self.current is None else self.current.requester
+        members = self.pool.members
+        connection = members[0].connection if len(members) == 1 else None
+        return None if connection is None else connection.requester
 
     def place(self, call: Call) -> None:
-        """Find or make a connection for a call."""
-        current = self.current
-        shared = current is not None and current.requester.takes_calls and not self.classic
+        """Find a connection for a call, or make one, for which it waits."""
+        pool = self.pool
+        now = clock.monotonic()
+        member = None if call.not_before > now else pool.choose(call, now)
+        connection = None if member is None or member.classic else member.connection
         earlier = call.supersedes
-        if earlier is not None and not (shared and earlier.home is current) and not earlier.done:
+        if earlier is not None and (connection is None or earlier.home is not connection) and not earlier.done:
             call.supersedes = None  # no connection will carry both
             self._displace(earlier)
-        if current is not None and shared:
-            current.submit(call)
-        elif self.classic:
-            self._for_classic.append(call)
-            self._dial_classic()
-        else:
-            self._waiting.append(call)
-            if self._sharing is None or self._sharing.done():
-                self._sharing = self._dial(self._dial_shared())
+        if member is not None and connection is not None:
+            connection.submit(call)
+            if pool.may_learn(member, now):
+                connection.learn()
+            if len(pool.members) > 1:
+                self._dial_another(now)
+            return
+        if not call.since:
+            call.since = now
+        self._waiting[call] = None
+        self._review_soon()
 
     def withdraw(self, call: Call, *, late: bool) -> None:
         """The caller does not wait any longer. It has been told why: giving up may end the whole connection."""
         if call.home is not None:
             call.home.cancel(call, late=late)
-        elif call in self._waiting:
-            self._waiting.remove(call)
-        elif call in self._for_classic:
-            self._for_classic.remove(call)
+        else:
+            self._waiting.pop(call, None)
 
     async def close(self, gone: ConnectionLost) -> None:
         """Close all; what is open or waits fails with ``gone``."""
         self.gone = gone
-        for call in [*self._waiting, *self._for_classic]:
+        self.pool.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for call in self._no_longer_waiting():
             end(call, gone)
-        self._waiting.clear()
-        self._for_classic.clear()
         for task in list(self._dialling):
             task.cancel()
-        for connection in list(self._all):
+        for connection in list(self._members):
             connection.close(gone)
         if self._dialling:
             await asyncio.wait(self._dialling)
-        if self._all:
-            await asyncio.wait([connection.closed for connection in self._all], timeout=1.0)
+        if self._members:
+            await asyncio.wait([connection.closed for connection in self._members], timeout=1.0)
+        self._stands(self.pool.state)
 
     def _displace(self, earlier: Call) -> None:
         if earlier.incoming is not None:
             earlier.incoming.drop()
         end(earlier, superseded())
         self.withdraw(earlier, late=False)
+
+    # -- waiting for a connection ----------------------------------------------------------------------------------
+
+    def _no_longer_waiting(self) -> list[Call]:
+        waiting, self._waiting = list(self._waiting), {}
+        return waiting
+
+    def _review_soon(self) -> None:
+        """Something has changed: look at once what becomes of the calls that wait, but not from within that change."""
+        if not self._reviewing:
+            self._reviewing = True
+            asyncio.get_running_loop().call_soon(self._review)
+
+    def _review(self) -> None:
+        """Place the calls that wait, or see to it that a connection is made."""
+        self._reviewing = False
+        pool = self.pool
+        now = clock.monotonic()
+        soonest = NEVER
+        for call in self._no_longer_waiting():
+            if call.done or self.gone is not None:
+                continue
+            if call.not_before > now:
+                soonest = min(soonest, call.not_before)
+                self._waiting[call] = None
+                continue
+            member = pool.choose(call, now)
+            if member is None:
+                why = pool.hopeless(call.since)
+                if why is None:
+                    self._waiting[call] = None
+                else:
+                    end(call, why)
+            elif not member.classic:
+                self.place(call)
+            elif member.own < CLASSIC_AT_ONCE:
+                self._dial_classic(member, call)
+            else:
+                self._waiting[call] = None
+        if any(call.not_before <= now for call in self._waiting):
+            self._dial_another(now)
+            soonest = min(soonest, pool.due(now))
+        self._wake_at(soonest)
+
+    def _wake_at(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due != NEVER and self._waiting:
+            delay = max(0.0, due - clock.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._review)
+
+    def _dial_another(self, now: float) -> None:
+        """Connect to a server, if that is called for."""
+        member = self.pool.next_to_dial(now)
+        if member is None:
+            return
+        if member.classic:  # which would take a call, were it not set aside; now it is not
+            member.again_at = now
+            self._review_soon()
+            return
+        self.pool.dials(member, now)
+        self._stands(self.pool.state)
+        self._dial(self._dial_shared(member)).add_done_callback(partial(self._dialled, member))
 
     # -- making connections ----------------------------------------------------------------------------------------
 
@@ -128,47 +204,39 @@ class Connections:
         task.add_done_callback(self._dialling.discard)
         return task
 
-    async def _dial_shared(self) -> None:
-        """Make the connection that all waiting calls share."""
-        try:
-            connection = await self._connected(known_classic=False)
-        except ConnectionFailed as error:
-            for call in self._no_longer_waiting():
-                end(call, error)
+    async def _dial_shared(self, member: Server) -> None:
+        """Make the connection to a server that its calls share."""
+        connection = await self._connected(member)
+        if connection is None:
             return
-        waiting = self._no_longer_waiting()
-        why = connection.requester.why
-        if why is not None:  # it ended before anything was sent: to try again could go on without end
-            for call in waiting:
-                end(call, why)
-        elif not waiting:
+        if connection.requester.ended:  # before anything was sent
+            why = connection.requester.why or ConnectionLost("the connection ended at once", address=member.name)
+            self.pool.failed(member, why, clock.monotonic())
+        elif not self._waiting and len(self.pool.members) == 1 and not self._keep_alive:
+            self.pool.gave_up(member)
             connection.close(ConnectionLost("nobody waited for the connection any longer"))
         else:
-            self.current = connection
-            for call in waiting:
-                self.place(call)
+            self.pool.joined(member, connection, clock.monotonic())
 
-    def _no_longer_waiting(self) -> list[Call]:
-        """What comes from now on waits for another connection."""
-        waiting, self._waiting, self._sharing = self._waiting, [], None
-        return waiting
+    def _dialled(self, member: Server, task: asyncio.Task[None]) -> None:
+        if member.dialling is not None:  # cancelled, perhaps before it had begun
+            self.pool.gave_up(member)
+        if self.gone is None:
+            self._stands(self.pool.state)
+            self._review_soon()
 
-    def _dial_classic(self) -> None:
-        while self._for_classic and len(self._all) + len(self._dialling) < CLASSIC_AT_ONCE:
-            call = self._for_classic.popleft()
-            self._dial(self._dial_one(call)).add_done_callback(partial(self._dialled_one, call))
+    def _dial_classic(self, member: Server, call: Call) -> None:
+        member.own += 1
+        self._dial(self._dial_one(member, call)).add_done_callback(partial(self._dialled_one, member, call))
 
-    def _dialled_one(self, call: Call, task: asyncio.Task[None]) -> None:
-        if task.cancelled() and self.gone is not None:  # by ``close``, perhaps before it had begun
-            end(call, self.gone)
-
-    async def _dial_one(self, call: Call) -> None:
+    async def _dial_one(self, member: Server, call: Call) -> None:
         """A connection for one call to a classic server."""
-        try:
-            connection = await self._connected(known_classic=True)
-        except ConnectionFailed as error:
-            end(call, error)
-            asyncio.get_running_loop().call_soon(self._dial_classic)  # for the next one, once this task has ended
+        connection = await self._connected(member)
+        if connection is None:
+            if not self.pool.waits and member.error is not None:
+                end(call, member.error)
+            elif not call.done:
+                self._waiting[call] = None
             return
         why = connection.requester.why
         if call.done or (call.waiter is not None and call.waiter.done()):
@@ -176,26 +244,41 @@ class Connections:
         elif why is not None:
             end(call, why)
         else:
+            self.pool.joined(member, connection, clock.monotonic())
             connection.submit(call)
+            await connection.closed
 
-    async def _connected(self, *, known_classic: bool) -> ClientConnection:
+    def _dialled_one(self, member: Server, call: Call, task: asyncio.Task[None]) -> None:
+        member.own -= 1
+        if self.gone is not None:  # by ``close``, perhaps before it had begun
+            end(call, self.gone)
+        else:
+            self._review_soon()
+
+    async def _connected(self, member: Server) -> ClientConnection | None:
+        """A connection to a server, or None where there is none: then the pool knows why."""
         made: list[ClientConnection] = []
 
         def factory() -> ClientConnection:
-            made.append(ClientConnection(self, self._make(known_classic), self._turn))
+            made.append(ClientConnection(self, self._make(member), self._turn, keep_alive=self._keep_alive))
+            self._members[made[-1]] = member
             return made[-1]
 
         seconds = self._limits.connect_seconds
         try:
             async with asyncio.timeout(seconds):
-                await self._connector(factory)
+                await (self._connect(member.where, factory) if self._connector is None else self._connector(factory))
         except Exception as error:  # also what a connector of the user's own raises: those who wait must hear of it
-            raise addresses.connect_failed(self._address, error, seconds) from None
+            self.pool.failed(member, addresses.connect_failed(member.where, error, seconds), clock.monotonic())
+            return None
+        finally:
+            for connection in made:
+                if not connection.is_open:
+                    self._members.pop(connection, None)
         return made[-1]
 
-    async def _connect(self, factory: Callable[[], asyncio.BufferedProtocol]) -> object:
+    async def _connect(self, address: Address, factory: Callable[[], asyncio.BufferedProtocol]) -> object:
         loop = asyncio.get_running_loop()
-        address = self._address
         if address.path is not None:
             return await loop.create_unix_connection(factory, address.path)
         try:
@@ -209,40 +292,41 @@ class Connections:
 
     # -- what connections report -----------------------------------------------------------------------------------
 
-    def joined(self, connection: ClientConnection) -> None:
-        """A connection was made."""
-        self._all.add(connection)
-
     def learnt(self, connection: ClientConnection) -> None:
         """A server was found to multiplex: its connection is for all calls."""
-        if self.classic:
-            self.classic = False
-            for_classic, self._for_classic = self._for_classic, deque()
-            if self.current is None:
-                self.current = connection
-            for call in for_classic:
-                self.place(call)
+        member = self._members[connection]
+        member.classic = False
+        if member.connection is None:
+            member.connection = connection
+        self.pool.answered(member, clock.monotonic())
+        self._stands(self.pool.state)
+        if self._waiting:
+            self._review_soon()
 
     def handed_back(self, back: Elsewhere, connection: ClientConnection) -> None:
-        """Calls that were not written on a connection that has ended."""
-        if self.current is connection:
-            self.current = None
-        self.classic = self.classic or back.classic
+        """Calls that were not answered on this connection."""
+        self._parted(connection)
+        self.pool.elsewhere(back, self._members[connection], clock.monotonic())
         for call in back.calls:
-            call.home = None
             if self.gone is not None:
                 end(call, self.gone)
             else:
-                self.place(call)
+                self._waiting[call] = None
+        self._review_soon()
 
     def left(self, connection: ClientConnection) -> None:
         """A connection is gone."""
-        self._all.discard(connection)
-        if self.current is connection:
-            self.current = None
-        if connection.requester.phase is Phase.CLASSIC:
-            self.classic = True
-        self._dial_classic()
+        if connection in self._members:
+            self._parted(connection)
+            del self._members[connection]
+        if self._waiting:
+            self._review_soon()
+
+    def _parted(self, connection: ClientConnection) -> None:
+        if connection.requester.ended and not connection.parted:
+            connection.parted = True
+            self.pool.parted(self._members[connection], connection, clock.monotonic())
+            self._stands(self.pool.state)
 
 
 def end(call: Call, error: LetterheadError) -> None:

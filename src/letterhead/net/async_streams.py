@@ -112,7 +112,7 @@ class AsyncStream(Generic[T_co]):
         finally:
             self._waiting = False
         if self._timing is not None:
-            self._timing.told(call.timing)
+            self._timing.told(call.timing, call.repeats + 1)
         if call.header is None:
             call.raise_error()
         raise StopAsyncIteration

@@ -6,25 +6,45 @@ server has answered at all it waits as a plain one does. Whatever a handler call
 """
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from letterhead.app.context import time_left
 from letterhead.content.compression import readable
-from letterhead.errors import Cancelled, ConnectionLost, DeadlineExceeded, UsageError
-from letterhead.exchange.asking import Phase
+from letterhead.errors import Cancelled, ConnectionFailed, ConnectionLost, DeadlineExceeded, UsageError
 from letterhead.exchange.calls import NOTHING, Asks, Call, reader_of
 from letterhead.exchange.fields import BIG
 from letterhead.exchange.openings import Streamed, action_call, message_call, upload_call
+from letterhead.exchange.pool import Member, Pool, State, Tell
 from letterhead.exchange.requester import Requester
+from letterhead.exchange.states import Phase
 from letterhead.exchange.timing import Timing
 from letterhead.limits import Limits
 from letterhead.message import Message, media_type
 from letterhead.net import address as addresses
+from letterhead.net.address import Address
 from letterhead.wire.header import TYPE, Headers
 
 _LONGEST_SECONDS = BIG / 1000
 """No wait is longer: 24 days, which is what a deadline on the wire can say."""
+
+
+class Options(NamedTuple):
+    """How a client keeps going.
+
+    Attributes:
+        wait_for_ready: whether calls wait for a connection; None: once there has been one.
+        idempotent: names of actions that may be sent again after a loss; None: what servers say of theirs.
+        keep_alive: whether an idle connection is kept, and looked after.
+        on_state: called with each new state.
+    """
+
+    wait_for_ready: bool | None
+    idempotent: Sequence[str] | None
+    keep_alive: bool
+    on_state: Callable[[State], object] | None
 
 
 class Caller:
@@ -32,19 +52,45 @@ class Caller:
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         timeout: float | None,
         limits: Limits | None,
         accept: Sequence[str],
         compression: Sequence[str],
+        options: Options,
     ) -> None:
-        self._address = addresses.parse(address)
+        self._addresses = _parsed(address)
+        self._address = " or ".join(map(str, self._addresses))
         self._timeout = timeout
         self._limits = limits or Limits()
+        self._options = options
         self._headers = Headers(self._limits)
         self._compression = readable(compression)
         self._asks = Asks(_types(accept), self._compression) if accept or compression else NOTHING
         self._by_key: dict[Hashable, Call] = {}  # open calls whose place a later one may take
+
+    @property
+    @abstractmethod
+    def _servers(self) -> Pool[Any]:
+        """The servers, as its connections know them."""
+
+    @property
+    def state(self) -> State:
+        """What its connections are in: ``"idle"``, ``"connecting"``, ``"ready"``, ``"reconnecting"``, ``"closed"``.
+
+        Connections are made when a call needs one: an idle client whose server went away hears of it, and stays so.
+        """
+        return self._servers.state
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What happened how often.
+
+        ``connected``, ``connect-failed``; ``lost``: connections that ended while calls were open, ``left``: that a
+        server ended in order; ``moved``: calls that a leaving server did not run and another got, ``repeated``: calls
+        that were sent again, after ``unavailable`` or a loss.
+        """
+        return dict(self._servers.counters)
 
     def _action_call(
         self,
@@ -117,11 +163,16 @@ class Caller:
         """Whether it has no limit any more: it named none, and the server has answered something."""
         return call.seconds == math.inf and call.home is not None and call.home.requester.phase is Phase.MULTIPLEXED
 
-    def _out_of_time(self, call: Call) -> DeadlineExceeded:
+    def _out_of_time(self, call: Call) -> DeadlineExceeded | ConnectionFailed:
         """What a call ends with whose time is over."""
         seconds = self._limits.deadline_seconds if call.seconds == math.inf else call.seconds
         if call.home is None:
-            sentence = f"no connection to {self._address} within {seconds:g} s"
+            why = call.refused or self._servers.error
+            if isinstance(why, ConnectionFailed) and not call.repeats:
+                sentence = f"{why.message} (tried for {seconds:g} s)"
+                return type(why)(sentence, **why.facts)
+            told = "" if why is None else f": {why.message}"
+            sentence = f"no connection to {self._address} within {seconds:g} s{told}"
         elif call.home.requester.phase is Phase.PROBING:
             sentence = f"nothing came back from {self._address} within {seconds:g} s; is a Letterhead server there?"
         elif not call.id:
@@ -155,13 +206,35 @@ class Caller:
         if call.key is not None and self._by_key.get(call.key) is call:
             del self._by_key[call.key]
 
-    def _requester(self, known_classic: bool) -> Requester:
+    def _pool(self, tell: Tell) -> Pool[Any]:
+        options = self._options
+        servers = [(str(address), address) for address in self._addresses]
+        return Pool(servers, self._limits, _random, tell, options.wait_for_ready, options.idempotent)
+
+    def _requester(self, member: Member[Any]) -> Requester:
         return Requester(
-            self._limits, str(self._address), self._headers, known_classic=known_classic, compressions=self._compression
+            self._limits,
+            member.name,
+            self._headers,
+            known_classic=member.classic,
+            compressions=self._compression,
+            idempotent=member.idempotent,
         )
 
     def _gone(self) -> ConnectionLost:
-        return ConnectionLost("the client was closed", address=str(self._address))
+        return ConnectionLost("the client was closed", address=self._address)
+
+
+def _parsed(address: str | Sequence[str]) -> list[Address]:
+    written = [address] if isinstance(address, str) else address
+    if not isinstance(written, (list, tuple)) or not written:
+        raise UsageError(f"a client takes an address such as '127.0.0.1:65432', or a list of them, not {address!r}")
+    return list(dict.fromkeys(map(addresses.parse, written)))
+
+
+def _random() -> float:
+    """A number from 0 to 1. The module ``random`` would take milliseconds to import, and the same seed after a fork."""
+    return int.from_bytes(os.urandom(6), "big") / 2**48
 
 
 def left_early() -> Cancelled:

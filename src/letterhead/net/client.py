@@ -1,46 +1,31 @@
 """``Client``: the blocking client, for any number of threads.
 
-One lock guards all state. Here stand what users call, and time: who waits for a call, how long, and what becomes of it
-when nobody does any longer. On which connection a call goes is decided in ``links.py``, who reads and writes there in
-``link.py``; streams are read in ``streams.py``.
-
-Nothing here imports asyncio: a program that only calls should start fast.
+Here stands what users call; what becomes of a call is seen to in ``blocking.py``.
 """
 
-import _thread
-import contextlib
-import math
-import os
 import threading
-import time
-import weakref
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from letterhead.app.context import refuse_to_block
-from letterhead.exchange.calls import Call
-from letterhead.exchange.items import Values
-from letterhead.exchange.openings import pack
-from letterhead.exchange.streams import Incoming
+from letterhead.exchange.pool import State
 from letterhead.exchange.timing import Timing
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.net.caller import Caller, left_early
-from letterhead.net.link import Link
-from letterhead.net.links import Connector, Links, end
-from letterhead.net.streams import Stream, Upload
-from letterhead.net.waiters import tell
+from letterhead.net.blocking import BlockingCaller
+from letterhead.net.caller import Options
+from letterhead.net.links import Connector
+from letterhead.net.streams import Stream
 
 T = TypeVar("T")
-_clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
 
 
-class Client(Caller):
+class Client(BlockingCaller):
     """Calls actions of a Letterhead server, or of a classic one. Connects at the first call; any thread may call.
 
     Args:
-        address: ``HOST:PORT``, ``[::1]:PORT`` or ``unix:PATH``.
+        address: ``HOST:PORT``, ``[::1]:PORT`` or ``unix:PATH``; or a list of them, of servers that offer the same: each
+            call goes to the one with the fewest open calls, and not to one that cannot be reached.
         timeout: seconds for each call that names none, sent along as its deadline. None: the server's own deadline
             holds, and this side waits ``Limits.deadline_seconds`` (30 s). Neither is for calls with a stream.
         limits: bounds on what the server may send, and on what is sent.
@@ -50,6 +35,12 @@ class Client(Caller):
             the server may send compressed so, and what goes so where the server reads it. Only ``call`` and ``stream``
             do; ``send`` sends what it is given.
         connector: instead of an address's own way to connect: ``connector(timeout) -> Wire``.
+        wait_for_ready: whether calls wait, within their timeout, while no server can be reached. None: not before the
+            first connection, so that a wrong address shows at once, and from then on.
+        idempotent: names of actions that do the same when they run twice: calls of them that are lost with their
+            connection are sent again. None: those of which the server says so.
+        keep_alive: keep an idle connection open, and ask every ``Limits.ping_after_seconds`` whether it is.
+        on_state: called with each new ``state``, one after the other, by a thread of its own.
 
     Raises:
         UsageError: the address is not written as one.
@@ -57,18 +48,20 @@ class Client(Caller):
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         *,
         timeout: float | None = None,
         limits: Limits | None = None,
         accept: Sequence[str] = (),
         compression: Sequence[str] = (),
         connector: Connector | None = None,
+        wait_for_ready: bool | None = None,
+        idempotent: Sequence[str] | None = None,
+        keep_alive: bool = False,
+        on_state: Callable[[State], object] | None = None,
     ) -> None:
-        super().__init__(address, timeout, limits, accept, compression)
-        self._connector = connector
-        self.lock, self._links = self._unconnected()
-        _clients.add(self)
+        options = Options(wait_for_ready, idempotent, keep_alive, on_state)
+        super().__init__(address, timeout, limits, accept, compression, connector, options)
 
     # -- what users call -------------------------------------------------------------------------------------------
 
@@ -142,7 +135,7 @@ class Client(Caller):
             self._perform(call, supersedes)
         finally:
             if timing is not None:
-                timing.told(call.timing)
+                timing.told(call.timing, call.repeats + 1)
         return call.result(returns, self._limits)
 
     @overload
@@ -252,138 +245,3 @@ class Client(Caller):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    # -- one call --------------------------------------------------------------------------------------------------
-
-    def _opened(
-        self, call: Call, incoming: Incoming, returns: Any, key: Hashable, timing: Timing | None
-    ) -> Stream[Any]:
-        values = Values(call, returns, self._limits)
-        refuse_to_block()
-        if self._compression:
-            pack(call, self._in_common(self._links.requester))
-        upload = None if call.source is None else Upload(self, call, self._limits)
-        call.on_end = self._leave_place
-        began = time.monotonic()
-        with self.lock:
-            try:
-                if key is not None:
-                    self._take_place(call, key)
-                while call.home is None and not call.done:
-                    self._links.place(call, self._until(call, began))
-                    self._end_if_late(call, began)
-            except BaseException:
-                self.leave(call)
-                raise
-        if upload is not None:
-            upload.start()
-        return Stream(self, call, incoming, values, timing, began)
-
-    def _perform(self, call: Call, key: Hashable) -> None:
-        refuse_to_block()
-        if self._compression:
-            pack(call, self._in_common(self._links.requester))
-        if call.source is not None:
-            Upload(self, call, self._limits).start()
-        began = time.monotonic()
-        until: float | None = began + call.seconds
-        with self.lock:
-            try:
-                if key is not None:
-                    self._take_place(call, key)
-                while call.header is None and call.error is None:
-                    if call.seconds == math.inf:
-                        until = self._until(call, began)
-                    link: Link | None = call.home
-                    if link is None:
-                        self._links.place(call, until)
-                    else:
-                        link.wait(call, until)
-                    self._end_if_late(call, began)
-            except BaseException:  # Ctrl-C, or an exception thrown into this thread: nobody waits for the reply
-                self.leave(call)
-                raise
-            finally:
-                self._leave_place(call)
-
-    def _until(self, call: Call, began: float) -> float | None:
-        """When its time is over, None for never."""
-        if call.seconds != math.inf:
-            return began + call.seconds
-        return None if self._may_wait_on(call) else max(began, call.since) + self._limits.deadline_seconds
-
-    def _end_if_late(self, call: Call, began: float) -> None:
-        if call.header is None and call.error is None:
-            until = self._until(call, began)
-            if until is not None and time.monotonic() >= until:
-                end(call, self._out_of_time(call))
-                self._links.withdraw(call, late=True)
-
-    # -- what streams need of it -----------------------------------------------------------------------------------
-
-    def advance(self, call: Call, began: float, waiter: threading.Lock) -> None:
-        """With the lock held: place the call, or wait until ``waiter`` is released; end it when its time is over."""
-        until = self._until(call, began)
-        link: Link | None = call.home
-        if link is None:
-            self._links.place(call, until)
-        else:
-            link.wait_as(waiter, until)
-        if call.incoming is None or not call.incoming.items:
-            self._end_if_late(call, began)
-
-    def leave(self, call: Call) -> None:
-        """With the lock held: nobody wants the rest of it."""
-        if call.incoming is not None:
-            call.incoming.drop()
-        if not call.done:
-            end(call, left_early())
-            self._links.withdraw(call, late=False)
-
-    def abandon(self, call: Call) -> None:
-        """The same from wherever the collector runs: this very thread may hold the lock."""
-        if self.lock.acquire(blocking=False):
-            try:
-                self.leave(call)
-            finally:
-                self.lock.release()
-        else:
-            with contextlib.suppress(RuntimeError):  # no more threads: the process ends, and so do its connections
-                _thread.start_new_thread(self._leave_later, (call,))
-
-    def _leave_later(self, call: Call) -> None:
-        with self.lock:
-            self.leave(call)
-
-    def compressions(self, call: Call) -> tuple[str, ...]:
-        """Those that items of its upload may be compressed with, best first."""
-        link: Link | None = call.home
-        return self._in_common(None if link is None else link.requester)
-
-    def fail_upload(self, call: Call, failure: BaseException) -> None:
-        """With the lock held: its upload raised this."""
-        call.fail_upload(failure)
-        tell(call)
-        self._links.withdraw(call, late=False)
-
-    # -- forks -----------------------------------------------------------------------------------------------------
-
-    def _unconnected(self) -> tuple[threading.Lock, Links]:
-        lock = threading.Lock()
-        return lock, Links(lock, self._address, self._limits, self._requester, self._connector)
-
-    def _forget_connections(self) -> None:
-        """In the child of a fork: what the parent has open stays the parent's; this side connects anew."""
-        links = self._links
-        self.lock, self._links = self._unconnected()  # a thread of the parent may have held the lock
-        self._links.gone = links.gone
-        self._by_key.clear()
-        links.forget()
-
-
-def _forget_connections() -> None:
-    for client in _clients:
-        client._forget_connections()
-
-
-os.register_at_fork(after_in_child=_forget_connections)

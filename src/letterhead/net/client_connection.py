@@ -10,9 +10,11 @@ from typing import Protocol
 from letterhead import clock
 from letterhead.content.encoded import Encoded
 from letterhead.errors import ConnectionFailed
-from letterhead.exchange.asking import Elsewhere, Phase
 from letterhead.exchange.calls import Call
+from letterhead.exchange.liveness import NEVER, Liveness, Sign
+from letterhead.exchange.repeating import Elsewhere
 from letterhead.exchange.requester import Requester
+from letterhead.exchange.states import Phase
 from letterhead.exchange.streams import Items
 from letterhead.net import address as addresses
 from letterhead.net.connection import Pipe, Turn
@@ -21,39 +23,58 @@ from letterhead.net.connection import Pipe, Turn
 class Owner(Protocol):
     """What a connection tells its client."""
 
-    def joined(self, connection: "ClientConnection") -> None:
-        """A connection was made."""
-
     def learnt(self, connection: "ClientConnection") -> None:
         """A server was found to multiplex."""
 
     def handed_back(self, back: Elsewhere, connection: "ClientConnection") -> None:
-        """Calls that were not written on a connection that has ended."""
+        """Calls that were not answered on this connection."""
 
     def left(self, connection: "ClientConnection") -> None:
         """A connection is gone."""
 
 
 class ClientConnection(Pipe):
-    """A requester on a pipe."""
+    """A requester on a pipe.
 
-    def __init__(self, owner: Owner, requester: Requester, turn: Turn) -> None:
+    Attributes:
+        requester: the conversation.
+        closed: done once the connection is gone.
+        parted: the owner knows that it has ended.
+    """
+
+    def __init__(self, owner: Owner, requester: Requester, turn: Turn, *, keep_alive: bool) -> None:
         super().__init__(requester.limits)
         self.requester = requester
+        self.parted = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._owner = owner
         self._turn = turn
         self._direct = False
         self._queued = False
         self._multiplexed = False
+        self._heard = 0.0  # when bytes came last
+        self._keep_alive = keep_alive
+        self._liveness = Liveness(requester.limits.ping_after_seconds, requester.limits.ping_wait_seconds)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was made and is not gone."""
+        return self._transport is not None
 
     def submit(self, call: Call) -> None:
         """Send a call here, or keep it until it may be sent."""
         call.home = self
+        if self._liveness.due == NEVER:
+            self._expect()
         self.requester.submit(call)
         self._send_soon()
         if self.requester.events:  # also where it superseded another
             self._moved()
+
+    def learn(self) -> None:
+        """Ask what the server offers."""
+        self.requester.learn()
+        self._send_soon()
 
     def cancel(self, call: Call, *, late: bool) -> None:
         """The caller of this call does not wait any longer; ``late`` says that its time is over."""
@@ -93,7 +114,6 @@ class ClientConnection(Pipe):
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(sock, "setsockopt"):
             addresses.tune(sock, self.limits)
-        self._owner.joined(self)
 
     def pause_writing(self) -> None:
         self.requester.congested = True
@@ -108,6 +128,7 @@ class ClientConnection(Pipe):
         return self._scratch if own is None else own
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._heard = clock.monotonic()
         if self._direct:
             self.requester.filled(nbytes)
         else:
@@ -131,7 +152,27 @@ class ClientConnection(Pipe):
             self.closed.set_result(None)
 
     def on_time(self, now: float) -> None:
+        if now >= self._liveness.due:
+            self._look(now)
         self._moved()
+        self.wake_at(self._liveness.due)
+
+    def _expect(self) -> None:
+        """Something is expected from now on."""
+        self._liveness.expect(clock.monotonic())
+        self.wake_at(self._liveness.due)
+
+    def _look(self, now: float) -> None:
+        """Nothing may have come for long: is the server there?"""
+        requester, liveness = self.requester, self._liveness
+        if requester.phase is Phase.PROBING:  # nothing may be asked, and a classic server may take its time
+            liveness.expect(now)
+            return
+        sign = liveness.look(now, self._heard, requester.busy or self._keep_alive)
+        if sign is Sign.ASK:
+            requester.ping()
+        elif sign is Sign.GONE:
+            requester.end_of_stream(f"gave no sign of life for {liveness.patience:g} s; the connection was given up")
 
     def stalled(self) -> None:
         seconds = self.limits.write_seconds

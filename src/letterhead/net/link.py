@@ -17,24 +17,24 @@ import time
 from typing import Protocol
 
 from letterhead.errors import ConnectionFailed, ConnectionLost
-from letterhead.exchange.asking import Elsewhere, Phase
 from letterhead.exchange.calls import Call
+from letterhead.exchange.liveness import NEVER
+from letterhead.exchange.repeating import Elsewhere
 from letterhead.exchange.requester import Requester
+from letterhead.exchange.states import Phase
 from letterhead.exchange.streams import Items
-from letterhead.net import address as addresses
-from letterhead.net.outbox import Outbox
+from letterhead.net.carrier import Carrier
 from letterhead.net.waiters import taken, tell, wait_on, wake, wake_sender
 from letterhead.net.wire import Wire
 
-_SCRATCH = 64 * 1024
 _STALE_SECONDS = 0.01
 
 
 class Owner(Protocol):
     """What a link tells its client."""
 
-    def handed_back(self, back: Elsewhere) -> None:
-        """Calls that were not written here; their threads are woken and place them again."""
+    def handed_back(self, back: Elsewhere, link: "Link") -> None:
+        """Calls that were not answered here; their threads are woken and place them again."""
 
     def multiplexes(self, link: "Link") -> None:
         """The server was found to multiplex."""
@@ -49,36 +49,32 @@ class Owner(Protocol):
         """Whether an idle link is to be kept for further calls."""
 
 
-class Link:
+class Link(Carrier):
     """A wire, the conversation on it, and who waits there.
 
     Attributes:
-        requester: the conversation.
         helper: the thread that reads while no caller does, or None.
         writer: the thread that sends what nobody waits for, or None.
+        parted: the owner knows that it has ended.
     """
 
     __slots__ = (
-        "_followers", "_heard", "_known", "_led", "_lock", "_owner", "_pause", "_pushing", "_retired", "_scratch",
-        "_unsent", "_wire", "helper", "requester", "writer",
+        "_followers", "_keep_alive", "_known", "_led", "_owner", "_pause", "helper", "parted", "writer",
     )  # fmt: skip
 
-    def __init__(self, lock: threading.Lock, wire: Wire, requester: Requester, owner: Owner) -> None:
-        self.requester = requester
+    def __init__(
+        self, lock: threading.Lock, wire: Wire, requester: Requester, owner: Owner, *, keep_alive: bool
+    ) -> None:
+        super().__init__(lock, wire, requester)
         self.helper: threading.Thread | None = None
         self.writer: threading.Thread | None = None
-        self._lock = lock
-        self._wire = wire
+        self.parted = False
         self._owner = owner
-        self._scratch = memoryview(bytearray(_SCRATCH))
-        self._unsent = Outbox(wire, requester.limits.write_seconds)
         self._followers: dict[Call, None] = {}
         self._pause: threading.Lock | None = None  # what the writer sleeps on until more may be cancelled
         self._led = False
-        self._pushing = 0  # how many wait until bytes can be sent
         self._known = False  # the owner knows that this server multiplexes
-        self._retired = False
-        self._heard = 0.0  # when bytes came last
+        self._keep_alive = keep_alive
 
     # -- for the client --------------------------------------------------------------------------------------------
 
@@ -99,6 +95,8 @@ class Link:
     def submit(self, call: Call) -> None:
         """Send a call, or keep it until it may be sent."""
         call.home = self
+        if not self.requester.open:
+            self._liveness.expect(time.monotonic())
         self.requester.submit(call)
         self._send()
         if self.requester.events:
@@ -116,12 +114,10 @@ class Link:
         self._led = True
         try:
             while call.header is None and call.error is None and call.home is self:
-                timeout = None
-                if until is not None:
-                    timeout = until - time.monotonic()
-                    if timeout <= 0:
-                        return
-                self._read(timeout)
+                now = time.monotonic()
+                if until is not None and now >= until:
+                    return
+                self._read(self._liveness.due - now if until is None else min(until, self._liveness.due) - now)
         finally:
             self._stop_leading()
 
@@ -173,10 +169,6 @@ class Link:
                     call.fail(lost)
         self._wire.close()
 
-    def _broke(self, error: OSError) -> None:
-        self.requester.end_of_stream(addresses.how_it_broke(error))
-        self._settle()
-
     # -- who reads -------------------------------------------------------------------------------------------------
 
     def _follow(self, call: Call, until: float | None) -> None:
@@ -196,7 +188,8 @@ class Link:
 
     def _stop_leading(self) -> None:
         self._led = False
-        if self._followers or self.requester.open or self.requester.ended or self._unsent or not self._known:
+        requester = self.requester
+        if self._followers or requester.open or requester.ended or self._unsent or not self._known or self._keep_alive:
             self.hand_over()
 
     def hand_over(self) -> None:
@@ -213,12 +206,16 @@ class Link:
                     return
             if self._followers:
                 return  # one is awake already and comes for the lead
-        if self.requester.busy or self._unsent:
+        if self.requester.busy or self._unsent or self._is_kept():
             if self.helper is None:
                 self.helper = threading.Thread(target=self._help, name="letterhead-reader", daemon=True)
                 self.helper.start()
         elif not self._owner.keeps(self):
             self.end(ConnectionLost("the connection was not needed any longer", address=self.requester.address))
+
+    def _is_kept(self) -> bool:
+        """Whether it is to be kept alive though nothing is open."""
+        return self._keep_alive and self._known and self._owner.keeps(self)
 
     def _help(self) -> None:
         """Read and write while a stream is open, or anything is and no caller does."""
@@ -226,12 +223,14 @@ class Link:
         with self._lock:
             try:
                 while not requester.ended and (
-                    requester.streaming or ((requester.busy or self._unsent) and not self._followers)
+                    requester.streaming or ((requester.busy or self._unsent or self._is_kept()) and not self._followers)
                 ):
                     if not self._led:
                         self._led = True
                         try:
-                            self._read(None)
+                            if self._liveness.due == NEVER:
+                                self._liveness.expect(time.monotonic())
+                            self._read(self._liveness.due - time.monotonic())
                         finally:
                             self._led = False
                     elif self._unsent:
@@ -264,90 +263,6 @@ class Link:
             finally:
                 self.writer = None
 
-    # -- bytes -----------------------------------------------------------------------------------------------------
-
-    def _read(self, timeout: float | None) -> None:
-        """Wait for bytes and take them; also send what is unsent. Only for who leads, or where nobody can."""
-        requester, wire = self.requester, self._wire
-        own = requester.buffer()
-        view = self._scratch if own is None else own
-        count: int | None = None
-        failure: OSError | None = None
-        interrupted = False
-        pushing = bool(self._unsent)
-        self._pushing += pushing
-        self._lock.release()
-        try:
-            if not pushing:
-                count = wire.receive_into(view, timeout)
-            else:
-                wire.wait(write=True, read=True, timeout=self._unsent.until_stalled(timeout))
-                if wire.wait(write=False, read=True, timeout=0.0):
-                    count = wire.receive_into(view, 0.0)
-        except OSError as error:
-            failure = error
-        except BaseException:
-            # Ctrl-C, or an exception thrown into this thread: whether bytes were received is not known any more, and
-            # they may have been other callers'. Better that those hear of it than that they wait in vain.
-            interrupted = True
-            raise
-        finally:
-            self._lock.acquire()
-            self._pushing -= pushing
-            if interrupted:
-                self.end(ConnectionLost("reading was interrupted in another thread", address=requester.address))
-        if count:
-            self._heard = time.monotonic()
-            if requester.ended:
-                return
-            if own is None:
-                requester.receive(bytes(view[:count]))
-            else:
-                requester.filled(count)
-        elif failure is not None:
-            requester.end_of_stream(addresses.how_it_broke(failure))
-        elif count == 0:
-            requester.end_of_stream()
-        self._settle()
-
-    def _push(self, until: float | None) -> None:
-        """Wait until bytes can be sent, and send; somebody else reads."""
-        self._pushing += 1
-        self._lock.release()
-        try:
-            # Bytes to read wake us, too: who led may have left, and a server whose replies nobody reads stops reading.
-            seconds = None if until is None else max(0.0, until - time.monotonic())
-            self._wire.wait(write=True, read=True, timeout=self._unsent.until_stalled(seconds))
-        except OSError:
-            return  # whoever reads learns how it ended
-        finally:
-            self._lock.acquire()
-            self._pushing -= 1
-            if self.requester.ended:
-                self._retire()
-        self._send()
-
-    def _send(self) -> None:
-        """Send what goes without waiting."""
-        requester, unsent = self.requester, self._unsent
-        if self._retired:
-            return
-        try:
-            unsent.send(requester.out)
-        except OSError as error:
-            self._broke(error)
-            return
-        if not unsent:
-            if requester.congested:
-                requester.relieved()
-                self._tell()
-            return
-        requester.congested = True
-        if unsent.until_stalled(None) <= 0:
-            seconds = requester.limits.write_seconds
-            requester.end_of_stream(f"took nothing of what was sent for {seconds:g} s; the connection was closed")
-            self._settle()
-
     # -- events ----------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
@@ -376,10 +291,11 @@ class Link:
                 if isinstance(event, Call):
                     tell(event)
                 elif isinstance(event, Elsewhere):
-                    self._owner.handed_back(event)
+                    self._owner.handed_back(event, self)
                     for call in event.calls:
                         call.home = None
                         wake(call)
+                        wake_sender(call)
                 elif isinstance(event, Items):
                     wake(event.exchange)
                 else:

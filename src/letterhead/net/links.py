@@ -1,10 +1,14 @@
 """The connections of a ``Client``, and on which of them a call goes.
 
-All calls share one connection; a classic server gets one for each call. A thread that needs a connection makes it, and
-others that need one meanwhile wait for that. What was not written when a connection ended is placed again by the thread
-that waits for it.
+Which server gets a call, and when one is tried again, is decided in ``pool.py``; here stands who connects and who waits
+for it. All calls to a server share one connection; a classic server gets one for each call.
 
-All methods are called with the client's lock held; it is free while a connection is made.
+Where there is one server a thread that needs the connection makes it, and others that need it meanwhile wait for that.
+Where there are several, threads of their own make them, so that no call waits for a server that does not answer while
+another does. A call that has no connection is placed again by the thread that waits for it, as often as something has
+changed.
+
+All methods are called with the client's lock held; it is free while they wait.
 """
 
 import threading
@@ -12,8 +16,9 @@ import time
 from collections.abc import Callable
 
 from letterhead.errors import ConnectionFailed, ConnectionLost, ConnectTimedOut, LetterheadError, UsageError
-from letterhead.exchange.asking import Elsewhere, Phase
 from letterhead.exchange.calls import Call, superseded
+from letterhead.exchange.pool import Member, Pool, State
+from letterhead.exchange.repeating import Elsewhere
 from letterhead.exchange.requester import Requester
 from letterhead.limits import Limits
 from letterhead.net import address as addresses
@@ -25,6 +30,7 @@ from letterhead.net.wire import Wire, connect
 Connector = Callable[[float | None], Wire]
 _CLOSE_TO = 0.01
 """Seconds: a connection that timed out this close to the end of a call's time did so because of that call."""
+Server = Member[Link]
 
 
 class Links:
@@ -32,10 +38,12 @@ class Links:
 
     Args:
         lock: the client's.
-        address: the server's.
+        pool: the servers.
         limits: how long connecting may take.
-        make: makes a conversation; told whether the server was classic when last seen.
+        make: makes a conversation with a server.
         connector: how to connect, if not by the address.
+        stands: hears of the state after each change.
+        keep_alive: whether an idle connection is kept, and looked after.
 
     Attributes:
         gone: why no call is placed any more, once ``close`` was called.
@@ -44,57 +52,58 @@ class Links:
     def __init__(
         self,
         lock: threading.Lock,
-        address: Address,
+        pool: Pool[Link],
         limits: Limits,
-        make: Callable[[bool], Requester],
+        make: Callable[[Server], Requester],
         connector: Connector | None,
+        stands: Callable[[State], None],
+        *,
+        keep_alive: bool,
     ) -> None:
         self.gone: ConnectionLost | None = None
+        self.pool = pool
         self._lock = lock
-        self._address = address
         self._limits = limits
         self._make = make
-        self._connector = connector or (lambda seconds: connect(address, seconds, limits))
-        self._dialled = threading.Condition(lock)
-        self._dialling: list[Call] | None = None  # calls that wait for the connection being made
-        self._current: Link | None = None
-        self._all: set[Link] = set()
-        self._classic = False  # the server was classic when last seen
+        self._connector = connector
+        self._stands = stands
+        self._keep_alive = keep_alive
+        self._changed = threading.Condition(lock)
+        self._members: dict[Link, Server] = {}
 
     @property
     def requester(self) -> Requester | None:
         """The conversation on the connection that all calls share, if there is one; also without the lock."""
-        link = self._current
+        members = self.pool.members
+        link = members[0].connection if len(members) == 1 else None
         return None if link is None else link.requester
 
     def place(self, call: Call, until: float | None) -> None:
-        """Find or make a connection for a call; one that waited in vain is placed again."""
+        """Find or make a connection for a call, or wait until something has changed, or its time is over."""
         if self.gone is not None:
             raise UsageError("this client is closed")
-        link = self._current
-        shared = link is not None and not self._classic and link.takes_calls()
+        now = time.monotonic()
+        if call.not_before > now:
+            self._wait(call.not_before, until)
+            return
+        pool = self.pool
+        member = self._choose(call, now)
+        link = None if member is None or member.classic else member.connection
         earlier = call.supersedes
-        if earlier is not None and not (shared and earlier.home is link) and not earlier.done:
+        if earlier is not None and (link is None or earlier.home is not link) and not earlier.done:
             call.supersedes = None  # no connection will carry both
             self._displace(earlier)
-        if link is not None and shared:
+        if member is not None and link is not None:
             link.submit(call)
-        elif self._classic:
-            self._dial([call], until)
-        elif self._dialling is None:
-            calls = [call]
-            try:
-                self._dialling = calls
-                self._dial(calls, until)
-            finally:
-                if self._dialling is calls:  # interrupted before it had begun
-                    self._dialling = None
-                    self._dialled.notify_all()
+            if pool.may_learn(member, now):
+                link.requester.learn()
+                link.moved()
+            if len(pool.members) > 1:
+                self._dial_another(now)
+        elif member is not None:
+            self._dial_classic(member, call, until)
         else:
-            self._dialling.append(call)
-            self._dialled.wait(None if until is None else max(0.0, until - time.monotonic()))
-            if self._dialling is not None and call in self._dialling:
-                self._dialling.remove(call)
+            self._wait_for_one(call, now, until)
 
     def withdraw(self, call: Call, *, late: bool) -> None:
         """The caller does not wait any longer; ``late`` says that its time is over.
@@ -108,16 +117,25 @@ class Links:
     def close(self, gone: ConnectionLost) -> list[threading.Thread]:
         """Close all; what is open fails with ``gone``. The threads that were at work there, and will end."""
         self.gone = gone
-        links = list(self._all)
+        self.pool.closed = True
+        links = list(self._members)
         threads = [thread for link in links for thread in (link.helper, link.writer) if thread is not None]
         for link in links:
             link.end(gone)
+        self._something_changed()
         return threads
 
     def forget(self) -> None:
         """In the child of a fork: what the parent has open stays the parent's."""
-        for link in self._all:
+        for link in self._members:
             link.forget()
+
+    def _choose(self, call: Call, now: float) -> Server | None:
+        """A server that takes the call. A connection that idled is looked at first: it may be closed by now."""
+        while True:
+            member = self.pool.choose(call, now)
+            if member is None or member.classic or member.connection is None or member.connection.takes_calls():
+                return member
 
     def _displace(self, earlier: Call) -> None:
         if earlier.incoming is not None:
@@ -125,70 +143,142 @@ class Links:
         end(earlier, superseded())
         self.withdraw(earlier, late=False)
 
-    def _dial(self, calls: list[Call], until: float | None) -> None:
-        """Make a connection; where there is none, the calls that wait for it fail."""
+    # -- waiting for a connection ----------------------------------------------------------------------------------
+
+    def _wait(self, moment: float, until: float | None) -> None:
+        """Wait until something has changed, or the moment has come."""
+        moment = moment if until is None else min(moment, until)
+        self._changed.wait(None if moment == float("inf") else max(0.0, moment - time.monotonic()))
+
+    def _something_changed(self) -> None:
+        self._changed.notify_all()
+        self._stands(self.pool.state)
+
+    def _wait_for_one(self, call: Call, now: float, until: float | None) -> None:
+        """Nobody takes the call at the moment."""
+        pool = self.pool
+        if not call.since:
+            call.since = now
+        why = pool.hopeless(call.since)
+        if why is not None:
+            end(call, why)
+            return
+        member = pool.next_to_dial(now)
+        if member is None:
+            self._wait(pool.due(now), until)
+        elif member.classic:
+            self._dial_classic(member, call, until)
+        elif len(pool.members) == 1:
+            self._dial(member, until)
+        else:
+            self._dial_apart(member)
+
+    def _dial_another(self, now: float) -> None:
+        """Connect to a further server, if those that are connected have enough to do."""
+        member = self.pool.next_to_dial(now)
+        if member is not None:
+            self._dial_apart(member)
+
+    def _dial_apart(self, member: Server) -> None:
+        self.pool.dials(member, time.monotonic())
+        threading.Thread(target=self._dial_alone, args=(member,), name="letterhead-connect", daemon=True).start()
+
+    def _dial_alone(self, member: Server) -> None:
+        with self._lock:
+            self._dial(member, None)
+
+    # -- making connections ----------------------------------------------------------------------------------------
+
+    def _dial(self, member: Server, until: float | None) -> None:
+        """Make the connection to a server that its calls share."""
+        pool = self.pool
+        pool.dials(member, time.monotonic())
+        self._stands(pool.state)
+        try:
+            self._connected(member, until)
+        finally:
+            if member.dialling is not None:  # interrupted, or the call's own time was over
+                pool.gave_up(member)
+            self._something_changed()
+
+    def _dial_classic(self, member: Server, call: Call, until: float | None) -> None:
+        """Make a connection for one call to a classic server."""
+        member.own += 1
+        try:
+            link = self._connected(member, until)
+        finally:
+            member.own -= 1
+        if link is None:
+            if not self.pool.waits and member.error is not None and call.home is None:
+                end(call, member.error)
+        elif not call.done:
+            link.submit(call)
+        else:
+            link.hand_over()
+
+    def _connected(self, member: Server, until: float | None) -> Link | None:
+        """A connection to a server, or None where there is none: then the pool knows why."""
         wire: Wire | None = None
         failure: ConnectionFailed | None = None
+        where: Address = member.where
         self._lock.release()
         try:
-            wire = self._connector(None if until is None else max(0.001, until - time.monotonic()))
+            seconds = None if until is None else max(0.001, until - time.monotonic())
+            wire = connect(where, seconds, self._limits) if self._connector is None else self._connector(seconds)
         except Exception as error:  # also what a connector of the user's own raises
-            failure = addresses.connect_failed(self._address, error, self._limits.connect_seconds)
+            failure = addresses.connect_failed(where, error, self._limits.connect_seconds)
         finally:
             self._lock.acquire()
-            if calls is self._dialling:
-                self._dialling = None
-                self._dialled.notify_all()
-        if wire is None:
-            if isinstance(failure, ConnectTimedOut) and until is not None and time.monotonic() > until - _CLOSE_TO:
-                return  # it was our own time that was over: the others, who may have more, try by themselves
-            for call in calls:
-                if failure is not None:
-                    end(call, failure)
-            return
+        now = time.monotonic()
+        if wire is None or failure is not None:
+            own_time = isinstance(failure, ConnectTimedOut) and until is not None and now > until - _CLOSE_TO
+            if failure is not None and not own_time:  # else the others, who may have more time, try by themselves
+                self.pool.failed(member, failure, now)
+            return None
         if self.gone is not None:
             wire.close()
-            for call in calls:
-                end(call, self.gone)
-            return
-        link = Link(self._lock, wire, self._make(self._classic), self)
-        self._all.add(link)
-        if not self._classic:
-            self._current = link
-        if not calls[0].done:
-            link.submit(calls[0])
+            return None
+        link = Link(self._lock, wire, self._make(member), self, keep_alive=self._keep_alive)
+        self._members[link] = member
+        self.pool.joined(member, link, now)
+        return link
 
     # -- what links report -----------------------------------------------------------------------------------------
 
-    def handed_back(self, back: Elsewhere) -> None:
-        """Calls that were not written on a connection that has ended; each thread places its own again."""
-        self._classic = self._classic or back.classic
-        now = time.monotonic()
+    def handed_back(self, back: Elsewhere, link: Link) -> None:
+        """Calls that were not answered on this connection; each thread places its own again."""
+        if link.requester.ended:
+            self.parted(link)
+        self.pool.elsewhere(back, self._members[link], time.monotonic())
         for call in back.calls:
-            call.since = now
             if self.gone is not None:
                 end(call, self.gone)
+        self._something_changed()
 
     def multiplexes(self, link: Link) -> None:
         """A server was found to multiplex: its connection is for all calls."""
-        self._classic = False
-        if self._current is None:
-            self._current = link
+        member = self._members[link]
+        member.classic = False
+        if member.connection is None:
+            member.connection = link
+        self.pool.answered(member, time.monotonic())
+        self._something_changed()
 
     def parted(self, link: Link) -> None:
         """A connection has ended."""
-        if self._current is link:
-            self._current = None
-        if link.requester.phase is Phase.CLASSIC:
-            self._classic = True
+        if not link.parted:
+            link.parted = True
+            self.pool.parted(self._members[link], link, time.monotonic())
+            self._something_changed()
 
     def closed(self, link: Link) -> None:
         """Its wire is closed."""
-        self._all.discard(link)
+        self._members.pop(link, None)
 
     def keeps(self, link: Link) -> bool:
         """Whether an idle connection is kept for further calls."""
-        return link is self._current
+        member = self._members.get(link)
+        return member is not None and member.connection is link
 
 
 def end(call: Call, error: LetterheadError) -> None:

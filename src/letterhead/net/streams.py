@@ -39,6 +39,13 @@ class Owner(Protocol):
     def lock(self) -> threading.Lock:
         """What guards all that connections and calls are."""
 
+    @property
+    def inside(self) -> set[int]:
+        """Threads that wait."""
+
+    def alone(self) -> int:
+        """This thread; UsageError where it waits already, in whose midst this is."""
+
     def advance(self, call: Call, began: float, waiter: threading.Lock) -> None:
         """With the lock held: place the call, or wait until ``waiter`` is released; end it when its time is over."""
 
@@ -118,8 +125,10 @@ class Stream(Generic[T_co]):
     def _next(self, call: Call) -> Item:
         """Wait for an item."""
         owner = self._owner
+        thread = owner.alone()
         with owner.lock:
             try:
+                owner.inside.add(thread)
                 while True:
                     item = self._incoming.take()  # again: it may have come before the lock was ours
                     if item is not None:
@@ -129,9 +138,10 @@ class Stream(Generic[T_co]):
                     waiter = call.waiter = taken()
                     owner.advance(call, self._began, waiter)
             finally:
+                owner.inside.discard(thread)
                 call.waiter = None
         if self._timing is not None:
-            self._timing.told(call.timing)
+            self._timing.told(call.timing, call.repeats + 1)
         if call.header is None:
             call.raise_error()
         raise StopIteration
