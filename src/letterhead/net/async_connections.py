@@ -17,6 +17,7 @@ from letterhead.exchange.calls import Call, superseded
 from letterhead.exchange.requester import Requester
 from letterhead.limits import Limits
 from letterhead.net import address as addresses
+from letterhead.net import async_dial
 from letterhead.net.address import Address
 from letterhead.net.client_connection import ClientConnection, tell
 from letterhead.net.connection import Turn
@@ -54,7 +55,7 @@ class Connections:
         self._address = address
         self._limits = limits
         self._make = make
-        self._connector = connector or self._connect
+        self._connector = connector
         self._turn = Turn()
         self._all: set[ClientConnection] = set()
         self._dialling: set[asyncio.Task[None]] = set()
@@ -187,25 +188,14 @@ class Connections:
 
         seconds = self._limits.connect_seconds
         try:
-            async with asyncio.timeout(seconds):
-                await self._connector(factory)
+            if self._connector is None:
+                await async_dial.connect(self._address, factory, self._limits)
+            else:
+                async with asyncio.timeout(seconds):
+                    await self._connector(factory)
         except Exception as error:  # also what a connector of the user's own raises: those who wait must hear of it
             raise addresses.connect_failed(self._address, error, seconds) from None
         return made[-1]
-
-    async def _connect(self, factory: Callable[[], asyncio.BufferedProtocol]) -> object:
-        loop = asyncio.get_running_loop()
-        address = self._address
-        if address.path is not None:
-            return await loop.create_unix_connection(factory, address.path)
-        try:
-            transport, protocol = await loop.create_connection(factory, address.host or "localhost", address.port)
-        except ValueError:
-            raise addresses.no_such_name() from None
-        if transport.get_extra_info("sockname") == transport.get_extra_info("peername"):
-            transport.abort()
-            raise ConnectionRefusedError(*addresses.TO_ITSELF)
-        return protocol
 
     # -- what connections report -----------------------------------------------------------------------------------
 
