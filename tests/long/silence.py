@@ -1,4 +1,6 @@
-"""A server, and clients that say when they noticed that nobody is there any more: `silence.py server | KIND SITUATION`.
+"""A server, and clients that say when they noticed that nobody is there any more.
+
+``silence.py LIMITS server ADDRESS …`` or ``silence.py LIMITS KIND SITUATION ADDRESS``; LIMITS are `default` or `short`.
 
 A client prints `ready` when its connection is as the situation wants it, waits for a line, and prints the seconds from
 then on until its call failed. One that is idle has no call: it sleeps until its input ends.
@@ -10,16 +12,22 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from letterhead import App, AsyncClient, Client, ConnectionLost
+from letterhead import App, AsyncClient, Client, ConnectionLost, Limits
 from letterhead.net.server import Server
 
 PATIENT = 300.0
 """Seconds: no deadline of a call ends what is measured here."""
+LIMITS = {
+    "default": Limits(),
+    "short": Limits(
+        keepalive_idle_seconds=1, keepalive_interval_seconds=1, keepalive_probes=2, user_timeout_seconds=2.0
+    ),
+}
 
 
-def serve(*addresses: str) -> None:
+def serve(limits: Limits, *addresses: str) -> None:
     """`wait` answers after five minutes, `tick` says something ten times a second."""
-    app = App()
+    app = App(limits=limits)
 
     @app.action
     async def hello() -> None:
@@ -47,9 +55,9 @@ def told() -> None:
     sys.stdin.readline()
 
 
-def blocking(address: str, situation: str) -> None:
+def blocking(limits: Limits, address: str, situation: str) -> None:
     """One `Client`."""
-    with Client(address) as client:
+    with Client(address, limits=limits) as client:
         client.call("hello")
         match situation:
             case "idle":
@@ -68,9 +76,9 @@ def blocking(address: str, situation: str) -> None:
                 _report(lambda: list(items))
 
 
-async def on_a_loop(address: str, situation: str) -> None:
+async def on_a_loop(limits: Limits, address: str, situation: str) -> None:
     """One `AsyncClient`."""
-    async with AsyncClient(address) as client:
+    async with AsyncClient(address, limits=limits) as client:
         await client.call("hello")
         match situation:
             case "idle":
@@ -113,9 +121,10 @@ def _lost(error: ConnectionLost) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "server":
-        serve(*sys.argv[2:])
-    elif sys.argv[1] == "Client":
-        blocking(sys.argv[3], sys.argv[2])
+    chosen, what, *rest = sys.argv[1:]
+    if what == "server":
+        serve(LIMITS[chosen], *rest)
+    elif what == "Client":
+        blocking(LIMITS[chosen], rest[1], rest[0])
     else:
-        asyncio.run(on_a_loop(sys.argv[3], sys.argv[2]))
+        asyncio.run(on_a_loop(LIMITS[chosen], rest[1], rest[0]))
