@@ -6,9 +6,9 @@
     python -m tests.long.chaos mute --seconds 5          somebody who accepts and says nothing
     python -m tests.long.chaos partition --seconds 30    a network that is cut, and healed (root)
 
-Prints a table, and each claim that does not hold; the exit status is 1 if there is one. `--keeps-going` also claims what
-holds of clients that reconnect and repeat by themselves: while no server is away for as long as a call may take, nothing
-fails that may be repeated, and nothing that never ran.
+Prints a table, and each claim that does not hold; the exit status is 1 if there is one. With `--keeps-going` it also
+claims what holds of clients that reconnect and repeat by themselves: while no server is away for as long as a call may
+take, nothing fails that may be repeated, and nothing that never ran.
 """
 
 import argparse

@@ -30,7 +30,7 @@ class Load:
         self.timeout = timeout
         self.workers = workers
         self.records: list[dict[str, Any]] = []
-        self.begun = 0
+        self.begun: list[tuple[str, str, str]] = []
         self.ending = threading.Event()
 
     def in_threads(self) -> list[threading.Thread]:
@@ -91,8 +91,26 @@ class Load:
             await asyncio.sleep(_PAUSE_AFTER_ERROR if error else random.random() * _PAUSE)
 
     def _begin(self, worker: str, number: int) -> tuple[str, str]:
-        self.begun += 1
-        return ACTIONS[number % 2], f"{worker}-{number}"
+        action, token = ACTIONS[number % 2], f"{worker}-{number}"
+        self.begun.append((worker, action, token))
+        return action, token
+
+    def never_ended(self) -> list[dict[str, Any]]:
+        """A record for each call that was begun and of which nothing came, once all clients have ended."""
+        ended = {record["token"] for record in self.records}
+        return [
+            {
+                "client": worker,
+                "action": action,
+                "token": token,
+                "began": 0,
+                "ended": 0,
+                "outcome": "none",
+                "sentence": "",
+            }
+            for worker, action, token in self.begun
+            if token not in ended
+        ]
 
     def _ended(
         self, client: str, action: str, token: str, began: float, result: object, error: Exception | None
@@ -129,7 +147,7 @@ def main() -> None:
     for thread in threads:
         thread.join()
     with Path(options.records).open("w", encoding="utf-8") as file:
-        for record in load.records:
+        for record in [*load.records, *load.never_ended()]:
             print(json.dumps(record), file=file)
 
 

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 NEVER_SENT = {"ConnectRefused", "ConnectTimedOut", "Unavailable"}
@@ -18,7 +19,7 @@ _GRACE = 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one call ended: `outcome` is `result`, or the class of its error."""
+    """How one call ended: `outcome` is `result`, the class of its error, or `none`."""
 
     client: str
     action: str
@@ -78,6 +79,8 @@ class Report:
             if call.outcome == "result":
                 if not ran:
                     yield "a result of what never ran", call
+            elif call.outcome == "none":
+                yield "a call never ended", call
             elif call.outcome not in DOCUMENTED:
                 yield "an error that is not documented", call
             elif call.outcome in NEVER_SENT and ran and call.action == "once":
@@ -107,7 +110,7 @@ class Report:
             for client in clients
         }
         found = []
-        for at, until in zip(self.back, [*self.back[1:], float("inf")], strict=True):
+        for at, until in pairwise([*self.back, float("inf")]):
             for client in clients:
                 found += [end - at for end in ends[client] if at <= end < until][:1]
         return sorted(found)
