@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,8 @@ import pytest
 from letterhead import AsyncClient, Client, ConnectionFailed, ConnectRefused, ConnectTimedOut, Limits
 from letterhead.net import async_dial, names, wire
 from letterhead.net.address import Address
+from letterhead.net.dial import Attempts
+from letterhead.net.eyeballs import Race
 from tests import leaks
 from tests.net import peers
 from tests.net.conftest import Serve
@@ -305,6 +309,70 @@ def test_connecting_that_is_cancelled_leaves_nothing(loop: str, where: str) -> N
     else:
         with unanswered() as silent, resolver(lambda: [silent, silent, silent]):
             leaks.run(main(), loop)
+
+
+@pytest.mark.parametrize("loop", list(leaks.LOOPS))
+def test_who_lost_is_watched_no_longer(loop: str) -> None:
+    """A descriptor that is watched after its end would wake whoever gets its number next."""
+
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        transport, _ = await async_dial.connect(NAME, asyncio.Protocol, Limits(eyeballs_seconds=0.01))
+        own = transport.get_extra_info("socket").fileno()
+        assert not any(running.remove_writer(number) for number in range(3, 256) if number != own)
+        transport.abort()
+        await asyncio.sleep(0.05)
+
+    with unanswered() as silent, listening() as there, resolver(lambda: [silent, silent, there]):
+        leaks.run(main(), loop)
+
+
+def test_of_two_that_connect_in_the_same_moment_one_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(leaks.PATIENCE)
+        where = socket.AF_INET, listener.getsockname()
+        attempts = Attempts(Race([where, where], now=0.0, seconds=10.0, stagger=0.0))
+        begun = attempts.begin(0.0)
+        assert len(begun) == 2
+        accepted = [listener.accept()[0], listener.accept()[0]]
+        for number in begun:
+            attempts.ended(number, 0.0)
+        winner = attempts.taken()
+        assert winner is not None
+        winner.close()
+        for sock in accepted:
+            sock.settimeout(leaks.PATIENCE)
+            assert sock.recv(1) == b""
+            sock.close()
+
+
+PROGRAM = """
+import asyncio, socket, sys, threading
+import letterhead
+
+socket.getaddrinfo = lambda *args, **kwargs: threading.Event().wait()
+
+async def main():
+    async with letterhead.AsyncClient("name.test:80") as client:
+        await client.call("echo", 1, timeout=0.1)
+
+try:
+    if sys.argv[1] == "blocking":
+        with letterhead.Client("name.test:80") as client:
+            client.call("echo", 1, timeout=0.1)
+    else:
+        asyncio.run(main())
+except TimeoutError:
+    print("late")
+"""
+
+
+@pytest.mark.parametrize("kind", ["blocking", "async"])
+def test_a_resolver_that_hangs_does_not_hold_up_the_end_of_the_program(kind: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, kind], capture_output=True, text=True, timeout=leaks.PATIENCE
+    )
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("late\n", "", 0)
 
 
 def test_both_clients_reach_a_server_whose_first_address_does_not_answer(serve: Serve) -> None:
