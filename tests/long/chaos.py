@@ -8,7 +8,7 @@
 
 Prints a table, and each claim that does not hold; the exit status is 1 if there is one. With `--keeps-going` it also
 claims what holds of clients that reconnect and repeat by themselves: while no server is away for as long as a call may
-take, nothing fails that may be repeated, and nothing that never ran.
+take, nothing fails that may be repeated, and nothing that is known not to have run.
 """
 
 import argparse

@@ -97,8 +97,8 @@ class Report:
                 continue
             if call.action == "again":
                 yield "a call that may be repeated failed", call
-            elif not self.runs[call.token]:
-                yield "a call that never ran failed", call
+            elif call.outcome in NEVER_SENT:
+                yield "a call that was known not to have run failed", call
 
     # -- figures ---------------------------------------------------------------------------------------------------
 
