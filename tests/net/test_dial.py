@@ -3,8 +3,6 @@
 import asyncio
 import errno
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +13,7 @@ from typing import Any
 import pytest
 
 from letterhead import AsyncClient, Client, ConnectionFailed, ConnectRefused, ConnectTimedOut, Limits
-from letterhead.net import async_dial, names, wire
+from letterhead.net import async_dial, wire
 from letterhead.net.address import Address
 from letterhead.net.dial import Attempts
 from letterhead.net.eyeballs import Race
@@ -209,28 +207,6 @@ def test_looking_a_number_up_begins_no_thread(dial: Dial, monkeypatch: pytest.Mo
         assert len(begun) == 1, "a name does"
 
 
-def test_a_resolver_that_hangs_costs_a_bounded_number_of_threads() -> None:
-    before = threading.active_count()
-    with hanging_resolver():
-        for _ in range(200):
-            with pytest.raises(ConnectionFailed):
-                wire.connect(NAME, 0.001, Limits())
-        assert threading.active_count() - before <= 64
-        with pytest.raises(ConnectionFailed, match="64 others still are"):
-            wire.connect(NAME, 0.001, Limits())
-
-
-@pytest.mark.parametrize(
-    ("host", "literal"),
-    [
-        ("127.0.0.1", True), ("::1", True), ("fe80::1%lo", True), ("", False), ("localhost", False), ("1.2.3", False),
-        ("a:b", False), ("1.2.3.4.example", False), ("x\0", False), ("ü", False),
-    ],
-)  # fmt: skip
-def test_numbers_are_told_from_names(host: str, literal: bool) -> None:
-    assert names.is_literal(host) is literal
-
-
 def test_the_port_one_sends_from_is_no_server(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel may choose the very port that is asked for: then a socket is connected to itself."""
     port = free_port()
@@ -344,35 +320,6 @@ def test_of_two_that_connect_in_the_same_moment_one_is_closed() -> None:
             sock.settimeout(leaks.PATIENCE)
             assert sock.recv(1) == b""
             sock.close()
-
-
-PROGRAM = """
-import asyncio, socket, sys, threading
-import letterhead
-
-socket.getaddrinfo = lambda *args, **kwargs: threading.Event().wait()
-
-async def main():
-    async with letterhead.AsyncClient("name.test:80") as client:
-        await client.call("echo", 1, timeout=0.1)
-
-try:
-    if sys.argv[1] == "blocking":
-        with letterhead.Client("name.test:80") as client:
-            client.call("echo", 1, timeout=0.1)
-    else:
-        asyncio.run(main())
-except TimeoutError:
-    print("late")
-"""
-
-
-@pytest.mark.parametrize("kind", ["blocking", "async"])
-def test_a_resolver_that_hangs_does_not_hold_up_the_end_of_the_program(kind: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, kind], capture_output=True, text=True, timeout=leaks.PATIENCE
-    )
-    assert (ended.stdout, ended.stderr, ended.returncode) == ("late\n", "", 0)
 
 
 def test_both_clients_reach_a_server_whose_first_address_does_not_answer(serve: Serve) -> None:

@@ -113,4 +113,6 @@ async def _look_up(address: Address, seconds: float) -> list[Place]:
             await told.wait()
     except TimeoutError:
         raise names.overdue(address, seconds) from None
+    finally:
+        lookup.give_up()
     return lookup.places()
