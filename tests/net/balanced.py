@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import letterhead
 
@@ -23,8 +24,10 @@ async def caller() -> str:
 
 
 @app.action
-async def slow(seconds: float) -> int:
-    """Answers after a while."""
+async def slow(seconds: float, begun: str | None = None) -> int:
+    """Answers after a while; makes the file ``begun`` at once."""
+    if begun is not None:
+        Path(begun).touch()
     await asyncio.sleep(seconds)
     return os.getpid()
 

@@ -17,6 +17,7 @@ import pytest
 from letterhead import AsyncClient, Client, ConnectionFailed, ConnectionLost, NoReply
 from tests import leaks
 from tests.house.readme_blocks import blocks
+from tests.net.processes import file_made
 from tests.net.raw import connect, opening, received
 from tests.net.test_connecting import free_port
 
@@ -138,6 +139,15 @@ def proxy_answers(balanced: Balanced) -> bool:
     return True
 
 
+def accepts(server: Server) -> bool:
+    """Whether it takes connections."""
+    try:
+        connect(server.address).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def eventually(condition: Callable[[], bool]) -> None:
     """Wait until it holds; an error if it never does."""
     until = time.monotonic() + leaks.PATIENCE
@@ -147,19 +157,19 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def open_call(client: Client, seconds: float) -> Iterator[list[object]]:
+def open_call(client: Client, seconds: float, folder: Path) -> Iterator[list[object]]:
     """A call of `slow`, open in a thread while the block runs; then the list has its result, or its error."""
     outcome: list[object] = []
 
     def call() -> None:
         try:
-            outcome.append(client.call("slow", seconds))
+            outcome.append(client.call("slow", seconds=seconds, begun=str(folder / "begun")))
         except ConnectionFailed as error:
             outcome.append(error)
 
     thread = threading.Thread(target=call)
     thread.start()
-    time.sleep(0.3)  # it has been sent
+    file_made(folder / "begun")
     try:
         yield outcome
     finally:
@@ -204,9 +214,9 @@ def test_the_caller_is_the_proxy(balanced: Balanced) -> None:
         assert caller != f"127.0.0.1:{sock.getsockname()[1]}"
 
 
-def test_a_server_that_is_killed_costs_what_was_open_there_and_nothing_else(balanced: Balanced) -> None:
+def test_a_server_that_is_killed_costs_what_was_open_there_and_nothing_else(balanced: Balanced, tmp_path: Path) -> None:
     with balanced.client_of(balanced.one) as client:
-        with open_call(client, 60) as outcome:
+        with open_call(client, 60, tmp_path) as outcome:
             balanced.one.end()
         assert isinstance(outcome[0], ConnectionLost)
         assert client.call("pid") == balanced.two.pid
@@ -224,12 +234,14 @@ def test_a_server_that_comes_back_is_used_again(balanced: Balanced) -> None:
         assert {first.call("pid"), second.call("pid")} == {balanced.one.pid, balanced.two.pid}
 
 
-def test_a_server_that_drains_answers_what_is_open_while_new_connections_go_elsewhere(balanced: Balanced) -> None:
+def test_a_server_that_drains_answers_what_is_open_while_new_connections_go_elsewhere(
+    balanced: Balanced, tmp_path: Path
+) -> None:
     draining = balanced.one.pid
     with balanced.client_of(balanced.one) as client:
-        with open_call(client, 3) as outcome:
+        with open_call(client, 3, tmp_path) as outcome:
             balanced.one.signal(signal.SIGTERM)
-            time.sleep(0.3)
+            eventually(lambda: not accepts(balanced.one))
             for _ in range(10):
                 assert balanced.reached() == balanced.two.pid
         assert outcome == [draining]
