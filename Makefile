@@ -65,6 +65,10 @@ suite: $(DEV) ## the whole suite (on Python 3.11 where there is one)
 	[ $$version = 3.11 ] || echo "the suite runs on Python $$version: that is what .venv was made with"; \
 	$(call timed,suite on $$version,$(PY) -m pytest -q -p no:cacheprovider -n auto)
 
+.PHONY: long
+long: $(DEV) ## what takes minutes: servers that restart, peers that vanish, a network that is cut (root)
+	@$(PY) -m pytest -q -p no:cacheprovider -m long -rs -s tests/long
+
 .PHONY: smoke
 smoke: $(DEV) ## the tests marked smoke, on each newer Python found
 	@for version in $(NEWER); do \

@@ -87,6 +87,9 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "net",
         (
             "net.address",
+            "net.names",
+            "net.eyeballs",
+            "net.dial",
             "net.listeners",
             "net.reports",
             "net.caller",
@@ -106,6 +109,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "net.server",
             "net.serving",
             "net.client_connection",
+            "net.async_dial",
             "net.async_connections",
             "net.async_streams",
             "net.async_client",

@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from letterhead.errors import (
     ConnectionFailed,
@@ -24,6 +24,8 @@ from letterhead.limits import Limits
 if TYPE_CHECKING:
     from pathlib import Path
 
+Place = tuple[socket.AddressFamily, tuple[Any, ...]]
+"""Where a socket connects to or listens: its family, and its address as ``socket`` writes it."""
 TO_ITSELF = (errno.ECONNREFUSED, "the kernel chose the very port to send from: nobody listens there")
 _NO_PORT = "a port is a number from 0 to 65535"
 
@@ -144,7 +146,7 @@ def no_such_name() -> socket.gaierror:
     return socket.gaierror(socket.EAI_NONAME, "no host can have such a name")
 
 
-def resolve(address: Address, passive: bool) -> list[tuple[socket.AddressFamily, tuple[object, ...]]]:
+def resolve(address: Address, passive: bool) -> list[Place]:
     """The socket addresses of a name, in the system's order.
 
     Raises:
@@ -154,7 +156,7 @@ def resolve(address: Address, passive: bool) -> list[tuple[socket.AddressFamily,
     if isinstance(host, str) and host.isascii():
         host = host.encode()  # else Python loads its tables of international names first
     flags = socket.AI_PASSIVE if passive else 0
-    found: list[tuple[socket.AddressFamily, tuple[object, ...]]] = []
+    found: list[Place] = []
     try:
         places = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=flags)
     except ValueError:
@@ -305,30 +307,39 @@ def _who_listens(address: Address) -> str | None:
 # -- connecting ------------------------------------------------------------------------------------------------------
 
 
-def connect_failed(address: Address, error: Exception, seconds: float) -> ConnectionFailed:
-    """Why a connection could not be made, as the exception that a caller gets."""
+def connect_failed(address: Address, error: Exception, seconds: float, told: str = "") -> ConnectionFailed:
+    """Why a connection could not be made, as the exception that a caller gets.
+
+    Args:
+        address: the server's.
+        error: what happened.
+        seconds: how long connecting was allowed to take.
+        told: what became of each address, where the name has several.
+    """
     where = str(address)
     if isinstance(error, ConnectionFailed):
         return error
+    each = f" ({told})" if told else ""
     if isinstance(error, ConnectionRefusedError) or (address.path and isinstance(error, FileNotFoundError)):
         return ConnectRefused(
-            f"nothing listens at {where}; is the server running, and is this its address?", address=where
+            f"nothing listens at {where}{each}; is the server running, and is this its address?", address=where
         )
     if isinstance(error, TimeoutError):
-        return ConnectTimedOut(f"{where} did not answer within {seconds:g} s", address=where)
+        return ConnectTimedOut(f"{where} did not answer within {seconds:g} s{each}", address=where)
     if isinstance(error, socket.gaierror):
         return ConnectionFailed(
             f"the name '{escaped(address.host)}' cannot be resolved: {error.strerror}", address=where
         )
-    return ConnectionFailed(f"no connection to {where}: {_reason(error)}", address=where)
+    return ConnectionFailed(f"no connection to {where}: {told or reason(error)}", address=where)
 
 
 def how_it_broke(error: Exception) -> str:
     """What a server did whose connection broke with this error, in words."""
     if isinstance(error, ConnectionResetError):
         return "reset the connection"
-    return f"cannot be reached any more ({_reason(error)})"
+    return f"cannot be reached any more ({reason(error)})"
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """An error in a few words."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -18,7 +18,7 @@ from letterhead.exchange.repeating import Elsewhere
 from letterhead.exchange.requester import Requester
 from letterhead.limits import Limits
 from letterhead.net import address as addresses
-from letterhead.net.address import Address
+from letterhead.net import async_dial
 from letterhead.net.client_connection import ClientConnection, tell
 from letterhead.net.connection import Turn
 
@@ -266,8 +266,11 @@ class Connections:
 
         seconds = self._limits.connect_seconds
         try:
-            async with asyncio.timeout(seconds):
-                await (self._connect(member.where, factory) if self._connector is None else self._connector(factory))
+            if self._connector is None:
+                await async_dial.connect(member.where, factory, self._limits)
+            else:
+                async with asyncio.timeout(seconds):
+                    await self._connector(factory)
         except Exception as error:  # also what a connector of the user's own raises: those who wait must hear of it
             self.pool.failed(member, addresses.connect_failed(member.where, error, seconds), clock.monotonic())
             return None
@@ -276,19 +279,6 @@ class Connections:
                 if not connection.is_open:
                     self._members.pop(connection, None)
         return made[-1]
-
-    async def _connect(self, address: Address, factory: Callable[[], asyncio.BufferedProtocol]) -> object:
-        loop = asyncio.get_running_loop()
-        if address.path is not None:
-            return await loop.create_unix_connection(factory, address.path)
-        try:
-            transport, protocol = await loop.create_connection(factory, address.host or "localhost", address.port)
-        except ValueError:
-            raise addresses.no_such_name() from None
-        if transport.get_extra_info("sockname") == transport.get_extra_info("peername"):
-            transport.abort()
-            raise ConnectionRefusedError(*addresses.TO_ITSELF)
-        return protocol
 
     # -- what connections report -----------------------------------------------------------------------------------
 

@@ -18,10 +18,10 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from letterhead.errors import ConnectionFailed
 from letterhead.limits import Limits
 from letterhead.message import Buffer
 from letterhead.net import address as addresses
+from letterhead.net import dial
 from letterhead.net.address import Address
 
 PIECES = 64
@@ -125,49 +125,16 @@ class SocketWire:
 
 
 def connect(address: Address, timeout: float | None, limits: Limits) -> SocketWire:
-    """A connection.
+    """A connection to ``address``, made within ``timeout`` and ``limits.connect_seconds``.
 
     Raises:
         ConnectionFailed: a subclass says why there is none.
     """
     seconds = limits.connect_seconds if timeout is None else min(timeout, limits.connect_seconds)
-    try:
-        if address.path is not None:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                sock.settimeout(seconds)
-                sock.connect(address.path)
-            except BaseException:
-                sock.close()
-                raise
-        else:
-            sock = _connect_any(address, seconds)
-    except OSError as error:
-        raise addresses.connect_failed(address, error, seconds) from None
+    sock = dial.connected(address, seconds, limits)
     try:
         addresses.tune(sock, limits)
+        return SocketWire(sock)
     except OSError as error:
         sock.close()
         raise addresses.connect_failed(address, error, seconds) from None
-    return SocketWire(sock)
-
-
-def _connect_any(address: Address, seconds: float) -> socket.socket:
-    """The first of a name's addresses that answers."""
-    until = time.monotonic() + seconds
-    failure: OSError = ConnectionFailed(f"the name '{address.host}' has no address", address=str(address))
-    for family, where in addresses.resolve(address, passive=False):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(max(0.001, until - time.monotonic()))
-            sock.connect(where)
-            if sock.getsockname() == sock.getpeername():
-                raise ConnectionRefusedError(*addresses.TO_ITSELF)
-            return sock
-        except OSError as error:
-            failure = error
-            sock.close()
-        except BaseException:
-            sock.close()
-            raise
-    raise failure
