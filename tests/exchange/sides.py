@@ -13,10 +13,12 @@ from letterhead.exchange import asking
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.calls import Call
 from letterhead.exchange.counters import Counters
+from letterhead.exchange.repeating import Elsewhere, Why
 from letterhead.exchange.requester import Requester
 from letterhead.exchange.requests import Ended, Request, Stop
 from letterhead.exchange.requests import Event as Happened
 from letterhead.exchange.responder import Responder
+from letterhead.exchange.states import Phase
 from letterhead.exchange.streams import CREDIT, Items, Room
 from letterhead.limits import Limits
 from tests.exchange.pairs import joined, octets, result
@@ -69,7 +71,7 @@ class Sides:
     @property
     def known(self) -> bool:
         """Whether the client knows that the server multiplexes."""
-        return self.client.phase is asking.Phase.MULTIPLEXED
+        return self.client.phase is Phase.MULTIPLEXED
 
     # -- what both shells do after each move -----------------------------------------------------------------------
 
@@ -108,8 +110,8 @@ class Sides:
             self.client.end_of_stream()
 
     def _client_hears(self, event: asking.Event) -> None:
-        if isinstance(event, asking.Elsewhere):
-            assert not event.classic
+        if isinstance(event, Elsewhere):
+            assert event.why is not Why.CLASSIC
             for call in event.calls:
                 self._story(call).handed_back = True
         elif isinstance(event, Items):

@@ -237,7 +237,7 @@ def test_unsent_bytes_of_an_upload_stay_bounded_whatever_credit_says(loop: str) 
             while before != given:
                 before = given
                 await asyncio.sleep(0.2)
-            connection = client._connections.current
+            connection = client._connections.pool.members[0].connection
             assert connection is not None
             assert connection.requester.congested
             transport = connection._transport
