@@ -1,0 +1,135 @@
+"""``connected``: an application and a client of it, in memory, for as long as a block runs.
+
+The server is the real one, with its start and stop hooks, and so is the client; only the pipe between them is not a
+socket. It leads through a ``Network``, so that it can be spoiled. The form of ``with`` decides which client it is:
+``async with`` gives an ``AsyncClient`` on the loop that runs, where the server runs, too; ``with`` gives a ``Client``,
+and the server has a thread.
+"""
+
+import asyncio
+import contextvars
+import errno
+from contextlib import AsyncExitStack, ExitStack
+from types import TracebackType
+from typing import Any
+
+from letterhead.app.app import Application
+from letterhead.errors import UsageError
+from letterhead.net.async_client import AsyncClient
+from letterhead.net.client import Client
+from letterhead.net.server import Server
+from letterhead.testing import memory
+from letterhead.testing.background import running
+from letterhead.testing.faults import Faults
+from letterhead.testing.flow import Flow
+from letterhead.testing.network import Network
+
+
+def connected(app: Application, *, faults: Faults | None = None, **options: Any) -> "Connected":
+    """Serve ``app`` in memory and give a client of it::
+
+        async with testing.connected(app) as client:
+            assert await client.call("greet", name="Ada") == "hello Ada"
+        with testing.connected(app) as client:
+            assert client.call("greet", name="Ada") == "hello Ada"
+
+    No port is opened. The start hooks have run when the block begins, the stop hooks when it has ended. At its end the
+    client is closed, and what its handlers still did is cancelled. What it gives has the handles of a network, to
+    spoil the connection while the block runs::
+
+        connection = testing.connected(app)
+        async with connection as client:
+            connection.faults = testing.Faults(delay=0.05)
+
+    Args:
+        app: what to serve.
+        faults: what happens to the bytes between the two.
+        options: whatever the clients take beside an address: ``timeout``, ``limits``, ``accept``, ``compression``, …
+
+    Raises:
+        UsageError: an option is wrong.
+        Exception: whatever a start or a stop hook raises, where the block begins or ends.
+    """
+    return Connected(app, faults, options)
+
+
+class Connected(Network):
+    """What ``connected`` gives: ``async with`` or ``with`` it, and use the handles meanwhile.
+
+    Attributes:
+        counts: what the network between client and server has seen and done so far.
+    """
+
+    def __init__(self, app: Application, faults: Faults | None, options: dict[str, Any]) -> None:
+        super().__init__(faults)
+        self._app = app
+        self._options = options
+        self._async_stack: AsyncExitStack | None = None
+        self._stack: ExitStack | None = None
+
+    async def __aenter__(self) -> AsyncClient:
+        self._begin()
+        server = Server(self._app, ())
+        client = AsyncClient(memory.ADDRESS, connector=memory.connector(server, self._accept), **self._options)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(server)
+            self._loop = asyncio.get_running_loop()
+            stack.push_async_callback(self._end)
+            await stack.enter_async_context(client)
+            self._async_stack = stack.pop_all()
+        return client
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stack, self._async_stack = self._async_stack, None
+        if stack is not None:
+            await stack.__aexit__(kind, error, trace)
+
+    def __enter__(self) -> Client:
+        self._begin()
+        with ExitStack() as stack:
+            served = stack.enter_context(running(self._app))
+            self._loop = served.loop
+            stack.callback(lambda: served.run(self._end()))
+            wires = memory.wires(served.server, served.loop, self._accept)
+            client = stack.enter_context(Client(memory.ADDRESS, connector=wires, **self._options))
+            self._stack = stack.pop_all()
+        return client
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            stack.__exit__(kind, error, trace)
+
+    def _begin(self) -> None:
+        if self._loop is not None:
+            raise UsageError("this connection is in use: call testing.connected again for another one")
+
+    async def _accept(self, server: Server, inward: Flow, outward: Flow) -> None:
+        """The far end of a client's pipe: this network, with the server behind it."""
+        if self._refusing:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the network refuses connections")
+        await self._joined.wait()
+        relay = self._new_relay(_reset, "in memory")
+        to_server, to_client = memory.pipe()
+        try:
+            await memory.accept(server, to_server, to_client)
+        except BaseException:
+            self.counts.unreachable += 1
+            relay.give_up()
+            raise
+        loop = asyncio.get_running_loop()
+        for protocol, reading, writing in (
+            (relay.server, to_client, to_server),
+            (relay.client, inward, outward),
+        ):
+            # A fresh context: nothing of a client's is seen behind its connection.
+            contextvars.Context().run(memory.MemoryTransport(loop, protocol, reading, writing).start)
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    assert isinstance(transport, memory.MemoryTransport)
+    transport.reset()
