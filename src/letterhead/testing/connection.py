@@ -19,7 +19,7 @@ from letterhead.net.async_client import AsyncClient
 from letterhead.net.client import Client
 from letterhead.net.server import Server
 from letterhead.testing import memory
-from letterhead.testing.background import running
+from letterhead.testing.background import entered
 from letterhead.testing.faults import Faults
 from letterhead.testing.flow import Flow
 from letterhead.testing.network import Network
@@ -88,12 +88,18 @@ class Connected(Network):
 
     def __enter__(self) -> Client:
         self._begin()
+        server = Server(self._app, ())
+
+        def connect(timeout: float | None) -> memory.MemoryWire:
+            assert self._loop is not None
+            return memory.wires(server, self._loop, self._accept)(timeout)
+
+        client = Client(memory.ADDRESS, connector=connect, **self._options)
         with ExitStack() as stack:
-            served = stack.enter_context(running(self._app))
-            self._loop = served.loop
-            stack.callback(lambda: served.run(self._end()))
-            wires = memory.wires(served.server, served.loop, self._accept)
-            client = stack.enter_context(Client(memory.ADDRESS, connector=wires, **self._options))
+            _, loop = stack.enter_context(entered(server, "letterhead-server"))
+            self._loop = loop
+            stack.callback(lambda: asyncio.run_coroutine_threadsafe(self._end(), loop).result())
+            stack.enter_context(client)
             self._stack = stack.pop_all()
         return client
 

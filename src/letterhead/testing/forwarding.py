@@ -145,6 +145,8 @@ class Proxy(Network):
         if not self._sockets or refusing is not self._listens:
             return
         if refusing:
+            for listener in self._sockets:
+                self._accept(listener)  # what the system had accepted for us
             self._accept_no_more()
             self._listens = False
             self._sockets = [_kept_but_deaf(sock) for sock in self._sockets]
@@ -195,15 +197,19 @@ class Proxy(Network):
             async with asyncio.timeout(self._limits.connect_seconds):
                 await self._connect(relay)
             await asyncio.get_running_loop().connect_accepted_socket(lambda: relay.client, sock)
-        except BaseException as error:
-            _reset_socket(sock)
-            sock.close()
-            relay.give_up()
-            if not isinstance(error, OSError):
-                raise
+        except OSError as error:
             self.counts.unreachable += 1
-            told = addresses.connect_failed(self._target, error, self._limits.connect_seconds)
-            relay.told(f"reset, since {told.message},")
+            why = addresses.connect_failed(self._target, error, self._limits.connect_seconds)
+            relay.told(f"reset, since {why.message},")
+            self._abandon(sock, relay)
+        except BaseException:
+            self._abandon(sock, relay)
+            raise
+
+    def _abandon(self, sock: socket.socket, relay: Relay) -> None:
+        _reset_socket(sock)
+        sock.close()
+        relay.give_up()
 
     async def _connect(self, relay: Relay) -> None:
         loop = asyncio.get_running_loop()

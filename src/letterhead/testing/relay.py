@@ -27,6 +27,7 @@ class Relay:
         client: the protocol of the transport that leads to the client.
         server: the one of that to the server.
         ended: done once neither has a transport any more.
+        is_cut: both sides are reset.
     """
 
     def __init__(self, line: Line, reset: Callable[[asyncio.Transport], None], told: Callable[[str], None]) -> None:
@@ -37,6 +38,7 @@ class Relay:
         self.server = Side(self, line.to_client)
         self.client.other, self.server.other = self.server, self.client
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.is_cut = False
         self._told_stall = self._told_vanished = False
 
     def moved(self) -> None:
@@ -45,7 +47,8 @@ class Relay:
         self.server.pump()
 
     def cut(self) -> None:
-        """Reset both sides."""
+        """Reset both sides, also one that is still to come."""
+        self.is_cut = True
         for side in (self.client, self.server):
             if side.transport is not None:
                 self.reset(side.transport)
@@ -111,6 +114,8 @@ class Side(asyncio.BufferedProtocol):
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=_WRITE_HIGH)
         self._writable = True
+        if self._relay.is_cut:
+            self._relay.cut()
         self.other.pump()  # what came before for this side
 
     def get_buffer(self, sizehint: int) -> memoryview:
