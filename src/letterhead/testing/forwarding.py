@@ -100,6 +100,9 @@ class Proxy(Network):
     async def __aenter__(self) -> Self:
         self._begin()
         self._sockets = addresses.listen(self._where, self._limits)
+        for sock in self._sockets:
+            if addresses.is_beyond_loopback(place := addresses.of_socket(sock)):
+                log.warning("%s can be reached from other machines, and leads them to %s", place, self._target)
         self._loop = asyncio.get_running_loop()
         self._listens = True
         self._refuse(self._refusing)
@@ -200,7 +203,7 @@ class Proxy(Network):
         except OSError as error:
             self.counts.unreachable += 1
             why = addresses.connect_failed(self._target, error, self._limits.connect_seconds)
-            relay.told(f"reset, since {why.message},")
+            say(log, logging.WARNING, "network-unreachable", "a client was reset: %s", why.message)
             self._abandon(sock, relay)
         except BaseException:
             self._abandon(sock, relay)
