@@ -76,6 +76,22 @@ def test_async_with_runs_it_on_the_loop_that_runs(run: Run) -> None:
         run(main(served.server.addresses[0]))
 
 
+def test_a_reset_is_a_real_one_on_every_loop(run: Run) -> None:
+    async def main(target: str) -> None:
+        async with testing.proxy(target) as proxy:
+            with connection_to(proxy.address) as sock:
+                sock.setblocking(False)
+                loop = asyncio.get_running_loop()
+                await loop.sock_sendall(sock, b"hello")
+                assert await loop.sock_recv(sock, 5) == b"hello"
+                proxy.reset_all()
+                with pytest.raises(ConnectionResetError):
+                    await loop.sock_recv(sock, 5)
+
+    with echoing() as server:
+        run(main(server.addresses[0]))
+
+
 def test_unix_sockets_on_both_sides(short_path: Path) -> None:
     target, listen = f"unix:{short_path / 'target'}", f"unix:{short_path / 'proxy'}"
     with running(sizes(), target), testing.proxy(target, listen=listen) as proxy:

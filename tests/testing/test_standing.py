@@ -308,6 +308,12 @@ def test_two_clocks_at_once_are_refused() -> None:
         testing.fixed_clock().run(asyncio.sleep(0))
 
 
+@pytest.mark.usefixtures("put_back")
+def test_a_server_in_a_thread_is_refused_meanwhile() -> None:
+    with testing.fixed_clock(), pytest.raises(UsageError, match="async with"), testing.connected(sleeper()):
+        pytest.fail("it began")
+
+
 def test_it_goes_on_where_it_stood_with_another_loop() -> None:
     fixed = testing.fixed_clock(jumps=True)
     fixed.run(asyncio.sleep(5))
@@ -342,6 +348,19 @@ def test_it_is_moved_by_one_task_at_a_time() -> None:
         await sleep
 
     fixed.run(main())
+
+
+def test_work_may_be_given_to_an_executor_before_the_loop_runs() -> None:
+    with testing.fixed_clock(jumps=True) as fixed, asyncio.Runner(loop_factory=fixed.new_event_loop) as runner:
+        future = runner.get_loop().run_in_executor(None, time.sleep, 0.02)
+
+        async def main() -> None:
+            timer = asyncio.create_task(asyncio.sleep(1_000))
+            await future
+            assert fixed.now() == 0.0
+            timer.cancel()
+
+        runner.run(main())
 
 
 def test_time_does_not_go_back() -> None:

@@ -9,10 +9,12 @@ and the server has a thread.
 import asyncio
 import contextvars
 import errno
+import time
 from contextlib import AsyncExitStack, ExitStack
 from types import TracebackType
 from typing import Any
 
+from letterhead import clock
 from letterhead.app.app import Application
 from letterhead.errors import UsageError
 from letterhead.net.async_client import AsyncClient
@@ -47,7 +49,7 @@ def connected(app: Application, *, faults: Faults | None = None, **options: Any)
         options: whatever the clients take beside an address: ``timeout``, ``limits``, ``accept``, ``compression``, …
 
     Raises:
-        UsageError: an option is wrong.
+        UsageError: an option is wrong, it is in use already, or ``with`` is used while a fixed clock is.
         Exception: whatever a start or a stop hook raises, where the block begins or ends.
     """
     return Connected(app, faults, options)
@@ -88,6 +90,8 @@ class Connected(Network):
 
     def __enter__(self) -> Client:
         self._begin()
+        if clock.monotonic is not time.monotonic:
+            raise UsageError("a fixed clock is in use, and threads cannot go by it: use 'async with' on its loop")
         server = Server(self._app, ())
 
         def connect(timeout: float | None) -> memory.MemoryWire:

@@ -125,6 +125,7 @@ class Network:
 
     async def _end(self) -> None:
         """Reset what is open, and wait until it is gone."""
+        self._parted = self._refusing = False
         self._joined.set()
         for relay in list(self._relays):
             relay.cut()

@@ -159,21 +159,20 @@ class Side(asyncio.BufferedProtocol):
             self._next.cancel()
             self._next = None
         passage, to = self.passage, self.other
-        at_once = not passage.faults.single_bytes
-        while to._writable and to.transport is not None and not to.transport.is_closing():
+        while (transport := to._taking()) is not None:
             what = passage.take(self._loop.time())
             if isinstance(what, bytes):
-                to.transport.write(what)
-                if not at_once:
+                transport.write(what)
+                if passage.faults.single_bytes:
                     break
             elif what is None:
                 break
-            elif not self._hand_on(what):
+            elif not self._hand_on(what, transport):
                 return
         self.update_reading()
         self._relay.notice()
         due = passage.due
-        if not to._writable or due == NEVER:
+        if due == NEVER or to._taking() is None:
             return
         if due > self._loop.time():
             self._next = self._loop.call_at(due, self.pump)
@@ -186,14 +185,17 @@ class Side(asyncio.BufferedProtocol):
         self._waits_a_turn = False
         self.pump()
 
-    def _hand_on(self, mark: Mark) -> bool:
-        """Whether the connection goes on."""
-        to = self.other
-        assert to.transport is not None
+    def _taking(self) -> asyncio.Transport | None:
+        """Its transport, as long as that takes what is written."""
+        transport = self.transport
+        return transport if self._writable and transport is not None and not transport.is_closing() else None
+
+    def _hand_on(self, mark: Mark, transport: asyncio.Transport) -> bool:
+        """Do to the other side's transport what a mark says; whether the connection goes on."""
         if mark is Mark.END:
-            to.finished = True
+            self.other.finished = True
             try:
-                to.transport.write_eof()
+                transport.write_eof()
             except OSError:  # that side is gone, and will say so
                 self._relay.cut()
                 return False

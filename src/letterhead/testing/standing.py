@@ -154,9 +154,11 @@ class FixedClock:
 
     def began(self, work: Work) -> None:
         """Work elsewhere has begun, for whose end the running loop waits."""
-        loop = self._loop
-        if loop is None or asyncio.get_running_loop() is not loop:
-            return
+        if asyncio.get_running_loop() is self._loop:
+            self.wait_for(work, self._loop)
+
+    def wait_for(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
+        """Let it hold the time up until its end is known to the loop."""
         self._at_work.add(work)
 
         def ended(_: object) -> None:
@@ -192,7 +194,7 @@ class FixedClock:
         return []
 
     def _stand(self, due: float | None, select: Callable[[float | None], _Events]) -> _Events:
-        if due is not None and not self._hinted:
+        if due is not None and not self._at_work and not self._hinted:
             if events := select(_HINT_SECONDS):
                 return events
             self._hinted = True
@@ -228,7 +230,7 @@ class _Loop(asyncio.SelectorEventLoop):
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
         future = super().run_in_executor(executor, func, *args)
-        self._fixed.began(future)
+        self._fixed.wait_for(future, self)
         return future
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
