@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -164,6 +165,38 @@ def test_an_idle_connection_is_closed_after_its_time() -> None:
             await client.call("sleep", seconds=0)
 
     fixed.run(main())
+
+
+def test_hooks_may_take_their_time_though_nobody_moves_it() -> None:
+    fixed = testing.fixed_clock()
+    app = App()
+    app.on_start(partial(asyncio.sleep, 2))
+    app.on_stop(partial(asyncio.sleep, 3))
+
+    async def main() -> None:
+        async with testing.connected(app):
+            assert fixed.now() == 2.0
+        assert fixed.now() == 5.0
+
+    fixed.run(main())
+
+
+def test_tasks_that_are_cancelled_at_the_end_may_take_their_time() -> None:
+    fixed = testing.fixed_clock()
+
+    async def main() -> "asyncio.Task[None]":
+        async def clean_up() -> None:
+            try:
+                await asyncio.sleep(1_000)
+            finally:
+                await asyncio.sleep(0.5)
+
+        task = asyncio.create_task(clean_up())
+        await fixed.advance(10)
+        return task
+
+    assert fixed.run(main()).cancelled()
+    assert (fixed.now(), fixed.jumping) == (10.5, 0)
 
 
 # -- threads and sockets ---------------------------------------------------------------------------------------------

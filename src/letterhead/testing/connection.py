@@ -25,6 +25,7 @@ from letterhead.testing.background import entered
 from letterhead.testing.faults import Faults
 from letterhead.testing.flow import Flow
 from letterhead.testing.network import Network
+from letterhead.testing.standing import taking_its_time
 
 
 def connected(app: Application, *, faults: Faults | None = None, **options: Any) -> "Connected":
@@ -74,7 +75,8 @@ class Connected(Network):
         server = Server(self._app, ())
         client = AsyncClient(memory.ADDRESS, connector=memory.connector(server, self._accept), **self._options)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(server)
+            with taking_its_time():
+                await stack.enter_async_context(server)
             self._loop = asyncio.get_running_loop()
             stack.push_async_callback(self._end)
             await stack.enter_async_context(client)
@@ -86,7 +88,8 @@ class Connected(Network):
     ) -> None:
         stack, self._async_stack = self._async_stack, None
         if stack is not None:
-            await stack.__aexit__(kind, error, trace)
+            with taking_its_time():
+                await stack.__aexit__(kind, error, trace)
 
     def __enter__(self) -> Client:
         self._begin()

@@ -21,7 +21,7 @@ import contextlib
 import math
 import selectors
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
 from contextvars import Context
 from types import TracebackType
@@ -70,11 +70,14 @@ class FixedClock:
 
     ``run`` is all that most tests need. As a context manager it holds for the block; a loop that something else runs in
     it (``asyncio.Runner(loop_factory=clock.new_event_loop)``, a plugin of pytest) must be one of its own.
+
+    Attributes:
+        jumping: how many want it to jump; none: it stands still.
     """
 
     def __init__(self, jumps: bool, patience: float) -> None:
+        self.jumping = int(jumps)
         self._now = 0.0
-        self._jumps = jumps
         self._patience = patience
         self._entered = 0
         self._working = clock.working  # what stood there before
@@ -100,10 +103,15 @@ class FixedClock:
         except BaseException:
             main.close()
             raise
+        jumping = self.jumping
         try:
             with asyncio.Runner(loop_factory=self.new_event_loop) as runner:
-                return runner.run(main)
+                try:
+                    return runner.run(main)
+                finally:
+                    self.jumping += 1  # tasks that are cancelled now may take their time, and nobody moves it any more
         finally:
+            self.jumping = jumping
             self.__exit__(None, None, None)
 
     async def advance(self, seconds: float) -> None:
@@ -176,7 +184,7 @@ class FixedClock:
             sockets: whether there are sockets beside the loop's own.
             select: waits for sockets in real time.
         """
-        if self._target is None and not (self._jumps and due is not None):
+        if self._target is None and not (self.jumping and due is not None):
             return self._stand(due, select)
         if self._at_work:
             if events := select(self._patience):
@@ -207,16 +215,30 @@ class FixedClock:
         return select(None)
 
 
+@contextlib.contextmanager
+def taking_its_time() -> Iterator[None]:
+    """What ends in this block may take its time: where the running loop's clock stands still, it jumps meanwhile."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, _Loop):
+        yield
+        return
+    loop.fixed.jumping += 1
+    try:
+        yield
+    finally:
+        loop.fixed.jumping -= 1
+
+
 class _Loop(asyncio.SelectorEventLoop):
     """asyncio's event loop, by a fixed clock."""
 
     def __init__(self, fixed: FixedClock) -> None:
-        self._fixed = fixed
+        self.fixed = fixed
         self._sleeper = _Selector(fixed)
         super().__init__(self._sleeper)
 
     def time(self) -> float:
-        return self._fixed.now()
+        return self.fixed.now()
 
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
@@ -230,7 +252,7 @@ class _Loop(asyncio.SelectorEventLoop):
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
         future = super().run_in_executor(executor, func, *args)
-        self._fixed.wait_for(future, self)
+        self.fixed.wait_for(future, self)
         return future
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
