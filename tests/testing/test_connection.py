@@ -1,8 +1,6 @@
 """`testing.connected`: an application and a client of it, and the network between them."""
 
 import asyncio
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator
 
@@ -386,25 +384,3 @@ def test_leaving_the_block_does_not_wait_for_a_network_on_which_nothing_passes()
 
     clock.run(main())
     assert app.state.told == ["start", "waits", "left", "stop"]
-
-
-# -- names -----------------------------------------------------------------------------------------------------------
-
-
-def test_every_name_is_there_whatever_was_imported_before() -> None:
-    rooms = "connection, forwarding, standing, faults, memory, background"
-    program = (
-        f"from letterhead.testing import {rooms}\nfrom letterhead import testing\n"
-        "assert all(getattr(testing, name).__name__ == name for name in testing.__all__), testing.__all__\n"
-        "print(*testing.__all__)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
-    assert done.stdout.split() == [
-        *("Connected", "Counts", "Faults", "FixedClock", "Proxy"),
-        *("connected", "fixed_clock", "proxy"),
-    ]
-
-
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match=r"'letterhead\.testing' has no attribute 'Nothing'"):
-        _ = getattr(testing, "Nothing")  # noqa: B009  # type checkers know that it is not there
