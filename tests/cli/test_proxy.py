@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from letterhead import Client, NoReply
+from letterhead import Client, LetterheadError
 from tests.cli.conftest import Everything
 from tests.cli.shell import failure, letterhead, started
 from tests.echoing import all_received, echoing, received
@@ -83,12 +83,10 @@ def test_a_target_that_is_not_there_is_told_without_verbose() -> None:
 
 @pytest.mark.parametrize("options", [["--reset-chance", "1", "--seed", "7"], ["--reset-after", "0"]], ids=" ".join)
 def test_a_connection_is_reset_by_chance_or_by_its_bytes(server: Everything, options: list[str]) -> None:
-    with (
-        started("proxy", server.address, *options) as proxy,
-        Client(proxy.address) as client,
-        pytest.raises(NoReply),
-    ):
-        client.call("greet", name="Ada")
+    with started("proxy", server.address, *options, "-v") as proxy:
+        with Client(proxy.address) as client, pytest.raises(LetterheadError):
+            client.call("greet", name="Ada", timeout=0.5)
+        assert "connection 1: reset after 0 bytes to the server" in proxy.stop().err
 
 
 @pytest.mark.parametrize(
