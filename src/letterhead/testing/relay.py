@@ -36,7 +36,6 @@ class Relay:
         self.reset = reset
         self.client = Side(self, line.to_server)
         self.server = Side(self, line.to_client)
-        self.client.other, self.server.other = self.server, self.client
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.is_cut = False
         self._told_stall = self._told_vanished = False
@@ -86,12 +85,9 @@ class Side(asyncio.BufferedProtocol):
 
     Attributes:
         passage: where goes what is received here.
-        other: the side that gets it.
         gone: its transport has been and is no more.
         finished: it has been told the end of its stream.
     """
-
-    other: "Side"
 
     def __init__(self, relay: Relay, passage: Passage) -> None:
         self.passage = passage
@@ -106,6 +102,11 @@ class Side(asyncio.BufferedProtocol):
         self._heard_end = False
         self._next: asyncio.TimerHandle | None = None
         self._waits_a_turn = False
+
+    @property
+    def other(self) -> "Side":
+        """The side that gets what is received here."""
+        return self._relay.server if self is self._relay.client else self._relay.client
 
     # -- transport → passage ---------------------------------------------------------------------------------------
 
