@@ -178,6 +178,46 @@ def test_one_that_is_in_use_cannot_be_entered_again_until_it_has_ended() -> None
         assert client.call("greet", name="Bob") == "hello Bob"
 
 
+def test_one_server_may_have_several_clients(run: Run) -> None:
+    async def main() -> None:
+        connection = testing.connected(greeter())
+        async with connection as client, connection.async_client(timeout=5.0) as other:
+            assert await client.call("greet", name="Ada") == "hello Ada"
+            assert await other.call("greet", name="Bob") == "hello Bob"
+
+            def in_a_thread() -> str:
+                with connection.client() as blocking:
+                    answer: str = blocking.call("greet", name="Cy")
+                    return answer
+
+            assert await asyncio.to_thread(in_a_thread) == "hello Cy"
+            assert connection.counts.connections == 3
+
+    run(main())
+    connection = testing.connected(greeter())
+    with connection as client, connection.client() as other:
+        assert (client.call("greet", name="Ada"), other.call("greet", name="Bob")) == ("hello Ada", "hello Bob")
+
+
+def test_after_its_end_nobody_is_there() -> None:
+    connection = testing.connected(greeter())
+    with connection:
+        late = connection.client()
+    with late, pytest.raises((ConnectRefused, DeadlineExceeded)):
+        late.call("greet", name="Ada", timeout=0.5)
+
+
+def test_further_clients_are_had_where_the_server_is_and_while_it_runs() -> None:
+    async def main(connection: testing.Connected) -> None:
+        connection.async_client()
+
+    connection = testing.connected(greeter())
+    with pytest.raises(UsageError, match="not in use"):
+        connection.client()
+    with connection, pytest.raises(UsageError, match="a loop of its own"):
+        leaks.run(main(connection))
+
+
 # -- faults ----------------------------------------------------------------------------------------------------------
 
 

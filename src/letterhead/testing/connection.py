@@ -65,18 +65,17 @@ class Connected(Network):
 
     def __init__(self, app: Application, faults: Faults | None, options: dict[str, Any]) -> None:
         super().__init__(faults)
-        self._app = app
         self._options = options
+        self._server = Server(app, ())
         self._async_stack: AsyncExitStack | None = None
         self._stack: ExitStack | None = None
 
     async def __aenter__(self) -> AsyncClient:
         self._begin()
-        server = Server(self._app, ())
-        client = AsyncClient(memory.ADDRESS, connector=memory.connector(server, self._accept), **self._options)
+        client = self._async_client(self._options)
         async with AsyncExitStack() as stack:
             with taking_its_time():
-                await stack.enter_async_context(server)
+                await stack.enter_async_context(self._server)
             self._loop = asyncio.get_running_loop()
             stack.push_async_callback(self._end)
             await stack.enter_async_context(client)
@@ -95,15 +94,9 @@ class Connected(Network):
         self._begin()
         if clock.monotonic is not time.monotonic:
             raise UsageError("a fixed clock is in use, and threads cannot go by it: use 'async with' on its loop")
-        server = Server(self._app, ())
-
-        def connect(timeout: float | None) -> memory.MemoryWire:
-            assert self._loop is not None
-            return memory.wires(server, self._loop, self._accept)(timeout)
-
-        client = Client(memory.ADDRESS, connector=connect, **self._options)
+        client = self._client(self._options)
         with ExitStack() as stack:
-            _, loop = stack.enter_context(entered(server, "letterhead-server"))
+            _, loop = stack.enter_context(entered(self._server, "letterhead-server"))
             self._loop = loop
             stack.callback(lambda: asyncio.run_coroutine_threadsafe(self._end(), loop).result())
             stack.enter_context(client)
@@ -116,6 +109,47 @@ class Connected(Network):
         stack, self._stack = self._stack, None
         if stack is not None:
             stack.__exit__(kind, error, trace)
+
+    def client(self, **options: Any) -> Client:
+        """A further client of the same server, for ``with``. In the ``async with`` form it is for other threads.
+
+        Args:
+            options: as for ``connected``; they are this client's alone.
+
+        Raises:
+            UsageError: the block has not begun or has ended, or an option is wrong.
+        """
+        self._running()
+        return self._client(options)
+
+    def async_client(self, **options: Any) -> AsyncClient:
+        """A further client of the same server, for ``async with`` on its loop.
+
+        Args:
+            options: as for ``connected``; they are this client's alone.
+
+        Raises:
+            UsageError: the block has not begun or has ended, this is not the server's loop, or an option is wrong.
+        """
+        if asyncio.get_running_loop() is not self._running():
+            raise UsageError("the server has a loop of its own here: use connection.client(), or 'async with' above")
+        return self._async_client(options)
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise UsageError("this connection is not in use: enter it first, with 'with' or 'async with'")
+        return self._loop
+
+    def _client(self, options: dict[str, Any]) -> Client:
+        def connect(timeout: float | None) -> memory.MemoryWire:
+            if self._loop is None:
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "the server does not run")
+            return memory.wires(self._server, self._loop, self._accept)(timeout)
+
+        return Client(memory.ADDRESS, connector=connect, **options)
+
+    def _async_client(self, options: dict[str, Any]) -> AsyncClient:
+        return AsyncClient(memory.ADDRESS, connector=memory.connector(self._server, self._accept), **options)
 
     def _begin(self) -> None:
         if self._loop is not None:
