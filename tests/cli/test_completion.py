@@ -225,6 +225,12 @@ def test_a_server_is_told_where_it_may_listen() -> None:
     assert offered("fish", "letterhead run app:app --at ") == ["plain,127.0.0.1:65432", "open,unix:"]
 
 
+def test_a_proxy_is_told_where_to_lead_and_what_to_spoil() -> None:
+    assert offered("fish", "letterhead proxy 127") == ["plain,127.0.0.1:65432"]
+    assert offered("fish", "letterhead proxy --listen u") == ["open,unix:"]
+    assert offered("fish", "letterhead proxy --direction to-") == ["plain,to-server", "plain,to-client"]
+
+
 @pytest.mark.parametrize(
     "line", ["", "letterhead", "letterhead no-such-command ", "letterhead call 'unclosed ", "\\", "'"]
 )

@@ -9,7 +9,7 @@ from tests.cli.shell import failure, letterhead
 PROGRAM = "python -m letterhead"
 COMMANDS = [
     *("serve", "run", "search", "call", "send", "describe", "ping", "health"),
-    *("echo-server", "echo-client", "completion"),
+    *("echo-server", "echo-client", "proxy", "completion"),
 ]
 
 

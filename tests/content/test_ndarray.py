@@ -451,8 +451,7 @@ def test_numpy_is_imported_for_arrays_alone() -> None:
     script = """
 import asyncio, sys
 import letterhead
-from letterhead.net.server import Server
-from letterhead.testing import memory
+from letterhead import testing
 
 app = letterhead.App()
 
@@ -461,15 +460,14 @@ async def same(value: list[int] | None = None) -> list[int] | None:
     return value
 
 async def main():
-    async with Server(app, ()) as server:
-        async with letterhead.AsyncClient(memory.ADDRESS, connector=memory.connector(server)) as client:
-            await client.call("same", value=[1])
-            await client.call("same", [1])
-            await client.call("letterhead.ping", letterhead.encode([b"x"], "application/msgpack"))
-            await client.call("letterhead.describe")
-            assert "numpy" not in sys.modules
-            message = letterhead.Message(bytes(8), {"content-type": "binary/ndarray", "dtype": "float64", "shape": [1]})
-            print((await client.call("letterhead.ping", message)).tolist())
+    async with testing.connected(app) as client:
+        await client.call("same", value=[1])
+        await client.call("same", [1])
+        await client.call("letterhead.ping", letterhead.encode([b"x"], "application/msgpack"))
+        await client.call("letterhead.describe")
+        assert "numpy" not in sys.modules
+        message = letterhead.Message(bytes(8), {"content-type": "binary/ndarray", "dtype": "float64", "shape": [1]})
+        print((await client.call("letterhead.ping", message)).tolist())
 
 asyncio.run(main())
 assert "numpy" in sys.modules

@@ -157,6 +157,21 @@ def test_code_in_a_folder_s_init_is_found(tmp_path: Path) -> None:
     assert found == ["src/letterhead/wire/__init__.py:2: code in the __init__.py of wire: it holds a docstring at most"]
 
 
+def test_lazy_names_of_the_folder_whose_names_users_import_are_sound(tmp_path: Path) -> None:
+    lazy = LAZY.replace("letterhead.message", "letterhead.testing.memory").lstrip()
+    assert problems(tmp_path, testing__init=lazy, testing__memory="class Message: ...\n") == []
+
+
+def test_other_code_in_it_is_found(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path, testing__init='"""Names."""\nfrom letterhead.testing.memory import M\n', testing__memory=""
+    )
+    assert found == [
+        "src/letterhead/testing/__init__.py:2: letterhead/testing/__init__.py holds lazy names and nothing else:"
+        " move this to a room"
+    ]
+
+
 def test_a_circle_within_a_folder_is_found_once(tmp_path: Path) -> None:
     found = problems(
         tmp_path,

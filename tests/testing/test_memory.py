@@ -161,6 +161,20 @@ def test_closing_with_bytes_unread_resets_and_writing_to_a_closed_end_breaks() -
     leaks.run(main())
 
 
+def test_a_reset_comes_before_what_was_sent() -> None:
+    async def main() -> None:
+        first, here, second, peer = transports()
+        second.pause_reading()
+        first.write(b"never read")
+        first.reset()
+        second.resume_reading()
+        await leaks.until(lambda: here.told[-1] == peer.told[-1] == "lost")
+        assert isinstance(peer.lost, ConnectionResetError)
+        assert (bytes(peer.received), here.lost) == (b"", None)
+
+    leaks.run(main())
+
+
 def test_a_client_that_does_not_read_stops_the_server_from_reading_and_writing() -> None:
     async def main() -> None:
         app = echo_app()

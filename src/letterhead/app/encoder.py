@@ -9,13 +9,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+from letterhead import clock
 from letterhead.app.app import Application, encode_result
 from letterhead.app.threads import Threads
 from letterhead.content.compression import SMALLEST, decompress, smaller
 from letterhead.content.encoded import Encoded
 from letterhead.exchange.requests import Request
+
+T = TypeVar("T")
 
 LARGE = 256 * 1024
 MAY_BE_LARGE = 4 * 1024
@@ -71,10 +74,15 @@ class Encoder:
             return encoded
         if size < LARGE:
             return smaller(encoded, names)
-        return await asyncio.wrap_future(self._threads.submit(smaller, encoded, names))
+        return await self._in_thread(smaller, encoded, names)
 
     async def decompressed(self, content: bytes, name: str, limit: int) -> bytes:
         """Content of a client's, as it was before it was compressed; raises as ``decompress`` does."""
         if len(content) < MAY_BE_LARGE:
             return decompress(content, name, limit)
-        return await asyncio.wrap_future(self._threads.submit(decompress, content, name, limit))
+        return await self._in_thread(decompress, content, name, limit)
+
+    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        future: asyncio.Future[T] = asyncio.wrap_future(self._threads.submit(function, *args))
+        clock.working(future)
+        return await future

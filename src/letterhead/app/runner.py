@@ -317,6 +317,7 @@ class Runner:
                 self._loop.call_soon_threadsafe(_wake_up, waiter)
 
         future.add_done_callback(done)
+        clock.working(future)
         try:
             await waiter
         except asyncio.CancelledError:  # a hook around it waits no longer, or the server ends

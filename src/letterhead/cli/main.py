@@ -37,6 +37,7 @@ _COMMANDS = {
     "health": "Ask whether a server takes requests.",
     "echo-server": "Send back every byte that comes.",
     "echo-client": "See whether an echo server does.",
+    "proxy": "Stand between a client and a server as a bad network.",
     "completion": "Print a script for completion in a shell.",
 }
 _COMPLETE = "_LETTERHEAD_COMPLETE"

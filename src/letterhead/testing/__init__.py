@@ -1,1 +1,45 @@
-"""For tests of programs that use Letterhead: pipes in memory, servers in a thread of their own."""
+"""For tests of programs that use Letterhead: an application and its client in memory, bad networks, a clock that
+stands still. ``docs/testing.md`` shows all of it.
+
+``from letterhead import testing`` gives these names; each comes from a room of this folder when it is first used. No
+room has a name that stands here: an imported room is an attribute of this package, too.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from letterhead.testing.connection import Connected as Connected
+    from letterhead.testing.connection import connected as connected
+    from letterhead.testing.faults import Counts as Counts
+    from letterhead.testing.faults import Faults as Faults
+    from letterhead.testing.forwarding import Proxy as Proxy
+    from letterhead.testing.forwarding import proxy as proxy
+    from letterhead.testing.standing import FixedClock as FixedClock
+    from letterhead.testing.standing import fixed_clock as fixed_clock
+
+_HOMES = {
+    "Connected": "letterhead.testing.connection",
+    "Counts": "letterhead.testing.faults",
+    "Faults": "letterhead.testing.faults",
+    "FixedClock": "letterhead.testing.standing",
+    "Proxy": "letterhead.testing.forwarding",
+    "connected": "letterhead.testing.connection",
+    "fixed_clock": "letterhead.testing.standing",
+    "proxy": "letterhead.testing.forwarding",
+}
+__all__ = sorted(_HOMES)  # the names that stand for type checkers above; a test compares the two
+
+if not TYPE_CHECKING:  # else a type checker would take any name, misspelt ones too
+
+    def __getattr__(name: str) -> Any:
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(home), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

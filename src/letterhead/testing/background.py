@@ -1,4 +1,4 @@
-"""A server in a thread of its own, for tests of blocking clients.
+"""What runs on an event loop, in a thread of its own, for tests that block.
 
 ::
 
@@ -12,7 +12,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
 from letterhead.app.app import Application
@@ -55,30 +55,54 @@ def running(
     Raises:
         ListenFailed: an address cannot be listened at.
     """
-    started: Future[tuple[Served, asyncio.Event]] = Future()
+    with entered(Server(app, addresses), "letterhead-server", loop_factory) as (server, loop):
+        yield Served(server, loop)
 
-    async def serve() -> None:
+
+@contextmanager
+def entered(
+    manager: AbstractAsyncContextManager[T],
+    name: str,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Iterator[tuple[T, asyncio.AbstractEventLoop]]:
+    """Enter it on an event loop in a thread of its own, and leave it there at the end of the block.
+
+    Args:
+        manager: what to enter.
+        name: the thread's.
+        loop_factory: makes the event loop; default asyncio's own.
+
+    Raises:
+        Exception: what entering or leaving it raises.
+    """
+    started: Future[tuple[T, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+    failed: list[BaseException] = []
+
+    async def stay() -> None:
         stop = asyncio.Event()
-        async with Server(app, addresses) as server:
-            started.set_result((Served(server, asyncio.get_running_loop()), stop))
+        async with manager as value:
+            started.set_result((value, asyncio.get_running_loop(), stop))
             await stop.wait()
 
     def work() -> None:
         try:
             with asyncio.Runner(loop_factory=loop_factory) as runner:
-                runner.run(serve())
+                runner.run(stay())
         except BaseException as error:
             if started.done():
-                raise
-            started.set_exception(error)
+                failed.append(error)
+            else:
+                started.set_exception(error)
 
-    thread = threading.Thread(target=work, name="letterhead-server")
+    thread = threading.Thread(target=work, name=name)
     thread.start()
     try:
-        served, stop = started.result()
+        value, loop, stop = started.result()
         try:
-            yield served
+            yield value, loop
         finally:
-            served.loop.call_soon_threadsafe(stop.set)
+            loop.call_soon_threadsafe(stop.set)
     finally:
         thread.join()
+    if failed:
+        raise failed[0]

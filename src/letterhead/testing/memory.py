@@ -38,39 +38,62 @@ PIECE = 64 * 1024
 """Bytes delivered at once, at most."""
 _CALLER = "memory"
 
+Accept = Callable[[Server, Flow, Flow], Awaitable[None]]
+"""``await accept(server, inward, outward)``: what becomes of the far end of a pipe that a client opens.
 
-def connector(server: Server) -> Callable[[Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]:
+It runs on the server's loop, and raises OSError where there is to be no connection.
+"""
+
+
+async def accept(server: Server, inward: Flow, outward: Flow) -> None:
+    """Put a connection of the server on it.
+
+    Raises:
+        ConnectionRefusedError: the server does not run, or ends.
+    """
+    shared = _running(server)
+    shared.counters.accepted += 1
+    protocol = ServerConnection(shared, _CALLER)
+    # A fresh context: the server's side sees nothing of the client's.
+    transport = MemoryTransport(asyncio.get_running_loop(), protocol, inward, outward)
+    contextvars.Context().run(transport.start)
+
+
+def connector(
+    server: Server, accept: Accept = accept
+) -> Callable[[Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]:
     """The ``connector=`` of an ``AsyncClient`` that lives on the event loop of ``server``.
 
     Connecting raises ConnectionRefusedError while the server does not run, or ends.
     """
 
     async def connect(factory: Callable[[], asyncio.BufferedProtocol]) -> object:
-        shared = _running(server)
         loop = asyncio.get_running_loop()
-        to_server, to_client = _pipe()
+        to_server, to_client = pipe()
+        await accept(server, to_server, to_client)
         protocol = factory()
         mine = MemoryTransport(loop, protocol, to_client, to_server)
-        _accept(shared, loop, to_server, to_client)
         mine.start()
         return mine, protocol
 
     return connect
 
 
-def wires(server: Server, loop: asyncio.AbstractEventLoop) -> Callable[[float | None], "MemoryWire"]:
+def wires(
+    server: Server, loop: asyncio.AbstractEventLoop, accept: Accept = accept
+) -> Callable[[float | None], "MemoryWire"]:
     """The ``connector=`` of a ``Client``; ``loop`` is the event loop of ``server``, running in another thread.
 
     Connecting raises ConnectionRefusedError while the server does not run, or ends.
     """
 
     def connect(timeout: float | None) -> MemoryWire:
-        to_server, to_client = _pipe()
+        to_server, to_client = pipe()
 
-        async def accept() -> None:
-            _accept(_running(server), loop, to_server, to_client)
+        async def accepted_there() -> None:
+            await accept(server, to_server, to_client)
 
-        accepting = accept()
+        accepting = accepted_there()
         try:
             accepted = asyncio.run_coroutine_threadsafe(accepting, loop)
         except RuntimeError:  # the loop is closed
@@ -102,17 +125,10 @@ def _refused() -> ConnectionRefusedError:
     return ConnectionRefusedError(errno.ECONNREFUSED, "the server does not run")
 
 
-def _pipe() -> tuple[Flow, Flow]:
+def pipe() -> tuple[Flow, Flow]:
+    """The two directions of a new pipe."""
     changed = threading.Condition()
     return Flow(changed), Flow(changed)
-
-
-def _accept(shared: Shared, loop: asyncio.AbstractEventLoop, inward: Flow, outward: Flow) -> None:
-    """Put a server's connection on its end of a pipe."""
-    shared.counters.accepted += 1
-    protocol = ServerConnection(shared, _CALLER)
-    # A fresh context: the server's side sees nothing of the client's.
-    contextvars.Context().run(MemoryTransport(loop, protocol, inward, outward).start)
 
 
 def _part(inward: Flow, outward: Flow) -> None:
@@ -274,6 +290,11 @@ class MemoryTransport(asyncio.Transport):
     def abort(self) -> None:
         self._unsent.clear()
         self._end(None)
+
+    def reset(self) -> None:
+        """Abort, and let whoever reads the other end see a reset, whatever was sent before."""
+        self._out.reset()
+        self.abort()
 
     def _end(self, error: Exception | None) -> None:
         if not self._ended:
