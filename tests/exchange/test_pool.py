@@ -50,6 +50,12 @@ def a_call(name: str = "act") -> Call:
     return action_call(name, (), {}, None, LIMITS)
 
 
+def waiting(pool: Pool[Joined], now: float = 1.0) -> Call:
+    call = a_call()
+    pool.begins_to_wait(call, now)
+    return call
+
+
 def pool_of(*names: str, chance: float = 0.0, **options: Any) -> tuple[Pool[Joined], list[tuple[str, dict[str, Any]]]]:
     told: list[tuple[str, dict[str, Any]]] = []
 
@@ -88,22 +94,24 @@ def test_one_attempt_at_a_time() -> None:
 def test_before_the_first_connection_a_call_fails_with_the_attempt() -> None:
     pool, _ = pool_of("a:1")
     (member,) = pool.members
-    pool.dials(member, 0.0)
-    assert pool.hopeless(since=0.0) is None  # it may still come
+    call = waiting(pool)
+    pool.dials(member, 1.0)
+    assert pool.hopeless(call) is None  # it may still come
     pool.failed(member, REFUSED, 1.0)
-    assert pool.hopeless(since=0.5) is REFUSED
-    assert pool.hopeless(since=2.0) is None  # whoever comes later tries by itself, and at once
-    assert pool.next_to_dial(2.0) is member
+    assert pool.hopeless(call) is REFUSED
+    assert pool.hopeless(waiting(pool)) is None  # whoever comes later tries by itself, and at once
+    assert pool.next_to_dial(1.0) is member
 
 
 def test_after_it_calls_wait() -> None:
     pool, _ = pool_of("a:1")
     (member,) = pool.members
     lost(pool, connect(pool, member), 1.0)
+    call = waiting(pool)
     pool.dials(member, 2.0)
     pool.failed(member, REFUSED, 2.0)
     assert pool.waits
-    assert pool.hopeless(since=1.0) is None
+    assert pool.hopeless(call) is None
 
 
 @pytest.mark.parametrize("waits", [True, False])
@@ -111,8 +119,9 @@ def test_whether_calls_wait_can_be_said(waits: bool) -> None:
     pool, _ = pool_of("a:1", waits=waits)
     (member,) = pool.members
     for _ in range(2):
+        call = waiting(pool)
         pool.failed(member, REFUSED, 1.0)
-        assert (pool.hopeless(since=0.0) is None) is waits
+        assert (pool.hopeless(call) is None) is waits
         connect(pool, member)
         member.connection = None
 
@@ -292,10 +301,11 @@ def test_a_server_that_came_back_gets_less_than_its_share_at_first() -> None:
 def test_where_all_have_failed_the_error_tells_of_each() -> None:
     pool, _ = pool_of("a:1", "b:1")
     a, b = pool.members
+    call = waiting(pool)
     pool.failed(a, REFUSED, 1.0)
-    assert pool.hopeless(since=0.5) is None
+    assert pool.hopeless(call) is None
     pool.failed(b, ConnectTimedOut("b:1 did not answer within 10 s", address="b:1"), 2.0)
-    error = pool.hopeless(since=0.5)
+    error = pool.hopeless(call)
     assert type(error) is ConnectionFailed
     assert "nothing listens at a:1" in str(error)
     assert "b:1 did not answer" in str(error)

@@ -216,7 +216,7 @@ def test_there_is_no_connection_to_a_server_that_does_not_run(run: Run) -> None:
         async with server:
             assert await client.call("size", b"123") == 3
         with pytest.raises(ConnectRefused):
-            await client.call("size", b"")
+            await client.call("size", b"", timeout=0.1)
         await client.close()
 
     run(main())

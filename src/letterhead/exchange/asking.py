@@ -43,6 +43,7 @@ class Asking:
         ended: nothing can be submitted any more, and nothing that arrives is read.
         leaving: the server said that it is going away: nothing can be submitted any more.
         why: how the connection ended; None while it has not, and where one classic reply was all that it was for.
+        forsaken: it ended because its first caller wanted no answer any more, which says nothing of the server.
         idempotent: names of actions that may be sent again after a loss; what the server says of them is added.
         events: what happened; the shell takes them after each call and empties the list.
         out: bytes to send; the shell takes them and empties the list.
@@ -58,6 +59,7 @@ class Asking:
         self.phase = Phase.FRESH
         self.ended = False
         self.leaving = False
+        self.forsaken = False
         self.why: ConnectionFailed | None = None
         self.events: list[Event] = []
         self.out: list[Buffer] = []
@@ -160,7 +162,9 @@ class Asking:
                     self._ask_to_stop(call)
             else:
                 # Nothing may follow the first request: giving up on it means giving up the connection.
-                self.lost(ConnectionLost("the first request was given up", address=self.address))
+                self.forsaken = not late
+                why = "nothing came back in time" if late else "the first request was given up"
+                self.lost(ConnectionLost(f"the connection to {self.address} was closed: {why}", address=self.address))
 
     def lost(self, error: ConnectionFailed) -> None:
         """The connection has ended: what was written fails with ``error``; what may be sent again is handed back."""

@@ -89,7 +89,7 @@ class Member(Generic[C]):
         self.idempotent = idempotent
         # The pool's own.
         self.failures = 0
-        self.failed_at = -NEVER
+        self.failure = 0  # the number, among all of the client's, of its last one
         self.again_at = -NEVER
         self.joined_at = 0.0
         self.lost_at = -NEVER
@@ -145,6 +145,7 @@ class Pool(Generic[C]):
         self._waits = waits
         self._learns = idempotent is None
         self._ever = False  # a server has answered
+        self._failures = 0  # of all servers, ever: an order that does not depend on how fine the clock is
         self._turn = int(random() * len(self.members)) % len(self.members)
 
     # -- placing a call --------------------------------------------------------------------------------------------
@@ -207,9 +208,14 @@ class Pool(Generic[C]):
         idle = [member.again_at for member in self.members if member.dialling is None and not member.takes_calls(now)]
         return max(min(idle), self.first_look(now)) if idle else NEVER
 
-    def hopeless(self, since: float) -> ConnectionFailed | None:
-        """Why a call that does not wait, and came then, has no connection; None where one may still come."""
-        if self.waits or any(member.dialling is not None or member.failed_at < since for member in self.members):
+    def begins_to_wait(self, call: Call, now: float) -> None:
+        """A call has no connection, or has lost it."""
+        call.since = now
+        call.after = self._failures
+
+    def hopeless(self, call: Call) -> ConnectionFailed | None:
+        """Why a call that waits, but does not want to, has no connection; None where one may still come."""
+        if self.waits or any(m.dialling is not None or m.failure <= call.after for m in self.members):
             return None
         return self.error
 
@@ -238,7 +244,8 @@ class Pool(Generic[C]):
         """It could not be connected to, or the connection ended before it said anything."""
         member.dialling = None
         member.failures += 1
-        member.failed_at = now
+        self._failures += 1
+        member.failure = self._failures
         member.error = error
         delay = self._delay(member.failures)
         member.again_at = now + delay
@@ -295,6 +302,8 @@ class Pool(Generic[C]):
             self._tell(INFO, "server-left", "%s is going away", member.name, server=member.name)
         elif not shared and not member.classic:
             return
+        elif requester.forsaken:
+            return
         elif requester.asked and not spoke:
             self.failed(member, requester.why, now)
         elif requester.open_at_end:
@@ -314,7 +323,7 @@ class Pool(Generic[C]):
             member.connection = None
         for call in back.calls:
             call.home = None
-            call.since = now
+            self.begins_to_wait(call, now)
             if back.why is Why.UNAVAILABLE:
                 call.avoid = member
                 others = len(self.members) - 1

@@ -97,7 +97,7 @@ class Connections:
                 self._dial_another(now)
             return
         if not call.since:
-            call.since = now
+            pool.begins_to_wait(call, now)
         self._waiting[call] = None
         self._review_soon()
 
@@ -159,7 +159,7 @@ class Connections:
                 continue
             member = pool.choose(call, now)
             if member is None:
-                why = pool.hopeless(call.since)
+                why = pool.hopeless(call)
                 if why is None:
                     self._waiting[call] = None
                 else:

@@ -158,8 +158,8 @@ class Links:
         """Nobody takes the call at the moment."""
         pool = self.pool
         if not call.since:
-            call.since = now
-        why = pool.hopeless(call.since)
+            pool.begins_to_wait(call, now)
+        why = pool.hopeless(call)
         if why is not None:
             end(call, why)
             return
