@@ -122,6 +122,11 @@ class Requester(Asking):
         else:
             self.lost(NoReply(f"{sentence} without a reply", address=self.address))
 
+    def _end_here(self, phase: Phase) -> None:
+        super()._end_here(phase)
+        self._incoming = None
+        self._reader.close()
+
     def _pump(self) -> None:
         reader = self._reader
         while not self.ended:

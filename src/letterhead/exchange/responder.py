@@ -108,6 +108,7 @@ class Responder(Answering):
         self.ending = True
         self.out.clear()
         self._abandon(Cancelled("the connection was lost"))
+        self._reader.close()
 
     def drain(self, now: float) -> None:
         """Answer what was accepted, refuse what comes, then end."""

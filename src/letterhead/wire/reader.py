@@ -189,6 +189,15 @@ class Reader:
         """What stands unread at the front; for messages about what is no frame."""
         return bytes(self._data[self._pos : self._pos + limit])
 
+    def close(self) -> None:
+        """Nothing more will be read: let go of content that is under way.
+
+        Left to the collector, its parts would go in any order, and a buffer before the views of it is an error.
+        """
+        self._view = self._large = self.header = None
+        self._data = b""
+        self._pos = 0
+
     def _begin_large(self, length: int) -> None:
         # BytesIO hands its bytes object over without a copy where nothing else holds it: the content is written once.
         self._large = io.BytesIO(bytes(length))
