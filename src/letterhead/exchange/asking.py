@@ -17,7 +17,15 @@ What arrives is the other half's (``requester.py``). The rules here:
 from collections import deque
 
 from letterhead.content.encoded import Encoded
-from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError, Refused, UsageError
+from letterhead.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    ForeignProtocol,
+    LetterheadError,
+    Refused,
+    Rejected,
+    UsageError,
+)
 from letterhead.exchange.calls import Call, classic_cannot, superseded
 from letterhead.exchange.openings import first_prefix, ping_call
 from letterhead.exchange.repeating import Elsewhere, Why, may_repeat_lost
@@ -53,7 +61,7 @@ class Asking:
         due: while cancellations are withheld (``withholds``), when ``tick`` allows for more.
     """
 
-    def __init__(self, limits: Limits, address: str, known_classic: bool, idempotent: set[str]) -> None:
+    def __init__(self, limits: Limits, address: str, known_classic: bool, idempotent: set[str], cautious: bool) -> None:
         self.limits = limits
         self.address = address
         self.phase = Phase.FRESH
@@ -69,6 +77,7 @@ class Asking:
         self.readable: tuple[str, ...] = ()
         self.idempotent = idempotent
         self._known_classic = known_classic
+        self._cautious = cautious
         self._waiting: deque[Call] = deque()
         self._blocked: dict[Call, None] = {}  # uploads that wait for room
         self._streams: dict[Call, None] = {}  # calls that stream and have not ended here
@@ -177,9 +186,8 @@ class Asking:
         self._send_again(again, Why.LOST, error)
         self._fail_open(error)
         asked_for = self._asked_for
-        if asked_for is not None and asked_for in self._waiting:
-            # Else a server that always hangs up would be tried again without end.
-            self._waiting.remove(asked_for)
+        if asked_for is not None and asked_for in self._waiting and isinstance(error, ForeignProtocol | Rejected):
+            self._waiting.remove(asked_for)  # what was asked for its sake has its answer: there is nothing to wait for
             self._fail(asked_for, error)
         self._hand_back(Why.UNWRITTEN)
 
@@ -278,7 +286,7 @@ class Asking:
             self._write(call.prefix, call.content, None)
             return
         first = call
-        if call.action is None:
+        if call.action is None or self._cautious:
             self._asked_for = call
             self._waiting.append(call)
             first = ping_call()
