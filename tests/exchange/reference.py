@@ -168,6 +168,7 @@ class Wire:
     Attributes:
         up, down: the pipes, from the client and to it.
         last: the last frame of each exchange, by id, as it was sent; ``heard`` are ids whose last frame has arrived.
+        closing: what the server said, before that infinity: it runs no request with an id above.
         unwanted: ids that the client cancelled or superseded; ``stopped`` are those of which the server has heard.
     """
 
@@ -184,6 +185,7 @@ class Wire:
         self._credit_up: dict[int, int] = {}
         self._credit_down: dict[int, int] = {}
         self._taken: dict[int, int] = {}  # bytes of items that arrived, less the credit given for them
+        self.closing = float("inf")
         self.unwanted: set[int] = set()
         self.stopped: set[int] = set()
 
@@ -230,8 +232,14 @@ class Wire:
     def from_server(self, data: bytes) -> None:
         """The server sends these frames."""
         for (header, content), size in self.down.put(data):
+            if "closing" in header:
+                self._closes(header, content)
+                continue
             id = header["id"]
             assert id in self._opened
+            assert id <= self.closing or header.get("status") == "unavailable" or "max-open" in header, (
+                "ran all the same"
+            )
             assert id not in self.last, "something behind an exchange's last frame"
             if "max-open" in header:
                 assert (header["max-open"], header["credit"], content) == (self._max_open, self._credit, b"")
@@ -245,6 +253,14 @@ class Wire:
             else:
                 assert header.get("more") is not False or content == b""
                 self.last[id] = Frame(header, content)
+
+    def _closes(self, header: dict[str, Any], content: bytes) -> None:
+        assert self.closing == float("inf"), "told twice"
+        assert content == b""
+        assert "id" not in header
+        self.closing = header["closing"]
+        assert self.closing in (0, *self._opened)
+        assert self.closing >= max(self.last, default=0), "what it answered before is not above"
 
     @staticmethod
     def _spend(account: dict[int, int], id: int, size: int) -> None:
@@ -286,7 +302,7 @@ class Wire:
         """Up to so many bytes arrive at the client."""
         piece, whole = self.down.take(count)
         for (header, _), _ in whole:
-            id = header["id"]
+            id = header.get("id", 0)
             if "max-open" in header:
                 self._greeted = True
             elif "credit" in header:
