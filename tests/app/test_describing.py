@@ -177,7 +177,7 @@ def test_health_counts_connections_requests_and_bytes() -> None:
             await leaks.until(lambda: server.shared.counters.open_now == 1)
             told = await other.call("letterhead.health")
             assert told["status"] == "ok"
-            assert told["connections"] == {"now": 2, "accepted": 2, "turned-away": 0}
+            assert (told["connections"]["now"], told["connections"]["accepted"]) == (2, 2)
             assert told["requests"]["open"] == 2
             assert told["requests"]["served"] == 3
             assert told["bytes"]["received"] > 3000 < told["bytes"]["sent"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from letterhead import App, Context, DeadlineExceeded, Internal, Message, Refused, decode
+from letterhead import App, Cancelled, Context, DeadlineExceeded, Internal, Message, Refused, decode
 from letterhead.app.app import Proceed
 from letterhead.net.server import Server
 from tests import leaks
@@ -216,7 +216,7 @@ def test_closing_the_server_kills_what_still_runs(tmp_path: Path) -> None:
             call = asyncio.ensure_future(client.call("spin", started=str(started)))
             await file_made(started)
             await server.close(timeout=0.0)
-            assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], ConnectionError)
+            assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], Cancelled)
         assert is_gone(int(started.read_text()))
 
     leaks.run(main())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from letterhead import Client, ConnectionFailed
+from letterhead import Cancelled, Client, ConnectionFailed
 from tests.leaks import PATIENCE
 from tests.net.processes import file_made, running
 
@@ -69,14 +69,14 @@ def test_an_idle_server_ends_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
-def test_what_takes_longer_than_the_drain_time_is_cut_off(tmp_path: Path) -> None:
+def test_what_takes_longer_than_the_drain_time_is_cancelled(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     with running("slow", "0.1") as program, Client(program.address) as client:
         call = Asking(client, "wait", begun=str(begun), gate=str(tmp_path / "never"))
         file_made(begun)
         program.signal(signal.SIGTERM)
         assert program.ended() == 0
-        assert isinstance(call.outcome(), ConnectionFailed)
+        assert isinstance(call.outcome(), Cancelled)
         assert "Traceback" not in program.errors
 
 
@@ -87,7 +87,7 @@ def test_a_thread_that_never_returns_does_not_keep_the_process_alive(tmp_path: P
         file_made(begun)
         program.signal(signal.SIGTERM)
         assert program.ended() == 0
-        assert isinstance(call.outcome(), ConnectionFailed)
+        assert isinstance(call.outcome(), Cancelled)
         assert "Traceback" not in program.errors
 
 
@@ -111,5 +111,5 @@ def test_a_second_signal_ends_it_at_once(number: int, action: str, tmp_path: Pat
                     assert getattr(refused, "code", "") == "unavailable"
         program.signal(number)
         assert program.ended() == -number, "as if the signal had not been handled"
-        assert isinstance(call.outcome(), ConnectionFailed)
+        assert isinstance(call.outcome(), Cancelled)
         assert "Traceback" not in program.errors

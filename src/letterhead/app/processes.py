@@ -21,6 +21,9 @@ from typing import Any
 from letterhead.app.context import CURRENT, Context
 from letterhead.errors import UsageError
 
+_TERMINATED_SECONDS = 0.3
+"""From SIGTERM, which a worker obeys unless its handler forbids it, until it is killed."""
+
 
 class WorkerDied(Exception):
     """A worker process ended while it ran a handler: a crash, an exit, or the system killed it."""
@@ -37,6 +40,7 @@ class Processes:
                 "run='process' needs the package pebble: install Letterhead with its extra process "
                 "(add [process] to what pip installs it from)"
             ) from None
+        pebble.CONSTS.term_timeout = _TERMINATED_SECONDS
         self._count = count or os.cpu_count() or 1
         spawned = multiprocessing.get_context("spawn")
         self._make: Callable[[], Any] = partial(pebble.ProcessPool, max_workers=self._count, context=spawned)

@@ -17,7 +17,7 @@ A task that serves many handlers must not carry anything from one into the next:
 
 import asyncio
 import contextvars
-from asyncio.tasks import _enter_task, _leave_task
+from asyncio.tasks import _enter_task, _leave_task, _unregister_task
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
@@ -26,6 +26,8 @@ Work = Callable[[Any, "asyncio.Task[None]"], Coroutine[Any, Any, bool]]
 """Makes the coroutine to run, given a job and the task. The coroutine's result: whether the task may serve another."""
 _SPARE = 128
 _LAST_SECONDS = 1.0
+_LEFT: list["asyncio.Task[None]"] = []
+"""Tasks that never ended: kept, since one that were destroyed while it waits would be complained about."""
 
 
 class Tasks:
@@ -81,8 +83,13 @@ class Tasks:
         self._parked.clear()
         for task in tasks:
             task.cancel()
-        if tasks:  # one that swallows its cancellation is left behind
-            await asyncio.wait(tasks, timeout=_LAST_SECONDS)
+        if not tasks:
+            return
+        _, left = await asyncio.wait(tasks, timeout=_LAST_SECONDS)
+        for task in left:
+            # It swallows its cancellation. Whoever closes the loop would wait for it, as for all that are registered.
+            _unregister_task(task)
+            _LEFT.append(task)
 
 
 class _Worker:

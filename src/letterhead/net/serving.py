@@ -11,6 +11,7 @@ from typing import Any
 
 from letterhead.app.app import Application
 from letterhead.errors import UsageError
+from letterhead.events import say
 from letterhead.net.server import Server
 
 log = logging.getLogger("letterhead.server")
@@ -82,7 +83,10 @@ class App(Application):
         try:
             await server.start()
             if on_ready is None:
-                log.info("listening at %s; Ctrl-C stops", " and ".join(server.addresses))
+                say(
+                    log, logging.INFO, "listening", "listening at %s; Ctrl-C stops", " and ".join(server.addresses),
+                    addresses=server.addresses,
+                )  # fmt: skip
             else:
                 on_ready(server)
             await asked.wait()
