@@ -149,6 +149,8 @@ class Runner:
             outcome = request.stopped or Cancelled("the handler was cancelled")
         except Exception as error:
             outcome = self._failed(call, error)
+        except GeneratorExit:  # it is cleared away after its loop was closed: there is nobody to be told
+            raise
         except KeyboardInterrupt:
             finish(request, Internal("the handler was interrupted"))
             raise

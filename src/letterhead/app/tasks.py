@@ -26,8 +26,6 @@ Work = Callable[[Any, "asyncio.Task[None]"], Coroutine[Any, Any, bool]]
 """Makes the coroutine to run, given a job and the task. The coroutine's result: whether the task may serve another."""
 _SPARE = 128
 _LAST_SECONDS = 1.0
-_LEFT: list["asyncio.Task[None]"] = []
-"""Tasks that never ended: kept, since one that were destroyed while it waits would be complained about."""
 
 
 class Tasks:
@@ -89,7 +87,8 @@ class Tasks:
         for task in left:
             # It swallows its cancellation. Whoever closes the loop would wait for it, as for all that are registered.
             _unregister_task(task)
-            _LEFT.append(task)
+            # Nor is it worth a complaint when it is cleared away, as asyncio has it for tasks of its own.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 class _Worker:

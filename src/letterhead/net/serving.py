@@ -94,7 +94,7 @@ class App(Application):
             raise
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if came:  # too late to interrupt anything
             await server.close(0.0)
             raise _end_of(came[0])
