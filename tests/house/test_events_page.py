@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src/letterhead").rglob("*.py"))
 PAGE = ROOT / "docs/events.md"
 _NAME = re.compile(r"[a-z]+(-[a-z]+)+|listening|draining|drained")
-_ROW = re.compile(r"^\| `([a-z-]+)` \| ([A-Z]+(?: or [A-Z]+)?) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| `([a-z-]+)` \| ([A-Z]+(?: or [A-Z]+)*) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
 
 
 class Event(NamedTuple):

@@ -33,7 +33,7 @@ def test_a_full_descriptor_table_is_survived() -> None:
                 assert received(sock).result == "let in"
         program.process.terminate()
         assert program.ended() == 0
-    (line,) = [line for line in program.errors.splitlines() if "INFO" not in line]
+    (line,) = [line for line in program.errors.splitlines() if "INFO" not in line]  # of the end
     assert "no more connections for the moment" in line
 
 

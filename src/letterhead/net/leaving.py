@@ -43,6 +43,7 @@ class Leaving:
         self._began = 0.0
         self._cut_at = NEVER
         self._over = False
+        self._quiet = True  # nobody was connected when it began: not worth a line to people
         self._telling: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -77,8 +78,10 @@ class Leaving:
             self._began = clock.monotonic()
             shared.runner.draining = True
             half_made = self._stop_accepting()
+            self._quiet = shared.is_done()
             say(
-                log, logging.INFO, "draining", "stopping within %g s; open requests: %d, connections: %d",
+                log, logging.DEBUG if self._quiet else logging.INFO, "draining",
+                "stopping within %g s; open requests: %d, connections: %d",
                 timeout, counters.open_now, len(shared.connections),
                 open=counters.open_now, connections=len(shared.connections), limit=timeout,
             )  # fmt: skip
@@ -120,7 +123,7 @@ class Leaving:
         await shared.runner.close()
         left, seconds = counters.open_now, clock.monotonic() - self._began
         say(
-            log, logging.WARNING if cancelled else logging.INFO, "drained",
+            log, logging.WARNING if cancelled else logging.DEBUG if self._quiet else logging.INFO, "drained",
             "stopped after %.2f s; requests cancelled: %d, handlers left behind: %d", seconds, cancelled, left,
             seconds=round(seconds, 3), cancelled=cancelled, left=left,
         )  # fmt: skip
