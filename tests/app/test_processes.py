@@ -231,3 +231,32 @@ def test_a_worker_that_exits_ends_its_own_request_only() -> None:
             assert await client.call("letterhead.ping", 1) == 1
 
     leaks.run(main())
+
+
+def test_a_worker_that_is_interrupted_ends_its_own_request_only(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with client_of(app_of(jobs.interrupt, processes=1)) as client:
+            with pytest.raises(Internal):
+                await client.call("interrupt")
+            assert await client.call("letterhead.ping", 1) == 1
+
+    leaks.run(main())
+    (record,) = caplog.records
+    assert vars(record)["event"] == "worker-died"
+    assert vars(record)["reason"] == "its handler raised KeyboardInterrupt in a worker process"
+
+
+def test_a_worker_that_is_killed_for_nobody_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    started = tmp_path / "started"
+
+    async def main() -> None:
+        async with client_of(app_of(jobs.spin, processes=1)) as client:
+            call = asyncio.ensure_future(client.call("spin", started=str(started)))
+            await file_made(started)
+            call.cancel()
+            await leaks.until(lambda: caplog.records)
+
+    leaks.run(main())
+    told = vars(caplog.records[0])
+    assert (told["event"], told["action"], told["peer"]) == ("worker-killed", "spin", "memory")

@@ -120,9 +120,29 @@ def crowded_app() -> App:
     return app
 
 
+def starting_app(begun: str) -> App:
+    """Its start hooks never end; the second one blocks the event loop."""
+    app = App()
+
+    @app.on_start
+    async def wait() -> None:
+        Path(begun).touch()
+        if not begun.endswith("blocks"):
+            await asyncio.Event().wait()
+
+    @app.on_start
+    def block() -> None:
+        time.sleep(600)
+
+    return app
+
+
 def main() -> None:
     """Run the one that the command line names."""
     name, address = sys.argv[1:3]
+    if name == "starting":
+        print("starting", flush=True)
+        starting_app(sys.argv[3]).run(address, on_ready=ready)
     app = crowded_app() if name == "crowded" else slow_app(float(sys.argv[3]) if len(sys.argv) > 3 else 30.0)
     app.run(address, on_ready=ready)
     print("left", flush=True)

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -113,3 +114,26 @@ def test_a_second_signal_ends_it_at_once(number: int, action: str, tmp_path: Pat
         assert program.ended() == -number, "as if the signal had not been handled"
         assert isinstance(call.outcome(), Cancelled)
         assert "Traceback" not in program.errors
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_interrupts_a_start_hook(number: int, tmp_path: Path) -> None:
+    begun, place = tmp_path / "waits", tmp_path / "s"
+    with running("starting", str(begun), address=f"unix:{place}") as program:
+        file_made(begun)
+        program.signal(number)
+        assert program.ended() == (-signal.SIGINT if number == signal.SIGINT else 128 + number)
+    assert not place.exists(), "what was opened is cleared away"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_second_signal_interrupts_a_start_hook_that_blocks_the_event_loop(number: int, tmp_path: Path) -> None:
+    begun, place = tmp_path / "blocks", tmp_path / "s"
+    with running("starting", str(begun), address=f"unix:{place}") as program:
+        file_made(begun)
+        until = time.monotonic() + PATIENCE
+        while program.process.poll() is None:  # one that comes before the first was seen is no second
+            assert time.monotonic() < until
+            program.signal(number)
+            time.sleep(0.05)
+        assert program.ended() == (-signal.SIGINT if number == signal.SIGINT else 128 + number)
