@@ -35,22 +35,20 @@ class Leaving:
     Args:
         shared: the server's connections and runner.
         stop_accepting: closes the listeners at once; what it returns waits for connections that are half made.
+        ended: called when all is done.
     """
 
-    def __init__(self, shared: Shared, stop_accepting: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, shared: Shared, stop_accepting: Callable[[], Awaitable[None]], ended: Callable[[], None]
+    ) -> None:
         self._shared = shared
         self._stop_accepting = stop_accepting
+        self._ended = ended
         self._began = 0.0
         self._cut_at = NEVER
-        self._over = False
         self._quiet = True  # nobody was connected when it began: not worth a line to people
         self._telling: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-
-    @property
-    def over(self) -> bool:
-        """Whether all is done, but for the stop hooks."""
-        return self._over
 
     async def drain(self, timeout: float) -> bool:
         """Steps 1; whether everything had ended in this time."""
@@ -65,6 +63,8 @@ class Leaving:
         Raises:
             Exception: what a stop hook raised, or an ExceptionGroup of what several raised.
         """
+        if self._closing is not None and asyncio.current_task() is self._closing:
+            return  # a stop hook asks for it
         self._begin(timeout)
         self._cut_at = min(self._cut_at, clock.monotonic() + timeout)
         self._shared.look()
@@ -103,8 +103,10 @@ class Leaving:
         except asyncio.CancelledError as error:  # the event loop ends: no time is left, but the rest is still done
             interrupted = error
         await self._cut_off()
-        self._over = True
-        await run_stop_hooks(self._shared.app.stop_hooks)
+        try:
+            await run_stop_hooks(self._shared.app.stop_hooks)
+        finally:
+            self._ended()
         if interrupted is not None:
             raise interrupted
 

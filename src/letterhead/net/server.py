@@ -80,7 +80,7 @@ class Server:
             self._close_listeners()
             raise
         self._shared = shared
-        self._leaving = Leaving(shared, self._stop_accepting)
+        self._leaving = Leaving(shared, self._stop_accepting, self._ended)
         SERVING.append(asyncio.get_running_loop())
         self._most = most_connections(limits)
         self._accept_again()
@@ -200,15 +200,12 @@ class Server:
         Raises:
             Exception: what a stop hook raised; an ExceptionGroup where several did.
         """
-        leaving = self._leaving
-        if leaving is None:
-            return
-        try:
-            await leaving.close(self.app.limits.drain_seconds if timeout is None else timeout)
-        finally:
-            if leaving.over and self._leaving is leaving:
-                self._shared = self._leaving = None
-                SERVING.remove(asyncio.get_running_loop())
+        if self._leaving is not None:
+            await self._leaving.close(self.app.limits.drain_seconds if timeout is None else timeout)
+
+    def _ended(self) -> None:
+        self._shared = self._leaving = None
+        SERVING.remove(asyncio.get_running_loop())
 
     def _stop_accepting(self) -> Awaitable[None]:
         if not self._resting:
