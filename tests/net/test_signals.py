@@ -136,4 +136,5 @@ def test_a_second_signal_interrupts_a_start_hook_that_blocks_the_event_loop(numb
             assert time.monotonic() < until
             program.signal(number)
             time.sleep(0.05)
-        assert program.ended() == (-signal.SIGINT if number == signal.SIGINT else 128 + number)
+        # One more may have come while it ended, which ends it as if it had not been handled.
+        assert program.ended() in (-number, 128 + number)

@@ -122,8 +122,9 @@ class Leaving:
         for connection in list(shared.connections):
             connection.abort()
         await shared.until(lambda: not shared.connections, _ABORTED_SECONDS)
+        left = counters.open_now
         await shared.runner.close()
-        left, seconds = counters.open_now, clock.monotonic() - self._began
+        seconds = clock.monotonic() - self._began
         say(
             log, logging.WARNING if cancelled else logging.DEBUG if self._quiet else logging.INFO, "drained",
             "stopped after %.2f s; requests cancelled: %d, handlers left behind: %d", seconds, cancelled, left,
