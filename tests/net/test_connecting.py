@@ -185,7 +185,7 @@ def test_a_client_that_failed_works_once_there_is_a_server(serve: Serve) -> None
     address = f"127.0.0.1:{port}"
     with Client(address) as client:
         for number in range(2):
-            with pytest.raises(ConnectionFailed):
+            with pytest.raises(ConnectRefused):
                 client.call("echo", 1)
             with serve(echo_app(Limits(linger_quiet_seconds=0.05)), address):
                 assert client.call("echo", number) == number

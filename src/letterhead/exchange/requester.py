@@ -148,6 +148,8 @@ class Requester(Asking):
             self._take_reply(call, header, content, meaning)
         elif call is not None and todo is Move.CREDIT:
             self._take_credit(call, meaning.credit)
+        elif todo is Move.CLOSING and not self.open:
+            self.lost(ConnectionLost(f"the server at {self.address} closed the connection", address=self.address))
         elif todo is Move.FAIL:
             refused = reply_error(header, content, meaning, self.limits)
             self._fail_open(refused)
