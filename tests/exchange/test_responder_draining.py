@@ -144,6 +144,11 @@ def test_its_first_multiplexed_request_is_refused_with_closing_below_its_id(cut:
     assert (side.actions, side.ending) == ([], True)
 
 
+def test_a_first_request_with_an_unsound_id_is_told_that_alone() -> None:
+    side = drained(Served()).hears(opening(0, "a"))
+    assert (refusals(side), closings(side), side.ending) == ([(None, "bad-header")], [], True)
+
+
 def test_its_first_ping_is_answered_behind_hello_and_closing() -> None:
     side = drained(Served()).hears(opening(1, "letterhead.ping")).answers(0, None)
     assert (closings(side), side.sent[-1].value, side.ending) == ([0], {"result": None}, True)

@@ -271,9 +271,9 @@ class Responder(Answering):
             self.classic, limits = header.id is None, self.limits
             if header.id:
                 self.out.append(replies.hello(header.id, limits.max_open, limits.initial_credit, self._readable))
-            if self._admission.draining and not self.classic:
-                self.patience.latest = NEVER
-                self._say_closing()
+                if self._admission.draining:
+                    self.patience.latest = NEVER
+                    self._say_closing()
         if self.classic:
             meaning = from_classic_client(header.shape)
             return self._open_request(None, header, meaning, now)
