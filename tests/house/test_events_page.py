@@ -9,7 +9,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src/letterhead").rglob("*.py"))
 PAGE = ROOT / "docs/events.md"
-_NAME = re.compile(r"[a-z]+(-[a-z]+)+|listening|draining|drained")
+_NAME = re.compile(r"[a-z]+(-[a-z]+)+|connected|listening|draining|drained")
 _ROW = re.compile(r"^\| `([a-z-]+)` \| ([A-Z]+(?: or [A-Z]+)*) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
 
 
@@ -21,7 +21,7 @@ class Event(NamedTuple):
 
 
 def told() -> dict[str, Event]:
-    """The events in the code, by name: calls of `say`."""
+    """The events in the code, by name: calls of `say`, and of what hands on to it."""
     found: dict[str, Event] = {}
     for path in SOURCES:
         for name, event in _said(ast.parse(path.read_text(encoding="utf-8"))):
@@ -32,17 +32,17 @@ def told() -> dict[str, Event]:
 
 def _said(tree: ast.Module) -> Iterator[tuple[str, Event]]:
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or _called(node.func) != "say":
+        if not isinstance(node, ast.Call) or _called(node.func) not in ("say", "tell", "_tell"):
             continue
         names = [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant) and _is_name(arg.value)]
         if not names:
             continue  # it hands on what it was told
-        levels = {inner.attr for arg in node.args for inner in ast.walk(arg) if _is_level(inner)}  # type: ignore[attr-defined]
+        levels = {_called(inner) for arg in _levels(node, tree) for inner in ast.walk(arg) if _is_level(inner)}
         fields = {keyword.arg for keyword in node.keywords if keyword.arg and keyword.arg != "exc_info"}
         yield names[0], Event(frozenset(levels), frozenset(fields))
 
 
-def _called(function: ast.expr) -> str:
+def _called(function: ast.AST) -> str:
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
@@ -51,7 +51,17 @@ def _is_name(value: object) -> bool:
 
 
 def _is_level(node: ast.AST) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    return isinstance(node, ast.expr) and _called(node) in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def _levels(call: ast.Call, tree: ast.Module) -> Iterator[ast.expr]:
+    """The arguments of a call, and for a variable called ``level`` what it is given in that module."""
+    for arg in call.args:
+        yield arg
+        if _called(arg) == "level":
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Assign) and [_called(target) for target in node.targets] == ["level"]:
+                    yield node.value
 
 
 def listed() -> dict[str, Event]:

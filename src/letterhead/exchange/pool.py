@@ -269,7 +269,7 @@ class Pool(Generic[C]):
 
     def answered(self, member: Member[C], now: float) -> None:
         """It has said something sensible on a connection."""
-        if member.answered:
+        if member.answered and not member.failures:
             return
         member.answered = self._ever = True
         self.counters["connected"] += 1
@@ -300,8 +300,8 @@ class Pool(Generic[C]):
         if requester.leaving and requester.answered:
             self.counters["left"] += 1
             self._tell(INFO, "server-left", "%s is going away", member.name, server=member.name)
-        elif (not shared and not member.classic) or requester.forsaken:
-            return
+        elif not shared or requester.forsaken:
+            return  # also a classic server's: it hangs up on what it cannot take
         elif requester.asked and not spoke:
             self.failed(member, requester.why, now)
         elif requester.open_at_end:

@@ -167,7 +167,7 @@ class Caller:
         """What a call ends with whose time is over."""
         seconds = self._limits.deadline_seconds if call.seconds == math.inf else call.seconds
         if call.home is None:
-            why = call.refused or self._servers.error
+            why = self._servers.error or call.refused
             if isinstance(why, ConnectionFailed) and not call.repeats:
                 sentence = f"{why.message} (tried for {seconds:g} s)"
                 return type(why)(sentence, **why.facts)
