@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from letterhead.errors import Unavailable as Unavailable
     from letterhead.errors import UnknownAction as UnknownAction
     from letterhead.errors import UsageError as UsageError
+    from letterhead.exchange.pool import State as State
     from letterhead.exchange.timing import Timing as Timing
     from letterhead.limits import Limits as Limits
     from letterhead.message import Message as Message
@@ -58,6 +59,7 @@ _HOMES = {
     "Limits": "letterhead.limits",
     "Message": "letterhead.message",
     "Server": "letterhead.net.server",
+    "State": "letterhead.exchange.pool",
     "Stream": "letterhead.net.streams",
     "Timing": "letterhead.exchange.timing",
     "current": "letterhead.app.context",

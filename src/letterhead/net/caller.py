@@ -63,6 +63,7 @@ class Caller:
         self._address = " or ".join(map(str, self._addresses))
         self._timeout = timeout
         self._limits = limits or Limits()
+        _check(options)
         self._options = options
         self._headers = Headers(self._limits)
         self._compression = readable(compression)
@@ -231,6 +232,16 @@ def _parsed(address: str | Sequence[str]) -> list[Address]:
     if not isinstance(written, (list, tuple)) or not written:
         raise UsageError(f"a client takes an address such as '127.0.0.1:65432', or a list of them, not {address!r}")
     return list(dict.fromkeys(map(addresses.parse, written)))
+
+
+def _check(options: Options) -> None:
+    names = options.idempotent
+    if isinstance(names, str) or (names is not None and not all(isinstance(name, str) for name in names)):
+        raise UsageError(f"'idempotent' takes a list of names of actions, not {names!r}")
+    if options.wait_for_ready not in (None, True, False):
+        raise UsageError(f"'wait_for_ready' is True, False or None, not {options.wait_for_ready!r}")
+    if options.on_state is not None and not callable(options.on_state):
+        raise UsageError(f"'on_state' takes a function of one argument, not {options.on_state!r}")
 
 
 def _random() -> float:
