@@ -318,7 +318,7 @@ def test_a_call_that_one_server_could_not_run_goes_to_another() -> None:
     connect(pool, b, calls=50)
     call = a_call()
     call.repeats = 1
-    pool.elsewhere(Elsewhere([call], Why.UNAVAILABLE), a, 5.0)
+    pool.elsewhere(Elsewhere([call], Why.UNAVAILABLE), a, Joined().requester, 5.0)
     assert call.not_before == 5.0
     assert pool.choose(call, 5.0) is b
     b.connection = None
@@ -330,7 +330,7 @@ def test_where_none_can_run_it_it_waits_longer_each_time() -> None:
     connect(pool, pool.members[0])
     call, waits = a_call(), []
     for call.repeats in (1, 2, 3, 4):
-        pool.elsewhere(Elsewhere([call], Why.UNAVAILABLE, REFUSED), pool.members[0], 5.0)
+        pool.elsewhere(Elsewhere([call], Why.UNAVAILABLE, REFUSED), pool.members[0], Joined().requester, 5.0)
         waits.append(call.not_before - 5.0)
     assert waits == [1.0, 2.0, 4.0, 8.0]
     assert told[-1] == (

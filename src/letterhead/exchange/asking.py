@@ -52,6 +52,7 @@ class Asking:
         leaving: the server said that it is going away: nothing can be submitted any more.
         why: how the connection ended; None while it has not, and where one classic reply was all that it was for.
         forsaken: it ended because its first caller wanted no answer any more, which says nothing of the server.
+        late: it ended because its first caller's time was over.
         idempotent: names of actions that may be sent again after a loss; what the server says of them is added.
         events: what happened; the shell takes them after each call and empties the list.
         out: bytes to send; the shell takes them and empties the list.
@@ -68,6 +69,7 @@ class Asking:
         self.ended = False
         self.leaving = False
         self.forsaken = False
+        self.late = False
         self.why: ConnectionFailed | None = None
         self.events: list[Event] = []
         self.out: list[Buffer] = []
@@ -171,7 +173,7 @@ class Asking:
                     self._ask_to_stop(call)
             else:
                 # Nothing may follow the first request: giving up on it means giving up the connection.
-                self.forsaken = not late
+                self.forsaken, self.late = not late, late
                 why = "nothing came back in time" if late else "the first request was given up"
                 self.lost(ConnectionLost(f"the connection to {self.address} was closed: {why}", address=self.address))
 

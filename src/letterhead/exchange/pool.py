@@ -240,12 +240,20 @@ class Pool(Generic[C]):
         """Whoever connected to it has no time or no need any more: nothing was learnt."""
         member.dialling = None
 
-    def failed(self, member: Member[C], error: ConnectionFailed, now: float) -> None:
-        """It could not be connected to, or the connection ended before it said anything."""
+    def failed(self, member: Member[C], error: ConnectionFailed, now: float, *, told: bool = True) -> None:
+        """It could not be connected to, or the connection ended before it said anything.
+
+        Args:
+            member: the server.
+            error: how it failed.
+            now: the time.
+            told: those who do not wait are to hear of it; not where only the first caller's own time was over.
+        """
         member.dialling = None
         member.failures += 1
-        self._failures += 1
-        member.failure = self._failures
+        if told:
+            self._failures += 1
+            member.failure = self._failures
         member.error = error
         delay = self._delay(member.failures)
         member.again_at = now + delay
@@ -303,7 +311,7 @@ class Pool(Generic[C]):
         elif not shared or requester.forsaken:
             return  # also a classic server's: it hangs up on what it cannot take
         elif requester.asked and not spoke:
-            self.failed(member, requester.why, now)
+            self.failed(member, requester.why, now, told=not requester.late)
         elif requester.open_at_end:
             self.counters["lost"] += 1
             member.lost_at = now
@@ -314,15 +322,16 @@ class Pool(Generic[C]):
                 server=member.name, open=requester.open_at_end, error=requester.why.code,
             )  # fmt: skip
 
-    def elsewhere(self, back: Elsewhere, member: Member[C], now: float) -> None:
+    def elsewhere(self, back: Elsewhere, member: Member[C], requester: Requester, now: float) -> None:
         """Calls come back from a connection of this server: when, and where not, they may go next."""
+        told = requester.ended and not requester.late
         if back.why is Why.CLASSIC:
             member.classic = True
             member.connection = None
         for call in back.calls:
             call.home = None
             self.begins_to_wait(call, now)
-            if member.failures:  # that the connection ended so is a failure which this call has seen
+            if member.failures and told:  # that the connection ended so is a failure which this call has seen
                 call.after = member.failure - 1
             if back.why is Why.UNAVAILABLE:
                 call.avoid = member

@@ -296,7 +296,7 @@ class Connections:
     def handed_back(self, back: Elsewhere, connection: ClientConnection) -> None:
         """Calls that were not answered on this connection."""
         self._parted(connection)
-        self.pool.elsewhere(back, self._members[connection], clock.monotonic())
+        self.pool.elsewhere(back, self._members[connection], connection.requester, clock.monotonic())
         for call in back.calls:
             if self.gone is not None:
                 end(call, self.gone)

@@ -249,7 +249,7 @@ class Links:
         """Calls that were not answered on this connection; each thread places its own again."""
         if link.requester.ended:
             self.parted(link)
-        self.pool.elsewhere(back, self._members[link], time.monotonic())
+        self.pool.elsewhere(back, self._members[link], link.requester, time.monotonic())
         for call in back.calls:
             if self.gone is not None:
                 end(call, self.gone)
