@@ -80,12 +80,17 @@ class Asking:
         self._upload_credit = CREDIT
         self._max_open = 1
         self._id = 0
-        self._asked_for: Call | None = None  # the call for whose sake the first request is a ping
 
     @property
     def takes_calls(self) -> bool:
         """Whether ``submit`` may be called: not after the end or before it, nor when the ids are used up."""
         return not self.ended and not self.leaving and self._id < MAX_ID
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a further call would be written at once."""
+        vacant = len(self.open) < self._max_open and not self._waiting
+        return self.phase is Phase.MULTIPLEXED and vacant and self.takes_calls
 
     @property
     def asked(self) -> bool:
@@ -176,11 +181,6 @@ class Asking:
         again = [call for call in self.open.values() if may_repeat_lost(call, error, self.idempotent, self._repeats)]
         self._send_again(again, Why.LOST, error)
         self._fail_open(error)
-        asked_for = self._asked_for
-        if asked_for is not None and asked_for in self._waiting:
-            # Else a server that always hangs up would be tried again without end.
-            self._waiting.remove(asked_for)
-            self._fail(asked_for, error)
         self._hand_back(Why.UNWRITTEN)
 
     # -- streams ---------------------------------------------------------------------------------------------------
@@ -279,9 +279,9 @@ class Asking:
             return
         first = call
         if call.action is None:
-            self._asked_for = call
             self._waiting.append(call)
             first = ping_call()
+            first.quiet = True
         self._id = first.id = 1
         first.wrapped = True
         self.open[1] = first

@@ -92,6 +92,7 @@ class Call:
         since: the client's own; when it began to wait for a connection. ``after``: how many failures to make one had
             come before. ``not_before``: when it may have one.
         avoid: the client's own; the server that could not run it.
+        quiet: the connection's own question, which nobody waits for: it goes nowhere else.
         key: the client's own; what a later call names to take its place.
         on_end: the client's own; called once when it has ended.
     """
@@ -126,6 +127,7 @@ class Call:
     after = 0
     not_before = 0.0
     avoid: Any = None
+    quiet = False
     key: Any = None
     on_end: Any = None
 
