@@ -308,6 +308,8 @@ class AsyncClient(Caller):
         try:
             await waiter
         except asyncio.CancelledError:
+            if not call.done:
+                call.fail(left_early())  # else it would be sent again, should its connection be lost
             self._connections.withdraw(call, late=False)
             raise
         finally:
