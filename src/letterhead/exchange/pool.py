@@ -327,7 +327,7 @@ class Pool(Generic[C]):
             member.connection = None
         for call in back.calls:
             call.home = None
-            if not (call.since and back.why is Why.UNWRITTEN and member.failures):
+            if not (call.since >= 0 and back.why is Why.UNWRITTEN and member.failures):
                 self.begins_to_wait(call, now)  # else it waits for its first connection still
             if back.why is Why.UNAVAILABLE:
                 call.avoid = member

@@ -90,7 +90,7 @@ class Connections:
             call.supersedes = None  # no connection will carry both
             self._displace(earlier)
         if member is not None and connection is not None:
-            if call.since:
+            if call.since >= 0:
                 call.shorten(now)
             connection.submit(call)
             if pool.may_learn(member, now):
@@ -98,7 +98,7 @@ class Connections:
             if len(pool.members) > 1:
                 self._dial_another(now)
             return
-        if not call.since:
+        if call.since < 0:
             pool.begins_to_wait(call, now)
         self._waiting[call] = None
         self._review_soon()

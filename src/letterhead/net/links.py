@@ -82,7 +82,7 @@ class Links:
     def place(self, call: Call, until: float | None) -> None:
         """Find or make a connection for a call, or wait until something has changed, or its time is over."""
         if self.gone is not None:
-            if not call.since:
+            if call.since < 0:
                 raise UsageError("this client is closed")
             end(call, self.gone)  # it waited when that happened
             return
@@ -98,7 +98,7 @@ class Links:
             call.supersedes = None  # no connection will carry both
             self._displace(earlier)
         if member is not None and link is not None:
-            if call.since:
+            if call.since >= 0:
                 call.shorten(now)
             link.submit(call)
             if pool.may_learn(member, now):
@@ -179,7 +179,7 @@ class Links:
             self._dial_apart(member)
 
     def _begins_to_wait(self, call: Call, now: float) -> None:
-        if not call.since:
+        if call.since < 0:
             self.pool.begins_to_wait(call, now)
 
     def _dial_another(self, now: float) -> None:
