@@ -69,6 +69,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "clock",
             "app.hints",
+            "app.hooks",
             "app.arguments",
             "app.context",
             "app.app",
@@ -106,6 +107,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "net.streams",
             "net.shared",
             "net.server_connection",
+            "net.leaving",
             "net.server",
             "net.serving",
             "net.client_connection",

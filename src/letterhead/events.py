@@ -13,7 +13,15 @@ from typing import Any
 _TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
-def say(log: logging.Logger, level: int, event: str, sentence: str, *args: Any, **fields: Any) -> None:
+def say(
+    log: logging.Logger,
+    level: int,
+    event: str,
+    sentence: str,
+    *args: Any,
+    exc_info: BaseException | None = None,
+    **fields: Any,
+) -> None:
     """Log one event.
 
     Args:
@@ -21,6 +29,7 @@ def say(log: logging.Logger, level: int, event: str, sentence: str, *args: Any, 
         level: as for ``logging``.
         event: its name, lower-case words joined by hyphens.
         sentence: what a person reads, with ``%s`` for each of ``args``.
+        exc_info: the error whose traceback belongs to it.
         fields: what a program reads. None is left out.
 
     Raises:
@@ -32,4 +41,4 @@ def say(log: logging.Logger, level: int, event: str, sentence: str, *args: Any, 
     if taken:
         raise ValueError(f"a log record has a {min(taken)!r} already")
     told = {name: value for name, value in fields.items() if value is not None}
-    log.log(level, sentence, *args, extra={"event": event, **told}, stacklevel=2)
+    log.log(level, sentence, *args, exc_info=exc_info, extra={"event": event, **told}, stacklevel=2)

@@ -105,3 +105,7 @@ def size(data: bytes) -> int:
 def leave() -> None:
     """End the program, as a script would."""
     sys.exit(3)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt

@@ -1,6 +1,7 @@
 """Start and stop hooks, shared state, and hooks around every call."""
 
 import asyncio
+import functools
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from letterhead import (
     Message,
     Refused,
     UnknownAction,
+    UsageError,
     current,
     decode,
 )
@@ -295,3 +297,32 @@ def test_binary_requests_pass_the_hooks_too() -> None:
 
     run(main())
     assert (None, "binary/mine") in seen
+
+
+def test_an_around_hook_that_is_not_async_is_refused() -> None:
+    def plain(call: Context, proceed: Proceed) -> Any:
+        return proceed()
+
+    app = App()
+    with pytest.raises(UsageError, match="an around hook is async: write 'async def plain'"):
+        app.around(plain)
+    assert app.around_hooks == []
+
+
+def test_an_around_hook_may_be_decorated_or_an_object() -> None:
+    async def hook(call: Context, proceed: Proceed) -> Any:
+        return await proceed()
+
+    @functools.wraps(hook)
+    def decorated(call: Context, proceed: Proceed) -> Any:
+        return hook(call, proceed)
+
+    class Hook:
+        async def __call__(self, call: Context, proceed: Proceed) -> Any:
+            return await proceed()
+
+    async def main() -> None:
+        async with client_of(hooked(decorated, Hook(), functools.partial(hook))) as client:
+            assert await client.call("double", number=4) == 8
+
+    run(main())

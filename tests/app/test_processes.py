@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from letterhead import App, Context, DeadlineExceeded, Internal, Message, Refused, decode
+from letterhead import App, Cancelled, Context, DeadlineExceeded, Internal, Message, Refused, decode
 from letterhead.app.app import Proceed
 from letterhead.net.server import Server
 from tests import leaks
@@ -216,7 +216,7 @@ def test_closing_the_server_kills_what_still_runs(tmp_path: Path) -> None:
             call = asyncio.ensure_future(client.call("spin", started=str(started)))
             await file_made(started)
             await server.close(timeout=0.0)
-            assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], ConnectionError)
+            assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], Cancelled)
         assert is_gone(int(started.read_text()))
 
     leaks.run(main())
@@ -231,3 +231,32 @@ def test_a_worker_that_exits_ends_its_own_request_only() -> None:
             assert await client.call("letterhead.ping", 1) == 1
 
     leaks.run(main())
+
+
+def test_a_worker_that_is_interrupted_ends_its_own_request_only(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with client_of(app_of(jobs.interrupt, processes=1)) as client:
+            with pytest.raises(Internal):
+                await client.call("interrupt")
+            assert await client.call("letterhead.ping", 1) == 1
+
+    leaks.run(main())
+    (record,) = caplog.records
+    assert vars(record)["event"] == "worker-died"
+    assert vars(record)["reason"] == "its handler raised KeyboardInterrupt in a worker process"
+
+
+def test_a_worker_that_is_killed_for_nobody_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    started = tmp_path / "started"
+
+    async def main() -> None:
+        async with client_of(app_of(jobs.spin, processes=1)) as client:
+            call = asyncio.ensure_future(client.call("spin", started=str(started)))
+            await file_made(started)
+            call.cancel()
+            await leaks.until(lambda: caplog.records)
+
+    leaks.run(main())
+    told = vars(caplog.records[0])
+    assert (told["event"], told["action"], told["peer"]) == ("worker-killed", "spin", "memory")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from letterhead import App, DeadlineExceeded, Limits, TooMany, current
+from letterhead import App, Cancelled, DeadlineExceeded, Limits, TooMany, current
 from tests import leaks
 from tests.app.calling import client_of, client_to, served
 from tests.app.wire import end, item, opening, upload, wire
@@ -176,7 +176,7 @@ def test_a_thread_that_outlives_its_server_ends_in_silence(caplog: pytest.LogCap
             call = asyncio.ensure_future(client.call("stubborn"))
             await leaks.until(begun.is_set)
             await server.close(timeout=0.0)
-            assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], ConnectionError)
+            assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], Cancelled)
 
     leaks.run(main())
     workers = [thread for thread in threading.enumerate() if thread.name.startswith("letterhead")]
@@ -184,7 +184,8 @@ def test_a_thread_that_outlives_its_server_ends_in_silence(caplog: pytest.LogCap
     for thread in workers:
         thread.join(leaks.PATIENCE)
     assert workers
-    assert not caplog.records
+    (drained,) = caplog.records
+    assert (vars(drained)["event"], vars(drained)["left"]) == ("drained", 1)
 
 
 def test_calls_that_gave_up_waiting_for_a_thread_leave_nothing_behind() -> None:

@@ -79,6 +79,14 @@ def test_of_one_action_all_is_told(address: str) -> None:
     assert set(json.loads(defs)) == {"Kind", "Order"}
 
 
+def test_of_an_idempotent_action_that_is_said(address: str) -> None:
+    assert (
+        "\nidempotent: running it twice does the same as running it once\n"
+        in letterhead("describe", address, "letterhead.ping").out
+    )
+    assert "idempotent" not in letterhead("describe", address, "find").out
+
+
 def test_json_is_what_the_server_says(address: str) -> None:
     with library.Client(address) as client:
         said = client.call("letterhead.describe")

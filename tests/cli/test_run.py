@@ -192,6 +192,17 @@ def test_a_stop_hook_that_fails_is_told_in_one_last_line(tmp_path: Path) -> None
     assert (done.status, done.err.splitlines()[-1]) == (1, last)
 
 
+def test_of_several_stop_hooks_that_fail_each_is_told(tmp_path: Path) -> None:
+    hook = "@app.on_stop\ndef {0}():\n    raise ValueError('{0}')\n"
+    text = "import letterhead\napp = letterhead.App()\n" + hook.format("one") + hook.format("two")
+    (tmp_path / "m.py").write_text(text, encoding="utf-8")
+    with started("run", "m:app", "--at", "127.0.0.1:0", cwd=tmp_path) as server:
+        done = server.stop()
+    last = done.err.splitlines()[-1]
+    assert done.status == 1
+    assert last.index("stop in order: ValueError: two") < last.index("stop in order: ValueError: one")
+
+
 def test_an_address_in_use_is_told(project: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"

@@ -88,11 +88,7 @@ class Scene:
     async def all_connections_gone(self) -> None:
         """Wait until the server has no connection any more."""
         shared = self.server.shared
-        if shared.connections:
-            shared.empty = self._loop.create_future()
-            async with asyncio.timeout(leaks.PATIENCE):
-                await shared.empty
-            shared.empty = None
+        assert await shared.until(lambda: not shared.connections, leaks.PATIENCE)
 
     async def close_clients(self) -> None:
         """Close every client of this scene."""

@@ -168,6 +168,7 @@ class Wire:
     Attributes:
         up, down: the pipes, from the client and to it.
         last: the last frame of each exchange, by id, as it was sent; ``heard`` are ids whose last frame has arrived.
+        closing: what the server said, before that infinity: it runs no request with an id above.
         unwanted: ids that the client cancelled or superseded; ``stopped`` are those of which the server has heard.
     """
 
@@ -180,10 +181,12 @@ class Wire:
         self._credit = credit
         self._greeted = False
         self._opened: list[int] = []
+        self._own: set[int] = set()  # asked for what every server answers by itself
         self._quiet_up: set[int] = set()  # no part of these uploads may come any more
         self._credit_up: dict[int, int] = {}
         self._credit_down: dict[int, int] = {}
         self._taken: dict[int, int] = {}  # bytes of items that arrived, less the credit given for them
+        self.closing = float("inf")
         self.unwanted: set[int] = set()
         self.stopped: set[int] = set()
 
@@ -216,6 +219,8 @@ class Wire:
         assert ("action" in header) or b'"action"' in content
         assert self._greeted or not self._opened, "nothing follows the first request until the server is known"
         self._opened.append(id)
+        if b"letterhead.ping" in content:
+            self._own.add(id)
         assert len(self._opened) - len(self.heard) <= self._max_open, "more open than the server has slots"
         if "supersedes" in header:
             assert header["supersedes"] in self._opened[:-1]
@@ -230,8 +235,13 @@ class Wire:
     def from_server(self, data: bytes) -> None:
         """The server sends these frames."""
         for (header, content), size in self.down.put(data):
+            if "closing" in header:
+                self._closes(header, content)
+                continue
             id = header["id"]
             assert id in self._opened
+            refused = "status" in header or "max-open" in header
+            assert id <= self.closing or refused or id in self._own, "ran all the same"
             assert id not in self.last, "something behind an exchange's last frame"
             if "max-open" in header:
                 assert (header["max-open"], header["credit"], content) == (self._max_open, self._credit, b"")
@@ -245,6 +255,14 @@ class Wire:
             else:
                 assert header.get("more") is not False or content == b""
                 self.last[id] = Frame(header, content)
+
+    def _closes(self, header: dict[str, Any], content: bytes) -> None:
+        assert self.closing == float("inf"), "told twice"
+        assert content == b""
+        assert "id" not in header
+        self.closing = header["closing"]
+        assert self.closing in (0, *self._opened)
+        assert self.closing >= max(self.last, default=0), "what it answered before is not above"
 
     @staticmethod
     def _spend(account: dict[int, int], id: int, size: int) -> None:
@@ -286,7 +304,7 @@ class Wire:
         """Up to so many bytes arrive at the client."""
         piece, whole = self.down.take(count)
         for (header, _), _ in whole:
-            id = header["id"]
+            id = header.get("id", 0)
             if "max-open" in header:
                 self._greeted = True
             elif "credit" in header:

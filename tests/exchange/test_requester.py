@@ -268,6 +268,12 @@ def test_closing_is_no_connection_error() -> None:
     assert call.result() == "fine"
 
 
+def test_closing_ends_a_connection_on_which_nothing_is_open() -> None:
+    side = asking()
+    side.hears(frame({"closing": 1}))
+    assert side.core.ended
+
+
 def test_a_fresh_connection_is_not_busy() -> None:
     side = Asking()
     assert not side.core.busy

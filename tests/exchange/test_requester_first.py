@@ -234,17 +234,20 @@ def test_calls_that_were_not_written_are_handed_back() -> None:
     assert [back.why for back in side.back] == [Why.UNWRITTEN]
 
 
-@pytest.mark.parametrize("how", ["end", "rejected", "foreign"])
-def test_a_call_for_which_a_ping_was_sent_was_not_written_and_is_handed_back(how: str) -> None:
+@pytest.mark.parametrize("how", ["rejected", "foreign"])
+def test_a_call_for_which_a_ping_was_sent_fails_with_the_ping(how: str) -> None:
     side = Asking()
     call, other = side.calls("store", b"bytes"), side.calls("a", 1)
-    if how == "end":
-        side.hears_end()
-    else:
-        side.hears(failure(None, "too-many") if how == "rejected" else b"HTTP/1.1 400 Bad Request\r\n")
-    assert type(side.core.why) is {"end": NoReply, "rejected": Rejected, "foreign": ForeignProtocol}[how]
-    assert side.handed_back == [call, other]
-    assert side.back[0].why is Why.UNWRITTEN
+    side.hears(failure(None, "too-many") if how == "rejected" else b"HTTP/1.1 400 Bad Request\r\n")
+    assert error_of(call) is {"rejected": Rejected, "foreign": ForeignProtocol}[how]
+    assert side.handed_back == [other]
+
+
+def test_a_call_for_which_a_ping_was_sent_is_handed_back_where_the_server_hangs_up() -> None:
+    side = Asking()
+    calls = [side.calls("store", b"bytes"), side.calls("a", 1)]
+    side.hears_end()
+    assert side.handed_back == calls
 
 
 @each_cut

@@ -1,9 +1,9 @@
-"""How long a connection waits for its peer, by a clock that the test moves; and how it drains."""
+"""How long a connection waits for its peer, by a clock that the test moves."""
 
 import pytest
 
 from letterhead.limits import Limits
-from tests.exchange.pairs import Served, named, opening, served
+from tests.exchange.pairs import Served, opening, served
 from tests.wire.frames import frame, framed, header_bytes
 
 
@@ -94,11 +94,18 @@ def test_skipped_content_is_waited_for_likewise() -> None:
 @pytest.mark.parametrize("id", [2, None])
 def test_an_idle_connection_is_closed_after_300_s(id: int | None) -> None:
     side = served() if id else Served().hears(opening(None, "a")).answers(0, 1)
-    side.sent.clear()
     begun = side.now
     due(side)
     assert side.now == begun + 300.0
-    assert (side.ending, side.sent) == (True, [])
+    assert side.ending
+    assert side.counters.idled == 1
+
+
+def test_a_multiplexed_connection_that_idles_out_is_told_by_closing_and_a_classic_one_by_nothing() -> None:
+    assert [sent.header.get("closing") for sent in due(served()).sent] == [1]
+    side = Served().hears(opening(None, "a")).answers(0, 1)
+    side.sent.clear()
+    assert due(side).sent == []
 
 
 def test_while_a_request_is_open_its_connection_does_not_idle() -> None:
@@ -170,50 +177,3 @@ def test_a_tick_before_its_time_changes_nothing() -> None:
 def test_a_tick_after_the_end_changes_nothing() -> None:
     side = served().hears(b"\x00\x00").passes(1_000.0)
     assert len(side.sent) == 1
-
-
-# Draining
-
-
-def test_draining_an_idle_connection_closes_it() -> None:
-    side = served()
-    side.core.drain(side.now)
-    assert (side.settled().ending, side.sent) == (True, [])
-
-
-def test_draining_a_connection_that_never_spoke_closes_it() -> None:
-    side = Served()
-    side.core.drain(side.now)
-    assert (side.settled().ending, side.sent) == (True, [])
-
-
-@pytest.mark.smoke
-def test_draining_answers_what_was_accepted_and_refuses_what_comes() -> None:
-    side = served().hears(opening(2, "a"), named(3, "b"))
-    side.core.drain(side.now)
-    side.settled().hears(opening(4, "c"))
-    assert side.codes == [(4, "unavailable")]
-    assert side.stops == []
-    side.answers(0, "one")
-    assert not side.ending
-    side.answers(1, "two")
-    assert [sent.value for sent in side.sent[1:]] == [{"result": "one"}, "two"]
-    assert side.ending
-
-
-def test_draining_lets_an_upload_that_has_begun_finish() -> None:
-    side = served()
-    data = opening(2, "a", "x" * 200)
-    side.hears(data[:-50])
-    side.core.drain(side.now)
-    side.settled().hears(data[-50:])
-    assert side.actions == ["a"]
-    side.answers(0, 1)
-    assert side.ending
-
-
-def test_a_half_closed_connection_drains_too() -> None:
-    side = served().hears(opening(2, "a")).hears_end()
-    side.core.drain(side.now)
-    side.answers(0, 1)
-    assert side.ending

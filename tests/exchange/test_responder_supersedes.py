@@ -95,7 +95,7 @@ def test_also_where_the_server_drains() -> None:
     side = served().hears(opening(2, "search"))
     side.core.drain(side.now)
     side.hears(opening(3, "search", supersedes=2))
-    assert side.codes == [(3, "unavailable")]
+    assert side.codes == [(None, None), (3, "unavailable")]
     assert side.stops == side.requests
 
 

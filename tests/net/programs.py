@@ -6,11 +6,14 @@ Each prints its address when it listens. What they log goes to the standard erro
 import asyncio
 import os
 import resource
+import signal
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import letterhead
 from letterhead import App, Limits
 from letterhead.net.server import Server
 
@@ -22,9 +25,24 @@ def ready(server: Server) -> None:
     print(*server.addresses, flush=True)
 
 
+def spin(begun: str) -> None:
+    """Never returns, in a worker process."""
+    Path(begun).touch()
+    while True:
+        time.sleep(0.01)
+
+
+def spin_on(begun: str) -> None:
+    """Never returns, and cannot be asked to."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    spin(begun)
+
+
 def slow_app(drain_seconds: float) -> App:
-    """`wait` answers when its file is there; `wait-thread` never does."""
-    app = App(limits=Limits(drain_seconds=drain_seconds, linger_quiet_seconds=0.1))
+    """`wait` answers when its file is there; most others never do."""
+    app = App(limits=Limits(drain_seconds=drain_seconds, drain_cancel_seconds=0.5, linger_quiet_seconds=0.1))
+    app.action(name="spin", run="process")(spin)
+    app.action(name="spin-on", run="process")(spin_on)
 
     @app.on_stop
     def stopped() -> None:
@@ -41,6 +59,28 @@ def slow_app(drain_seconds: float) -> App:
     def wait_in_thread(begun: str) -> None:
         Path(begun).touch()
         threading.Event().wait(600)
+
+    @app.action
+    async def endless(begun: str) -> AsyncIterator[bytes]:
+        Path(begun).touch()
+        while True:
+            yield bytes(10_000)
+
+    @app.action(name="endless-thread")
+    def endless_in_thread(begun: str) -> Iterator[bytes]:
+        Path(begun).touch()
+        while True:
+            yield bytes(10_000)
+
+    @app.action
+    async def ticks(begun: str) -> AsyncIterator[int]:
+        """Without end, until the server leaves."""
+        Path(begun).touch()
+        call, number = letterhead.current(), 0
+        while not call.draining:
+            yield number
+            number += 1
+            await asyncio.sleep(0.01)
 
     @app.action
     async def stubborn(begun: str) -> None:
@@ -80,9 +120,29 @@ def crowded_app() -> App:
     return app
 
 
+def starting_app(begun: str) -> App:
+    """Its start hooks never end; the second one blocks the event loop."""
+    app = App()
+
+    @app.on_start
+    async def wait() -> None:
+        Path(begun).touch()
+        if not begun.endswith("blocks"):
+            await asyncio.Event().wait()
+
+    @app.on_start
+    def block() -> None:
+        time.sleep(600)
+
+    return app
+
+
 def main() -> None:
     """Run the one that the command line names."""
     name, address = sys.argv[1:3]
+    if name == "starting":
+        print("starting", flush=True)
+        starting_app(sys.argv[3]).run(address, on_ready=ready)
     app = crowded_app() if name == "crowded" else slow_app(float(sys.argv[3]) if len(sys.argv) > 3 else 30.0)
     app.run(address, on_ready=ready)
     print("left", flush=True)

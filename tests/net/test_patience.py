@@ -98,7 +98,7 @@ def test_content_that_trickles_is_told_timeout_in_the_end(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("id", [None, 1])
-def test_an_idle_connection_is_closed_without_a_frame(serve: Serve, id: int | None) -> None:
+def test_an_idle_connection_is_closed_with_no_frame_but_closing(serve: Serve, id: int | None) -> None:
     with (
         serve(echo_app(patient(idle_seconds=SOON)), "127.0.0.1:0") as served,
         connect(served.server.addresses[0]) as sock,
@@ -107,7 +107,8 @@ def test_an_idle_connection_is_closed_without_a_frame(serve: Serve, id: int | No
             sock.sendall(opening(None if id is None else number + 1, "echo", number))
             frames = [received(sock) for _ in range(2 if id and not number else 1)]
             assert frames[-1].result == number
-        assert all_received(sock) == []
+        assert [frame.header.get("closing") for frame in all_received(sock)] == ([] if id is None else [3])
+        assert served.server.shared.counters.idled == 1
 
 
 def test_several_replies_in_one_turn_do_not_make_an_idle_connection_stay(serve: Serve) -> None:
@@ -119,7 +120,7 @@ def test_several_replies_in_one_turn_do_not_make_an_idle_connection_stay(serve: 
         sock.sendall(b"".join(opening(number, "echo", number) for number in range(1, 21)))
         began = time.monotonic()
         frames = all_received(sock)
-        assert [frame.header["id"] for frame in frames] == [1, *range(1, 21)]
+        assert [frame.header.get("id") for frame in frames] == [1, *range(1, 21), None]
         assert time.monotonic() - began < PATIENCE
 
 

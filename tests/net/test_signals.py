@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from letterhead import Client, ConnectionFailed
+from letterhead import Cancelled, Client, ConnectionFailed
 from tests.leaks import PATIENCE
 from tests.net.processes import file_made, running
 
@@ -69,14 +70,14 @@ def test_an_idle_server_ends_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
-def test_what_takes_longer_than_the_drain_time_is_cut_off(tmp_path: Path) -> None:
+def test_what_takes_longer_than_the_drain_time_is_cancelled(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     with running("slow", "0.1") as program, Client(program.address) as client:
         call = Asking(client, "wait", begun=str(begun), gate=str(tmp_path / "never"))
         file_made(begun)
         program.signal(signal.SIGTERM)
         assert program.ended() == 0
-        assert isinstance(call.outcome(), ConnectionFailed)
+        assert isinstance(call.outcome(), Cancelled)
         assert "Traceback" not in program.errors
 
 
@@ -87,7 +88,7 @@ def test_a_thread_that_never_returns_does_not_keep_the_process_alive(tmp_path: P
         file_made(begun)
         program.signal(signal.SIGTERM)
         assert program.ended() == 0
-        assert isinstance(call.outcome(), ConnectionFailed)
+        assert isinstance(call.outcome(), Cancelled)
         assert "Traceback" not in program.errors
 
 
@@ -111,5 +112,29 @@ def test_a_second_signal_ends_it_at_once(number: int, action: str, tmp_path: Pat
                     assert getattr(refused, "code", "") == "unavailable"
         program.signal(number)
         assert program.ended() == -number, "as if the signal had not been handled"
-        assert isinstance(call.outcome(), ConnectionFailed)
+        assert isinstance(call.outcome(), Cancelled)
         assert "Traceback" not in program.errors
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_interrupts_a_start_hook(number: int, tmp_path: Path) -> None:
+    begun, place = tmp_path / "waits", tmp_path / "s"
+    with running("starting", str(begun), address=f"unix:{place}") as program:
+        file_made(begun)
+        program.signal(number)
+        assert program.ended() == (-signal.SIGINT if number == signal.SIGINT else 128 + number)
+    assert not place.exists(), "what was opened is cleared away"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_second_signal_interrupts_a_start_hook_that_blocks_the_event_loop(number: int, tmp_path: Path) -> None:
+    begun, place = tmp_path / "blocks", tmp_path / "s"
+    with running("starting", str(begun), address=f"unix:{place}") as program:
+        file_made(begun)
+        until = time.monotonic() + PATIENCE
+        while program.process.poll() is None:  # one that comes before the first was seen is no second
+            assert time.monotonic() < until
+            program.signal(number)
+            time.sleep(0.05)
+        # One more may have come while it ended, which ends it as if it had not been handled.
+        assert program.ended() in (-number, 128 + number)

@@ -237,6 +237,11 @@ class Conversation:
 
         self.cut.deliver(data, receive, self.core.buffer, filled)
 
+    def drains(self) -> None:
+        """The server is told to end."""
+        self.core.drain(time.monotonic())
+        self._take_events()
+
     def ends(self) -> None:
         """The client shuts its sending side."""
         self.core.end_of_stream(time.monotonic())
@@ -311,7 +316,7 @@ def hold_against(steps: list[Case], frames: list[Frame], multiplexed: bool) -> N
         assert fitting, [wrong(step, frame, multiplexed) for step in candidates] or f"unexpected: {frame}"
         left.remove(fitting[0])
         assert "hello" not in fitting[0] or at == 0
-        assert "id" in frame.header or not multiplexed or at == len(frames) - 1
+        assert {"id", "closing"} & set(frame.header) or not multiplexed or at == len(frames) - 1
     assert [step for step in left if not step.get("may")] == []
 
 
@@ -336,6 +341,8 @@ async def play(case: Case, cut: Cut, multiplexed: bool) -> None:
             if side == "client":
                 for step in steps:
                     talk.ends() if "ends" in step else talk.sends(sent_bytes(step))
+            elif side == "drains":
+                talk.drains()
             else:
                 await talk.rest(len(steps))
                 frames, talk.frames = talk.frames, []
@@ -354,8 +361,8 @@ async def play(case: Case, cut: Cut, multiplexed: bool) -> None:
 
 
 def in_turns(steps: list[Case]) -> Iterator[tuple[str, list[Case]]]:
-    """Steps of one side that follow each other, together."""
-    for side, group in groupby(steps, key=lambda step: str(step["from"])):
+    """Steps of one side that follow each other, together; that the server drains stands by itself."""
+    for side, group in groupby(steps, key=lambda step: "drains" if "drains" in step else str(step["from"])):
         yield side, list(group)
 
 

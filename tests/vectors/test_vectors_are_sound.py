@@ -276,7 +276,7 @@ def test_a_conversation_is_whole(file: str, case: Case) -> None:
     assert case["afterwards"] in ("kept", "closed")
     assert case["steps"][0]["from"] == "client"
     for step in case["steps"]:
-        kinds = {"client": {"frame", "bytes", "ends"}, "server": {"frame", "hello", "one-of"}}[step["from"]]
+        kinds = {"client": {"frame", "bytes", "ends"}, "server": {"frame", "hello", "one-of", "drains"}}[step["from"]]
         options = {"client": {"times"}, "server": {"may"}}[step["from"]]
         assert len(set(step) & kinds) == 1
         assert set(step) <= kinds | options | {"from"}
@@ -295,7 +295,7 @@ def test_a_conversation_is_whole(file: str, case: Case) -> None:
 
 
 def expected_frames(step: dict[str, Any]) -> list[dict[str, Any]]:
-    if step["from"] == "client" or "hello" in step:
+    if step["from"] == "client" or {"hello", "drains"} & set(step):
         return []
     frames: list[dict[str, Any]] = step["one-of"] if "one-of" in step else [step["frame"]]
     return frames
@@ -359,5 +359,5 @@ def test_a_connection_is_kept_or_closed_as_section_5_says(file: str, case: Case)
         assert case["afterwards"] == "kept"
     if file == "classic.json" and last == ["bad-header"]:
         assert case["afterwards"] == "kept"
-    ends = any("ends" in step for step in case["steps"])
+    ends = any({"ends", "drains"} & set(step) for step in case["steps"])
     assert case["afterwards"] == "closed" or not ends

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from letterhead.app.arguments import Parameters
 from letterhead.app.context import Context
+from letterhead.app.hooks import is_async
 from letterhead.content.compression import readable
 from letterhead.content.encoded import Encoded
 from letterhead.content.registry import encode_content
@@ -46,6 +47,7 @@ class Action:
     run: Run
     parameters: Parameters
     doc: str
+    idempotent: bool = False
 
 
 class Application:
@@ -99,9 +101,11 @@ class Application:
     @overload
     def action(self, function: F, /) -> F: ...
     @overload
-    def action(self, /, *, name: str | None = None, run: Run | None = None) -> Callable[[F], F]: ...
     def action(
-        self, function: F | None = None, /, *, name: str | None = None, run: Run | None = None
+        self, /, *, name: str | None = None, run: Run | None = None, idempotent: bool = False
+    ) -> Callable[[F], F]: ...
+    def action(
+        self, function: F | None = None, /, *, name: str | None = None, run: Run | None = None, idempotent: bool = False
     ) -> F | Callable[[F], F]:
         """Offer a function under its name. Its type hints are what arguments are converted to and checked by.
 
@@ -117,6 +121,9 @@ class Application:
                 microseconds; ``"process"`` in a worker process, for what keeps a processor busy (a cancelled or late
                 one is killed without harming others; the function must be importable from its module, and streams
                 nothing).
+            idempotent: running it twice with the same arguments does the same as running it once, as reading does, or
+                setting a value. ``letterhead.describe`` says so, and clients may ask again where they cannot know
+                whether it ran: when a connection broke.
 
         Raises:
             UsageError: the name is taken or reserved, a type hint cannot be checked, or ``run`` does not fit.
@@ -126,12 +133,12 @@ class Application:
             if not inspect.isroutine(handler):
                 hint = f": write @app.action(name={handler!r})" if isinstance(handler, str) else ""
                 raise UsageError(f"an action is a function or a method, not {handler!r}{hint}")
-            self._enter(handler, name or handler.__name__, run)
+            self._enter(handler, name or handler.__name__, run, idempotent)
             return handler
 
         return enter if function is None else enter(function)
 
-    def _enter(self, handler: Callable[..., Any], name: str, run: Run | None) -> None:
+    def _enter(self, handler: Callable[..., Any], name: str, run: Run | None, idempotent: bool) -> None:
         if name in self.actions:
             raise UsageError(f"there is an action {name!r} already")
         if not name or not name.isprintable():
@@ -140,7 +147,7 @@ class Application:
             raise UsageError(f"the name {name!r} is reserved: names that begin with 'letterhead.' are the server's")
         parameters = Parameters(handler, name)
         where = _place(handler, run, parameters, f"action {name!r}")
-        self.actions[name] = Action(name, handler, where, parameters, inspect.getdoc(handler) or "")
+        self.actions[name] = Action(name, handler, where, parameters, inspect.getdoc(handler) or "", idempotent)
 
     def binary(self, function: F) -> F:
         """Answer requests without an action that are not JSON: ``function(message) -> bytes | Message | value``.
@@ -174,7 +181,10 @@ class Application:
         return function
 
     def on_stop(self, function: F) -> F:
-        """Call this (plain or async, no arguments) after the last handler has ended; last entered, first called."""
+        """Call this (plain or async, no arguments) after the last handler has ended; last entered, first called.
+
+        Each is called, whatever the others raise. A thread that does not return in time may be running still.
+        """
         self.stop_hooks.insert(0, function)
         return function
 
@@ -183,7 +193,12 @@ class Application:
 
         ``call`` is what ``letterhead.current()`` gives. A hook may raise ``Refused`` instead of proceeding, look at the
         result, or answer by itself. The first one entered is the outermost.
+
+        Raises:
+            UsageError: it is not async.
         """
+        if not is_async(function):
+            raise UsageError(f"an around hook is async: write 'async def {getattr(function, '__name__', 'hook')}'")
         self.around_hooks.append(function)
         return function
 

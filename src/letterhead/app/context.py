@@ -59,6 +59,12 @@ class Upload(Moved, Protocol):
         """The handler has returned: nothing is given out any more."""
 
 
+class Leaving(Protocol):
+    """The server, as far as handlers may know it."""
+
+    draining: bool
+
+
 class Context:
     """The call that a handler answers.
 
@@ -68,7 +74,8 @@ class Context:
     """
 
     __slots__ = (
-        "_deadline", "_headers", "_request", "action", "caller", "cancel", "client", "sender", "task", "upload",
+        "_deadline", "_headers", "_request", "action", "caller", "cancel", "client", "sender", "server", "task",
+        "upload",
     )  # fmt: skip
 
     def __init__(self, request: Request, caller: str) -> None:
@@ -80,6 +87,7 @@ class Context:
         self._headers: Mapping[str, Any] | None = None
         # The runner's own: where the answer goes, and what is to be stopped or told.
         self.client: Any = None
+        self.server: Leaving | None = None
         self.task: Any = None
         self.cancel: Callable[[], object] | None = None
         self.sender: Moved | None = None
@@ -124,6 +132,15 @@ class Context:
         """Whether nobody waits for the answer any longer. A handler in a thread should look now and then."""
         return self._request is not None and self._request.stopped is not None
 
+    @property
+    def draining(self) -> bool:
+        """Whether the server is going away. What would go on for long should end soon, and an endless stream now.
+
+        What is not over when ``Limits.drain_seconds`` have passed is cancelled. In a worker process this is not known,
+        and False.
+        """
+        return self.server is not None and self.server.draining
+
     def __reduce__(self) -> tuple[Any, ...]:
         # For ``run="process"``: the worker is killed when the call is cancelled, so it need not see that.
         return _elsewhere, (self.action, self.caller, self.deadline, dict(self.headers))
@@ -132,7 +149,7 @@ class Context:
 def _elsewhere(action: str | None, caller: str, deadline: float, headers: dict[str, Any]) -> Context:
     context = Context.__new__(Context)
     context.action, context.caller, context._deadline = action, caller, deadline
-    context._request = None
+    context._request = context.server = None
     context._headers = MappingProxyType(headers)
     return context
 

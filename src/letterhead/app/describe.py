@@ -70,7 +70,7 @@ def _action(action: Action) -> dict[str, Any]:
         "result": result,
         "content-types": _content_types(parameters),
         "stream": parameters.streams is not None,
-        "idempotent": False,
+        "idempotent": action.idempotent,
     }
     if upload is not None:
         described["upload"] = {"argument": upload.name, "item": uploaded}

@@ -8,6 +8,7 @@ Jobs wait here rather than in pebble's own queue, where one that was given up wo
 up (it does when a worker dies that has nothing to do) is replaced.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -19,7 +20,13 @@ from functools import partial
 from typing import Any
 
 from letterhead.app.context import CURRENT, Context
-from letterhead.errors import UsageError
+from letterhead.errors import UsageError, escaped
+from letterhead.events import say
+
+log = logging.getLogger("letterhead.app")
+
+_TERMINATED_SECONDS = 0.3
+"""From SIGTERM, which a worker obeys unless its handler forbids it, until it is killed."""
 
 
 class WorkerDied(Exception):
@@ -37,6 +44,7 @@ class Processes:
                 "run='process' needs the package pebble: install Letterhead with its extra process "
                 "(add [process] to what pip installs it from)"
             ) from None
+        pebble.CONSTS.term_timeout = _TERMINATED_SECONDS
         self._count = count or os.cpu_count() or 1
         spawned = multiprocessing.get_context("spawn")
         self._make: Callable[[], Any] = partial(pebble.ProcessPool, max_workers=self._count, context=spawned)
@@ -95,9 +103,20 @@ class _Job(Future[Any]):
     def cancel(self) -> bool:
         with self._lock:
             if self.inner is not None:
-                return self.inner.cancel()
+                killed = self.inner.cancel()
+                if killed:
+                    self._say_killed()
+                return killed
             self._waiting.pop(self, None)
             return super().cancel()
+
+    def _say_killed(self) -> None:
+        context = self.work[-1]
+        action = escaped(str(context.action))
+        say(
+            log, logging.INFO, "worker-killed", "the worker process of %s for %s was killed: nobody waits for it",
+            action, context.caller, action=action, peer=context.caller,
+        )  # fmt: skip
 
     def end_as(self, inner: "Future[Any]") -> None:
         """Take over how it ended."""
@@ -113,6 +132,8 @@ def _as_told(error: BaseException) -> BaseException:
     """What a job failed with; where its worker died there is nothing to trace, but how it died is known."""
     from pebble import ProcessExpired
 
+    if not isinstance(error, Exception):  # such as SystemExit: it ends nothing but its job
+        return WorkerDied(f"its handler raised {type(error).__name__} in a worker process")
     if not isinstance(error, ProcessExpired):
         return error
     code = error.exitcode

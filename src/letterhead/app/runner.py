@@ -13,7 +13,7 @@ import contextlib
 import contextvars
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -30,20 +30,15 @@ from letterhead.app.threads import Threads
 from letterhead.app.turns import Turns
 from letterhead.app.uploads import ItemReader, LoopUpload, ThreadUpload
 from letterhead.content.encoded import Encoded
-from letterhead.errors import (
-    Cancelled,
-    Internal,
-    InvalidArgument,
-    Refused,
-    UnknownAction,
-    escaped,
-)
+from letterhead.errors import Cancelled, Internal, InvalidArgument, Refused, UnknownAction, escaped
+from letterhead.events import say
 from letterhead.exchange.counters import Counters
 from letterhead.exchange.requests import Request
 from letterhead.wire.header import content_limit
 
 log = logging.getLogger("letterhead.app")
 
+_LAST_SECONDS = 1.5
 _PING = Parameters(lambda value=None: value, "letterhead.ping")
 
 
@@ -71,6 +66,7 @@ class Runner:
         self._threads = Threads(app.threads)
         self._stream_threads = Threads(app.threads)
         self._processes: Processes | None = None
+        self._closing = Threads(1)
         if any(action.run == "process" for action in app.actions.values()):
             self._processes = Processes(app.processes)
 
@@ -80,6 +76,7 @@ class Runner:
         """Answer a request of this client."""
         call = request.job = Context(request, client.caller)
         call.client = client
+        call.server = self
         self._tasks.run(call)
 
     def stop(self, request: Request) -> None:
@@ -105,13 +102,15 @@ class Runner:
             call.sender.moved()
 
     async def close(self) -> None:
-        """End what still runs on the loop or in processes; running threads end by themselves."""
-        await self._tasks.close()
+        """End what still runs on the loop or in processes, within a second or two; threads end by themselves."""
         self._threads.close()
         self._stream_threads.close()
         self._encoder.close()
-        if self._processes is not None:
-            await self._loop.run_in_executor(None, self._processes.close)
+        ending: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._tasks.close())]
+        if self._processes is not None:  # which waits for them to have gone
+            ending.append(asyncio.wrap_future(self._closing.submit(self._processes.close)))
+        await asyncio.wait(ending, timeout=_LAST_SECONDS)
+        self._closing.close()
 
     # -- one request -----------------------------------------------------------------------------------------------
 
@@ -150,6 +149,8 @@ class Runner:
             outcome = request.stopped or Cancelled("the handler was cancelled")
         except Exception as error:
             outcome = self._failed(call, error)
+        except GeneratorExit:  # it is cleared away after its loop was closed: there is nobody to be told
+            raise
         except KeyboardInterrupt:
             finish(request, Internal("the handler was interrupted"))
             raise
@@ -165,11 +166,18 @@ class Runner:
             return False  # values that cannot be compared count as changed
 
     def _failed(self, call: Context, error: BaseException) -> Internal:
-        name = escaped(str(call.request.action)) if call.request.action is not None else "the binary handler"
+        action = None if call.request.action is None else escaped(str(call.request.action))
+        name = action or "the binary handler"
         if isinstance(error, WorkerDied):
-            log.error("%s failed for %s: %s", name, call.caller, error)
+            say(
+                log, logging.ERROR, "worker-died", "%s failed for %s: %s", name, call.caller, error,
+                action=action, peer=call.caller, reason=str(error),
+            )  # fmt: skip
         else:
-            log.error("%s failed for %s", name, call.caller, exc_info=error)
+            say(
+                log, logging.ERROR, "handler-failed", "%s failed for %s", name, call.caller,
+                action=action, peer=call.caller, code=getattr(error, "code", None), exc_info=error,
+            )  # fmt: skip
         return Internal("the handler failed; the server's log says how")
 
     # -- one answer ------------------------------------------------------------------------------------------------
@@ -367,11 +375,3 @@ def _check_streams(request: Request, action: Action | None) -> None:
 def _wake_up(waiter: "asyncio.Future[None]") -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-async def run_hooks(hooks: list[Callable[[], Any]]) -> None:
-    """Call start or stop hooks, one after the other."""
-    for hook in hooks:
-        result = hook()
-        if isinstance(result, Awaitable):
-            await result

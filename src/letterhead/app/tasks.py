@@ -17,7 +17,7 @@ A task that serves many handlers must not carry anything from one into the next:
 
 import asyncio
 import contextvars
-from asyncio.tasks import _enter_task, _leave_task
+from asyncio.tasks import _enter_task, _leave_task, _unregister_task
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
@@ -81,8 +81,14 @@ class Tasks:
         self._parked.clear()
         for task in tasks:
             task.cancel()
-        if tasks:  # one that swallows its cancellation is left behind
-            await asyncio.wait(tasks, timeout=_LAST_SECONDS)
+        if not tasks:
+            return
+        _, left = await asyncio.wait(tasks, timeout=_LAST_SECONDS)
+        for task in left:
+            # It swallows its cancellation. Whoever closes the loop would wait for it, as for all that are registered.
+            _unregister_task(task)
+            # Nor is it worth a complaint when it is cleared away, as asyncio has it for tasks of its own.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 class _Worker:

@@ -88,6 +88,8 @@ def _print_one(name: str, described: Described, told: Any) -> None:
         click.echo()
         for line in doc.splitlines():
             click.echo(f"    {harmless(line)}".rstrip())
+    if described.actions[name].idempotent:
+        click.echo("\nidempotent: running it twice does the same as running it once")
     for field, heading in _PARTS.items():
         if field in told:
             streams = field == "result" and described.actions[name].stream

@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from letterhead.app.app import Action
-from letterhead.app.runner import run_hooks
+from letterhead.app.hooks import run_hooks
 from letterhead.cli import faults, modules
 from letterhead.cli.listening import at_option, for_clients, letterhead_elsewhere, say_where
+from letterhead.events import say
 from letterhead.net.server import Server
 from letterhead.net.serving import App, not_while_imported
 
@@ -59,7 +60,10 @@ def command(target: str, at: tuple[str, ...]) -> None:
         for action in map(_typed, app.actions.values()) if app.actions else ("letterhead.describe",):
             click.echo(f"  {letterhead_elsewhere()} call {address} {action}")
 
-    app.run(*at, on_ready=ready)
+    try:
+        app.run(*at, on_ready=ready)
+    except ExceptionGroup as failed:  # of several stop hooks; each traceback is in the log
+        raise HookFailed("; ".join(map(str, failed.exceptions))) from None
 
 
 def _typed(action: Action) -> str:
@@ -74,7 +78,10 @@ def _explained(hook: Callable[[], Any], what: str) -> Callable[[], Any]:
             await run_hooks([hook])
         except Exception as error:
             trace = faults.without_letterhead(error.__traceback__)
-            log.error("a hook of the application failed", exc_info=(type(error), error, trace))
+            say(
+                log, logging.ERROR, "hook-failed", "a hook of the application failed",
+                exc_info=error.with_traceback(trace), hook=what.partition(" ")[0],
+            )  # fmt: skip
             raise HookFailed(f"the application could not {what}: {faults.told(error)}") from None
 
     return explained

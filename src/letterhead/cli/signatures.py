@@ -51,6 +51,7 @@ class Action(msgspec.Struct):
     result: Any = None
     stream: bool = False
     upload: Upload | None = None
+    idempotent: bool = False
     defs: dict[str, Any] = msgspec.field(name="$defs", default_factory=dict)
 
 

@@ -7,8 +7,11 @@ from letterhead.exchange.budget import Budget
 from letterhead.exchange.fields import OCTETS, Meaning, unlisted
 from letterhead.exchange.timeouts import NEVER
 from letterhead.limits import Limits
-from letterhead.wire.header import Header
+from letterhead.wire.header import JSON_TYPES, Header
 
+LEAVING = "the server is going away"
+"""Why a server that drains refuses a request, or cancels one."""
+_OWN = "letterhead."
 _BYTES_A_CREDIT = 32 * 1024
 """For so many bytes of items that were sent one credit frame may come (protocol section 5)."""
 
@@ -43,8 +46,8 @@ class Admission:
             return unlisted()
         if meaning.more is False:
             return BadHeader("'more' is false in an opening", field="more")
-        if self.draining and not classic:
-            return Unavailable("the server is going away")
+        if self.draining and not classic and not _may_be_own(header, meaning):
+            return Unavailable(LEAVING)
         if open_now >= self._limits.max_open:
             return TooMany(f"more than {self._limits.max_open} requests open", limit=self._limits.max_open)
         if self._budget.used + shape.length > self._budget.limit and shape.length:
@@ -114,3 +117,15 @@ class Admission:
         if self._late <= self._limits.late_bytes + self._expected_late:
             return None
         return TooMany("too many bytes for exchanges that have ended", limit=self._limits.late_bytes)
+
+
+def is_own(action: object) -> bool:
+    """Whether the action is one that every server has: those are answered as long as the connection stands."""
+    return isinstance(action, str) and action.startswith(_OWN)
+
+
+def _may_be_own(header: Header, meaning: Meaning) -> bool:
+    """Whether it asks for such an action, as far as a header says: in classic form the content does."""
+    if meaning.action is not None:
+        return is_own(meaning.action)
+    return header.shape.type in JSON_TYPES

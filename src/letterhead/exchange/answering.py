@@ -9,13 +9,23 @@ What arrives, and when, is the other half's (``responder.py``). The rules here:
 """
 
 from letterhead.content.encoded import Encoded
-from letterhead.errors import BadHeader, Cancelled, Internal, Refused, UsageError
+from letterhead.errors import (
+    BadContent,
+    BadHeader,
+    Cancelled,
+    Internal,
+    Refused,
+    TooLarge,
+    TooMany,
+    Unavailable,
+    UsageError,
+)
 from letterhead.exchange import replies
-from letterhead.exchange.admission import Admission
+from letterhead.exchange.admission import LEAVING, Admission, is_own
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.counters import Counters
-from letterhead.exchange.requests import Event, Part, Request, Stop
-from letterhead.exchange.streams import CREDIT, Item, Outgoing, Room, credit_frame, item_frame
+from letterhead.exchange.requests import Ended, Event, Part, Request, Stop
+from letterhead.exchange.streams import CREDIT, Item, Items, Outgoing, Room, credit_frame, item_frame
 from letterhead.exchange.timeouts import NEVER
 from letterhead.limits import Limits
 from letterhead.message import Buffer
@@ -30,6 +40,7 @@ class Answering:
         out: bytes to send, in order; the shell takes them and empties the list.
         classic: whether the connection is classic; None before the first frame.
         congested: the shell holds more unsent bytes than it should (``write_high``); it says so here.
+        ending: nothing more is read; close once ``out`` is sent.
     """
 
     def __init__(self, limits: Limits, budget: Budget, counters: Counters, admission: Admission) -> None:
@@ -37,12 +48,16 @@ class Answering:
         self.events: list[Event] = []
         self.out: list[Buffer] = []
         self.classic: bool | None = None
+        self.ending = False
         self.congested = False
         self.counters = counters
         self._json_bytes = content_limit(replies.JSON, limits)
         self._budget = budget
         self._admission = admission
         self._open: dict[int, Request] = {}
+        self._incoming: Request | Part | None = None  # its header was read, its content not yet
+        self._highest = 0
+        self._last_run = NEVER  # what ``closing`` said: a request with an id above that is not run
         self._running_on = 0  # ended on the wire, their handlers not yet finished
         self._blocked: dict[Request, None] = {}  # those that have something to send and wait for room
 
@@ -131,6 +146,33 @@ class Answering:
         if request in self._blocked and not self.congested and request.outgoing and request.outgoing.credit > 0:
             del self._blocked[request]
             self.events.append(Room(request))
+
+    def _classic_waits(self) -> bool:
+        """The next classic request waits: the last one is not answered yet, or the peer does not take the answers."""
+        if self._incoming is not None:
+            return False
+        return bool(self._open) or self.congested or sum(map(len, self.out)) > self.limits.write_high
+
+    def _complete(self, incoming: Request | Part, content: bytes) -> None:
+        """Its content is whole."""
+        if not self._hold(incoming, len(content)):
+            self._refuse_whole(incoming, self._admission.too_much())
+        elif isinstance(incoming, Part):
+            if incoming.incoming.put((incoming.header, content)):
+                self.events.append(Items(incoming.request))
+        else:
+            incoming.content = content
+            try:
+                if not incoming.named:
+                    incoming.read_classic_form(self.limits)
+                    if incoming.id is not None and incoming.id > self._last_run and not is_own(incoming.action):
+                        self.counters.refused_draining += 1
+                        raise Unavailable(LEAVING)
+                    if not incoming.binary:
+                        self.unpacked(incoming, incoming.content)
+                self.events.append(incoming)
+            except (BadContent, TooLarge, TooMany, Unavailable) as error:
+                self._refuse(incoming, error)
 
     def _hold(self, incoming: Request | Part, count: int) -> bool:
         """So many bytes of its content are here; whether the server may hold as many.
@@ -233,6 +275,37 @@ class Answering:
         if request is not None:
             self._stop(request, Cancelled("superseded by a later request"))
         return None
+
+    def _drop_incoming(self) -> None:
+        """What has content under way can never be whole: no reply, and nothing runs."""
+        incoming, self._incoming = self._incoming, None
+        if isinstance(incoming, Part):
+            self._let_go(incoming)
+        elif incoming is not None:
+            self._end_on_wire(incoming)
+            self._done_with(incoming)
+
+    def _say_closing(self) -> None:
+        """From here on nothing new is run on this connection (multiplexed ones only)."""
+        self._last_run = self._highest
+        self.out.append(replies.closing(self._highest))
+
+    def fail(self, error: Refused) -> None:
+        """A connection error: tell it, and end."""
+        self._send_error(error, None, self.classic is not False)
+        self._end(error)
+
+    def _end(self, error: Refused) -> None:
+        self.ending = True
+        self.events.append(Ended(error))
+        self._abandon(Cancelled("the connection was closed after an error"))
+
+    def _abandon(self, why: Refused) -> None:
+        """Nothing that is open can be answered any more."""
+        self._drop_incoming()
+        for request in list(self._open.values()):
+            self._end_on_wire(request)
+            self._stop(request, why)
 
     def _send_error(
         self, refused: Refused, id: int | None, wrapped: bool, timing: dict[str, int] | None = None

@@ -20,7 +20,7 @@ from letterhead.content.encoded import Encoded
 from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError, Refused, UsageError
 from letterhead.exchange.calls import Call, classic_cannot, superseded
 from letterhead.exchange.openings import first_prefix, ping_call
-from letterhead.exchange.repeating import Elsewhere, Why, may_repeat_lost
+from letterhead.exchange.repeating import Elsewhere, Why, is_final, may_repeat_lost
 from letterhead.exchange.replies import JOINED
 from letterhead.exchange.states import Phase
 from letterhead.exchange.streams import CREDIT, END_PREFIX, Item, Items, Room, credit_frame, item_frame
@@ -53,7 +53,7 @@ class Asking:
         due: while cancellations are withheld (``withholds``), when ``tick`` allows for more.
     """
 
-    def __init__(self, limits: Limits, address: str, known_classic: bool, idempotent: set[str]) -> None:
+    def __init__(self, limits: Limits, address: str, known_classic: bool, idempotent: set[str], cautious: bool) -> None:
         self.limits = limits
         self.address = address
         self.phase = Phase.FRESH
@@ -69,11 +69,13 @@ class Asking:
         self.readable: tuple[str, ...] = ()
         self.idempotent = idempotent
         self._known_classic = known_classic
+        self._cautious = cautious
         self._waiting: deque[Call] = deque()
         self._blocked: dict[Call, None] = {}  # uploads that wait for room
         self._streams: dict[Call, None] = {}  # calls that stream and have not ended here
         self.due = float("-inf")
         self._repeats = limits.repeats
+        self._asked_for: Call | None = None  # the call for whose sake the first request is a ping
         self._most_cancels = max(1, limits.control_frames * 9 // 20)
         self._cancels_left = self._most_cancels
         self._withheld: dict[Call, None] = {}  # calls whose cancellation has to wait
@@ -181,6 +183,10 @@ class Asking:
         again = [call for call in self.open.values() if may_repeat_lost(call, error, self.idempotent, self._repeats)]
         self._send_again(again, Why.LOST, error)
         self._fail_open(error)
+        asked_for = self._asked_for
+        if asked_for is not None and asked_for in self._waiting and is_final(error):
+            self._waiting.remove(asked_for)  # what was asked for its sake has its answer: there is nothing to wait for
+            self._fail(asked_for, error)
         self._hand_back(Why.UNWRITTEN)
 
     # -- streams ---------------------------------------------------------------------------------------------------
@@ -278,7 +284,8 @@ class Asking:
             self._write(call.prefix, call.content, None)
             return
         first = call
-        if call.action is None:
+        if call.action is None or self._cautious:
+            self._asked_for = call
             self._waiting.append(call)
             first = ping_call()
             first.quiet = True

@@ -5,9 +5,9 @@ Each server has at most one connection that calls share; a classic one has one f
 * A call goes to the connected server with the fewest open calls. Another one is connected to only when all of those
   have calls open: who makes one call after the other needs one connection.
 * A server whose connection fails, or ends before it has said anything, is set aside. It is tried again after a random
-  part of a time that doubles with each failure (exponential backoff, full jitter), by one attempt at a time. So is one
-  whose connection was lost while calls were open. One that left in order, or closed a connection that idled, may be
-  connected to at once.
+  part of a time that doubles with each failure (exponential backoff, full jitter), by one attempt at a time, and asked
+  with a ping first: a proxy that has no server behind it would cost a call each time. So is one whose connection was
+  lost while calls were open. One that left in order, or closed a connection that idled, may be connected to at once.
 * A server that came back gets less than its share at first (slow start): with no open calls it would get all.
 * While no server is connected, one is tried after the other, the next as soon as the last has failed or has taken a
   moment.
@@ -329,6 +329,8 @@ class Pool(Generic[C]):
             call.home = None
             if not (call.since >= 0 and back.why is Why.UNWRITTEN and member.failures):
                 self.begins_to_wait(call, now)  # else it waits for its first connection still
+            if member.failures:  # that the connection ended so is a failure which this call has seen
+                call.after = min(call.after, member.failure - 1)
             if back.why is Why.UNAVAILABLE:
                 call.avoid = member
                 others = len(self.members) - 1

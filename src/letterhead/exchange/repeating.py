@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Any
 
 from letterhead.content.json import decode_json
-from letterhead.errors import BadContent, ConnectionFailed, ConnectionLost, NoReply, Refused, Rejected
+from letterhead.errors import BadContent, ConnectionFailed, ConnectionLost, ForeignProtocol, NoReply, Refused, Rejected
 from letterhead.exchange.calls import Call
 
 
@@ -73,6 +73,13 @@ def may_repeat_lost(call: Call, error: Exception, idempotent: Collection[str], m
     if isinstance(error, Rejected):  # the whole connection was refused, on the first header
         return error.facts.get("status") == "unavailable"
     return type(error) in (ConnectionLost, NoReply) and call.name in idempotent
+
+
+def is_final(error: ConnectionFailed) -> bool:
+    """Whether it says what the server is, or wants, and not only that it is away."""
+    if isinstance(error, Rejected):
+        return error.facts.get("status") != "unavailable"
+    return isinstance(error, ForeignProtocol)
 
 
 def idempotent_in(described: bytes, depth: int) -> frozenset[str]:

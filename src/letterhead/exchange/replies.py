@@ -58,6 +58,15 @@ def hello(id: int, max_open: int, credit: int, readable: tuple[str, ...] = ()) -
     return head(_hello_prefix(max_open, credit, readable), 0, id)
 
 
+_CLOSING_PREFIX = head_prefix(OCTETS, "binary", {"closing": 1}).partition(b'"closing":1')
+
+
+def closing(highest: int) -> bytes:
+    """The frame that says that no request with an id above ``highest`` is run on this connection."""
+    before, _, after = _CLOSING_PREFIX
+    return head(b'%b"closing":%d%b' % (before, highest, after), 0, None)
+
+
 def end_of_stream(id: int | None, timing: dict[str, int] | None = None) -> bytes:
     """The frame that ends a stream of results."""
     return head(END_PREFIX if timing is None else end_prefix({"timing": timing}), 0, id)

@@ -55,6 +55,7 @@ class Requester(Asking):
         known_classic: the server was classic when last seen.
         compressions: those that this client reads, and told the server of.
         idempotent: names of actions that may be sent again after a loss. What is learnt here is kept in it.
+        cautious: the server failed to answer: the first request is a ping, so that no call is lost if it fails again.
 
     Attributes:
         answered: a reply was delivered here: the server was there and spoke.
@@ -69,8 +70,9 @@ class Requester(Asking):
         known_classic: bool = False,
         compressions: tuple[str, ...] = (),
         idempotent: set[str] | None = None,
+        cautious: bool = False,
     ) -> None:
-        super().__init__(limits, address, known_classic, set() if idempotent is None else idempotent)
+        super().__init__(limits, address, known_classic, set() if idempotent is None else idempotent, cautious)
         self._compressions = compressions
         self._reader = Reader(limits, headers)
         self._incoming: Header | None = None

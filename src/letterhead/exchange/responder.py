@@ -17,14 +17,14 @@ Here stands what arrives, and time; what is answered is the other half's (``answ
 from copy import copy
 
 from letterhead.content.encoded import Encoded
-from letterhead.errors import BadContent, BadFrame, BadHeader, Cancelled, Refused, TooLarge, TooMany
+from letterhead.errors import BadFrame, BadHeader, Cancelled, Refused, TooLarge, Unavailable
 from letterhead.exchange import replies
-from letterhead.exchange.admission import Admission
+from letterhead.exchange.admission import LEAVING, Admission
 from letterhead.exchange.answering import Answering
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.counters import Counters
 from letterhead.exchange.fields import Kind, Meaning, from_classic_client, from_client
-from letterhead.exchange.requests import Ended, Part, Request
+from letterhead.exchange.requests import Part, Request
 from letterhead.exchange.states import AT_SERVER, Move, Standing, move
 from letterhead.exchange.streams import Incoming, Items
 from letterhead.exchange.timeouts import NEVER, Patience, Wait
@@ -43,7 +43,6 @@ class Responder(Answering):
         readable: compressions that are read here.
 
     Attributes:
-        ending: nothing more is read; close once ``out`` is sent.
         due: when ``tick`` is to be called, at the latest.
         patience: how long the peer may take; the shell tells it when it does not read (``pause``, ``resume``).
     """
@@ -59,12 +58,9 @@ class Responder(Answering):
     ) -> None:
         budget = budget or Budget(limits.buffered_bytes)
         super().__init__(limits, budget, counters or Counters(), Admission(limits, budget, now, readable))
-        self.ending = False
         self.patience = Patience(limits, now)
         self._readable = readable
         self._reader = Reader(limits, headers)
-        self._incoming: Request | Part | None = None  # its header was read, its content not yet
-        self._highest = 0
         self._soonest = NEVER  # no open request's deadline is earlier
         self.due = now + limits.first_byte_seconds
         self._ended_by_peer = False
@@ -111,9 +107,30 @@ class Responder(Answering):
         self._reader.close()
 
     def drain(self, now: float) -> None:
-        """Answer what was accepted, refuse what comes, then end."""
+        """Answer what was accepted, refuse what comes, then end; a multiplexed connection is told so.
+
+        Where no first header has come yet, the first request may be on its way, and an end of the stream would be no
+        answer to it. For so long as a lingering close waits for a peer, it is waited for.
+        """
+        if self.ending or self._admission.draining:
+            return
         self._admission.draining = True
+        if self.classic is False:
+            self._say_closing()
+        else:
+            self.patience.latest = now + self.limits.linger_quiet_seconds
+            self.due = min(self.due, self.patience.ends_at())
         self._settle(now)
+
+    def cut_off(self) -> None:
+        """There is no more time: answer all that is open with ``cancelled``, since it may have run, and end."""
+        if self.ending:
+            return
+        if self._incoming is not None:
+            self._refuse_incoming(Cancelled(LEAVING))
+        for request in list(self._open.values()):
+            self._end_early(request, Cancelled(LEAVING))
+        self.ending = True
 
     def tick(self, now: float) -> None:
         """Time has passed: it is ``due``, or any other moment."""
@@ -132,13 +149,23 @@ class Responder(Answering):
             self._pump(now)
         idles = self.patience.wait is Wait.NEXT
         if now >= self.patience.ends_at() and not self.ending and not (idles and self._open):
-            complaint = self.patience.complaint()
-            if complaint is not None:
-                self.fail(complaint)
-            self.ending = True  # without a frame where it idled or never said anything
+            self._lose_patience()
         # While something is open nobody idles; its end may come at any time, and begins the idle time.
         over = now + self.limits.idle_seconds if idles and self._open else self.patience.ends_at()
         self.due = min(self._soonest, over)
+
+    def _lose_patience(self) -> None:
+        """The peer took too long: say so where it had begun a frame."""
+        draining, complaint = self._admission.draining, self.patience.complaint()
+        if complaint is not None and draining and self.patience.wait is Wait.HEADER and self.classic is not False:
+            self._send_error(Unavailable(LEAVING), None, wrapped=True)  # it had less time than others
+        elif complaint is not None:
+            self.fail(complaint)
+        elif not draining:
+            self.counters.idled += 1
+            if self.classic is False:
+                self._say_closing()
+        self.ending = True
 
     def resume(self, now: float) -> None:
         """We read again: until now the peer's time stood still (``patience.pause``)."""
@@ -173,12 +200,6 @@ class Responder(Answering):
         else:
             for request in list(self._blocked):
                 self._unblock(request)
-
-    def _classic_waits(self) -> bool:
-        """The next classic request waits: the last one is not answered yet, or the peer does not take the answers."""
-        if self._incoming is not None:
-            return False
-        return bool(self._open) or self.congested or sum(map(len, self.out)) > self.limits.write_high
 
     def _pump(self, now: float) -> None:
         reader = self._reader
@@ -219,8 +240,7 @@ class Responder(Answering):
             return
         if self._ended_by_peer:
             self._drop_incoming()
-        left = bool(self._open) or (self.classic and self._classic_waits() and self._reader.midway)
-        if (self._ended_by_peer or self._admission.draining) and not left:
+        if (self._ended_by_peer or self._admission.draining) and not self._open and not self._expects_more():
             self.ending = True
             self._abandon(Cancelled("the connection is closing"))
             return
@@ -240,12 +260,21 @@ class Responder(Answering):
             patience.waits_for(wait, now)
             self.due = min(self.due, patience.ends_at())
 
+    def _expects_more(self) -> bool:
+        """Whether a connection that is to end, and has nothing open, waits for a request all the same."""
+        if self.classic and self._reader.midway:
+            return self._classic_waits() or not self._ended_by_peer
+        return self.classic is None and not self._ended_by_peer
+
     def _begin(self, header: Header, now: float) -> Request | Part | None:
         """A header was read: open the exchange, or say what is wrong; None where the content is not wanted."""
         if self.classic is None:
             self.classic, limits = header.id is None, self.limits
             if header.id:
                 self.out.append(replies.hello(header.id, limits.max_open, limits.initial_credit, self._readable))
+                if self._admission.draining:
+                    self.patience.latest = NEVER
+                    self._say_closing()
         if self.classic:
             meaning = from_classic_client(header.shape)
             return self._open_request(None, header, meaning, now)
@@ -301,6 +330,7 @@ class Responder(Answering):
                 return None
             refused = self._supersede(meaning.supersedes, id) or refused
         if refused is not None:
+            self.counters.refused_draining += isinstance(refused, Unavailable)
             self._send_error(refused, id, meaning.action is None)
             if meaning.more:
                 self._admission.expect_late(self.limits.initial_credit)
@@ -345,24 +375,6 @@ class Responder(Answering):
         if isinstance(refused, TooLarge) and header.shape.length >= self.limits.skip_bytes:
             self._end(refused)
 
-    def _complete(self, incoming: Request | Part, content: bytes) -> None:
-        """Its content is whole."""
-        if not self._hold(incoming, len(content)):
-            self._refuse_whole(incoming, self._admission.too_much())
-        elif isinstance(incoming, Part):
-            if incoming.incoming.put((incoming.header, content)):
-                self.events.append(Items(incoming.request))
-        else:
-            incoming.content = content
-            try:
-                if not incoming.named:
-                    incoming.read_classic_form(self.limits)
-                    if not incoming.binary:
-                        self.unpacked(incoming, incoming.content)
-                self.events.append(incoming)
-            except (BadContent, TooLarge, TooMany) as error:
-                self._refuse(incoming, error)
-
     # -- ends ------------------------------------------------------------------------------------------------------
 
     def _refuse_incoming(self, why: Refused | None) -> None:
@@ -371,29 +383,3 @@ class Responder(Answering):
         self._reader.skip_content()
         if incoming is not None:
             self._refuse_whole(incoming, why)
-
-    def _drop_incoming(self) -> None:
-        """What has content under way can never be whole: no reply, and nothing runs."""
-        incoming, self._incoming = self._incoming, None
-        if isinstance(incoming, Part):
-            self._let_go(incoming)
-        elif incoming is not None:
-            self._end_on_wire(incoming)
-            self._done_with(incoming)
-
-    def fail(self, error: Refused) -> None:
-        """A connection error: tell it, and end."""
-        self._send_error(error, None, self.classic is not False)
-        self._end(error)
-
-    def _end(self, error: Refused) -> None:
-        self.ending = True
-        self.events.append(Ended(error))
-        self._abandon(Cancelled("the connection was closed after an error"))
-
-    def _abandon(self, why: Refused) -> None:
-        """Nothing that is open can be answered any more."""
-        self._drop_incoming()
-        for request in list(self._open.values()):
-            self._end_on_wire(request)
-            self._stop(request, why)

@@ -27,14 +27,16 @@ class Patience:
     Attributes:
         wait: what the connection waits for.
         last: when bytes came last, or a request was answered.
+        latest: by then a header must be whole, however long it might take otherwise.
     """
 
-    __slots__ = ("_began", "_limits", "_paused_at", "_received", "last", "wait")
+    __slots__ = ("_began", "_limits", "_paused_at", "_received", "last", "latest", "wait")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
         self.wait = Wait.FIRST_BYTE
         self._began = self.last = now
+        self.latest = NEVER
         self._received = 0
         self._paused_at: float | None = None
 
@@ -82,9 +84,9 @@ class Patience:
         if self._paused_at is not None:
             return NEVER
         if self.wait is Wait.FIRST_BYTE:
-            return self._began + limits.first_byte_seconds
+            return min(self._began + limits.first_byte_seconds, self.latest)
         if self.wait is Wait.HEADER:
-            return self._began + limits.header_seconds
+            return min(self._began + limits.header_seconds, self.latest)
         if self.wait is Wait.NEXT:
             return self.last + limits.idle_seconds
         quiet = self.last + limits.content_quiet_seconds

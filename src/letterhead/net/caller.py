@@ -223,6 +223,7 @@ class Caller:
             known_classic=member.classic,
             compressions=self._compression,
             idempotent=member.idempotent,
+            cautious=member.failures > 0,
         )
 
     def _gone(self) -> ConnectionLost:

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from letterhead.events import say
 from letterhead.limits import Limits
 from letterhead.net import address as addresses
 from letterhead.net.address import Address
@@ -64,14 +65,18 @@ class Listeners:
             path = Path(place.path)
             self._files.append((path, path.stat().st_ino))
         if place.host and len(bound) > 1:
-            self._log.info("%s has several addresses: listening at %s", place.host, " and ".join(map(str, bound)))
+            told = [str(address) for address in bound]
+            say(
+                self._log, logging.INFO, "several-addresses", "%s has several addresses: listening at %s",
+                place.host, " and ".join(told), host=place.host, addresses=told,
+            )  # fmt: skip
         for address in bound:
             if addresses.is_beyond_loopback(address):
-                self._log.warning(
+                say(
+                    self._log, logging.WARNING, "open-to-others",
                     "%s can be reached from other machines: %s; use 127.0.0.1 to keep it to this one",
-                    address,
-                    self._risk,
-                )
+                    address, self._risk, address=str(address),
+                )  # fmt: skip
 
     def close(self) -> None:
         """Close them, and remove the files of those that have one. ``addresses`` stays."""
@@ -85,7 +90,10 @@ class Listeners:
             except FileNotFoundError:
                 continue  # somebody removed it; nothing left to do
             except OSError as error:  # such as rights that were dropped after the start
-                self._log.warning("the socket file %s stays: %s", path, error.strerror)
+                say(
+                    self._log, logging.WARNING, "socket-file-stays", "the socket file %s stays: %s",
+                    path, error.strerror, path=str(path), reason=error.strerror,
+                )  # fmt: skip
         self._files.clear()
 
 

@@ -7,15 +7,17 @@ uvloop says nothing at all. Here accepting rests for a moment, is said once, and
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from types import TracebackType
 from typing import Self
 
 from letterhead.app.app import Application
 from letterhead.app.context import SERVING
-from letterhead.app.runner import run_hooks
+from letterhead.app.hooks import run_hooks
 from letterhead.errors import TooMany, UsageError
+from letterhead.events import say
 from letterhead.net import address as addresses
+from letterhead.net.leaving import Leaving
 from letterhead.net.listeners import OUT_OF_RESOURCES, REST_SECONDS, Listeners, most_connections
 from letterhead.net.server_connection import ServerConnection
 from letterhead.net.shared import Shared
@@ -39,6 +41,7 @@ class Server:
         self._listeners = Listeners(log, "whoever reaches it may call every action")
         self.addresses = self._listeners.addresses
         self._shared: Shared | None = None
+        self._leaving: Leaving | None = None
         self._adopting: set[asyncio.Task[None]] = set()
         self._most = 0
         self._resting = False
@@ -77,6 +80,7 @@ class Server:
             self._close_listeners()
             raise
         self._shared = shared
+        self._leaving = Leaving(shared, self._stop_accepting, self._ended)
         SERVING.append(asyncio.get_running_loop())
         self._most = most_connections(limits)
         self._accept_again()
@@ -98,7 +102,8 @@ class Server:
                 return
             except OSError as error:
                 if error.errno not in OUT_OF_RESOURCES:
-                    log.error("a connection could not be accepted: %s", error.strerror)
+                    why = error.strerror or str(error)
+                    say(log, logging.ERROR, "accept-failed", "a connection could not be accepted: %s", why, reason=why)
                     return
                 self._rest(error)
                 return
@@ -119,7 +124,11 @@ class Server:
         self._resting = True
         if not self._said_full:
             self._said_full = True
-            log.error("no more connections for the moment: %s; raise the limit on open files", error.strerror)
+            why = error.strerror or str(error)
+            say(
+                log, logging.ERROR, "accept-resting",
+                "no more connections for the moment: %s; raise the limit on open files", why, reason=why,
+            )  # fmt: skip
         loop = asyncio.get_running_loop()
         for listener in self._listeners.sockets:
             loop.remove_reader(listener.fileno())
@@ -162,44 +171,52 @@ class Server:
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
-    async def close(self, timeout: float | None = None) -> None:
-        """Stop accepting, answer what was accepted, close.
+    async def drain(self, timeout: float | None = None) -> bool:
+        """Stop accepting, tell the clients, and wait until all that was accepted is answered.
+
+        Nothing is cancelled, also when the time is over; ``close`` does that. Handlers see that the server leaves by
+        ``letterhead.current().draining``. It may be called several times, and together with ``close``.
 
         Args:
-            timeout: seconds until what is still open is cut off; default ``Limits.drain_seconds``.
+            timeout: seconds to wait at most; default ``Limits.drain_seconds``.
+
+        Returns:
+            Whether everything has ended: nobody is connected, and no handler runs.
         """
-        shared = self._shared
-        if shared is None:
-            return
-        if timeout is None:
-            timeout = self.app.limits.drain_seconds
+        if self._leaving is None:
+            return True
+        return await self._leaving.drain(self.app.limits.drain_seconds if timeout is None else timeout)
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Drain, cancel what is open then, and end; the stop hooks run last.
+
+        What is cancelled is answered ``cancelled``, and has ``Limits.drain_cancel_seconds`` to end before its
+        connection is cut. Calls at the same time share one end, and the shortest of their times counts. One whose
+        waiting is cancelled does not keep it from going on.
+
+        Args:
+            timeout: seconds until what is still open is cancelled; default ``Limits.drain_seconds``.
+
+        Raises:
+            Exception: what a stop hook raised; an ExceptionGroup where several did.
+        """
+        if self._leaving is not None:
+            await self._leaving.close(self.app.limits.drain_seconds if timeout is None else timeout)
+
+    def _ended(self) -> None:
+        self._shared = self._leaving = None
+        SERVING.remove(asyncio.get_running_loop())
+
+    def _stop_accepting(self) -> Awaitable[None]:
         if not self._resting:
             for listener in self._listeners.sockets:
                 self._accept(listener)  # what the kernel had accepted for us
         self._close_listeners()
+        return self._all_adopted()
+
+    async def _all_adopted(self) -> None:
         if self._adopting:
             await asyncio.wait(self._adopting)
-        await asyncio.sleep(0)  # one turn: what has arrived is read before its connection hears of the end
-        shared.runner.draining = True
-        if shared.counters.open_now and timeout > 0:
-            log.info("%d requests are open: they have up to %g s to end", shared.counters.open_now, timeout)
-        for connection in list(shared.connections):
-            connection.drain()
-        await self._wait_until_empty(shared, timeout)
-        for connection in list(shared.connections):
-            connection.abort()
-        await self._wait_until_empty(shared, 1.0)
-        await shared.runner.close()
-        self._shared = None
-        if asyncio.get_running_loop() in SERVING:
-            SERVING.remove(asyncio.get_running_loop())
-        await run_hooks(self.app.stop_hooks)
-
-    async def _wait_until_empty(self, shared: Shared, timeout: float) -> None:
-        if shared.connections and timeout > 0:
-            shared.empty = asyncio.get_running_loop().create_future()
-            await asyncio.wait([shared.empty], timeout=timeout)
-            shared.empty = None
 
     def _close_listeners(self) -> None:
         if self._rest_ends is not None:

@@ -1,6 +1,7 @@
 """One connection of a server: a responder on a pipe, its requests on a runner, and the lingering close."""
 
 import asyncio
+import logging
 
 from letterhead import clock
 from letterhead.content.encoded import Encoded
@@ -87,6 +88,8 @@ class ServerConnection(Pipe):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if exc is not None:
+            self._shared.counters.lost += 1
         self._responder.lost()
         self._take_events()
         self._shared.left(self)
@@ -153,7 +156,22 @@ class ServerConnection(Pipe):
                 elif isinstance(event, Room):
                     runner.room(event.exchange)
                 else:
-                    self._shared.log.misbehaved(self.caller, event.error)
+                    self._say_closed(event.error)
+
+    def _say_closed(self, error: Refused) -> None:
+        """The connection is closed because of its peer, or was never let in."""
+        shared, caller, refused = self._shared, self.caller, self._rejected is not None
+        if refused:
+            shared.log.say(
+                logging.WARNING, "connection-refused", "closed the connection of %s: %s: %s",
+                caller, error.code, error.message, peer=caller, code=error.code,
+            )  # fmt: skip
+            return
+        shared.counters.misbehaved += 1
+        shared.log.say(
+            logging.WARNING, "peer-misbehaved", "closed the connection of %s: %s: %s",
+            caller, error.code, error.message, peer=caller, code=error.code, reason=error.message,
+        )  # fmt: skip
 
     # -- from the runner -------------------------------------------------------------------------------------------
 
@@ -161,6 +179,8 @@ class ServerConnection(Pipe):
         """The answer to a request."""
         responder = self._responder
         responder.finish(request, outcome, clock.monotonic())
+        if self._shared.awaited:
+            self._shared.look()
         if not self._moving and (not self._queued or responder.events or not self._reading):
             self._turn()
 
@@ -248,6 +268,20 @@ class ServerConnection(Pipe):
         self._draining = True
         self._responder.drain(clock.monotonic())
         self._turn()
+
+    def cut_off(self) -> None:
+        """Answer what is open with ``cancelled``, then close."""
+        self._responder.cut_off()
+        self._turn()
+
+    def stalled(self) -> None:
+        shared, unsent = self._shared, 0 if self._transport is None else self._transport.get_write_buffer_size()
+        shared.counters.stalled += 1
+        shared.log.say(
+            logging.WARNING, "peer-stalled", "cut the connection of %s: it took nothing for %g s, with %d bytes unsent",
+            self.caller, self.limits.write_seconds, unsent, peer=self.caller, unsent=unsent,
+        )  # fmt: skip
+        super().stalled()
 
     def abort(self) -> None:
         """Close at once; what is not sent is lost."""

@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from letterhead import clock
 from letterhead.app.app import Application
 from letterhead.app.runner import Runner
-from letterhead.errors import Refused
+from letterhead.events import say
 from letterhead.exchange.budget import Budget
 from letterhead.exchange.counters import Counters
+from letterhead.exchange.timeouts import NEVER
 from letterhead.net.connection import Turn
 from letterhead.wire.header import Headers
 
@@ -22,12 +24,18 @@ class Connection(Protocol):
     def drain(self) -> None:
         """Answer what was accepted, then close."""
 
+    def cut_off(self) -> None:
+        """Answer what is open with ``cancelled``, then close."""
+
     def abort(self) -> None:
         """Close at once; what is not sent is lost."""
 
 
 class PeerLog:
-    """Log lines about misbehaving peers: so many a second, then a count."""
+    """Events for which peers are to blame: so many lines a second, then a count.
+
+    What is said of one is one line, never a traceback, and quotes the peer only shortened and escaped.
+    """
 
     def __init__(self, lines: int) -> None:
         self._lines = lines
@@ -35,16 +43,19 @@ class PeerLog:
         self._said = 0
         self._unsaid = 0
 
-    def misbehaved(self, caller: str, error: Refused) -> None:
-        """One bad connection: one line, never a traceback. The message quotes the peer only shortened and escaped."""
+    def say(self, level: int, event: str, sentence: str, *args: Any, **fields: Any) -> None:
+        """As ``letterhead.events.say`` does, unless there were too many."""
         second = int(clock.monotonic())
         if second != self._second:
             if self._unsaid:
-                log.warning("%d more connections misbehaved", self._unsaid)
+                say(
+                    log, logging.WARNING, "peers-unsaid", "%d more lines about peers were left out", self._unsaid,
+                    count=self._unsaid,
+                )  # fmt: skip
             self._second, self._said, self._unsaid = second, 0, 0
         if self._said < self._lines:
             self._said += 1
-            log.warning("closed the connection of %s: %s: %s", caller, error.code, error.message)
+            say(log, level, event, sentence, *args, **fields)
         else:
             self._unsaid += 1
 
@@ -63,7 +74,7 @@ class Shared:
         self.arriving: set[Connection] = set()  # accepted, but not yet among the connections
         self.connections: set[Connection] = set()
         self.turned_away: set[Connection] = set()  # those of them that are only told why
-        self.empty: asyncio.Future[None] | None = None
+        self.awaited: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     def joined(self, connection: Connection, turned_away: bool = False) -> None:
         """A connection was made."""
@@ -78,5 +89,32 @@ class Shared:
         self.connections.discard(connection)
         self.turned_away.discard(connection)
         self.counters.connections_now = len(self.connections)
-        if not self.connections and self.empty is not None and not self.empty.done():
-            self.empty.set_result(None)
+        self.look()
+
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def is_done(self) -> bool:
+        """Whether nobody is connected and no handler runs."""
+        return not (self.connections or self.counters.open_now)
+
+    async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait until this holds, for so long at most; whether it does.
+
+        It is looked at whenever a connection or a request has ended, and in ``look``.
+        """
+        if condition() or seconds <= 0:
+            return condition()
+        waiter = asyncio.get_running_loop().create_future()
+        awaited = (condition, waiter)
+        self.awaited.append(awaited)
+        try:
+            await asyncio.wait([waiter], timeout=None if seconds == NEVER else seconds)
+        finally:
+            self.awaited.remove(awaited)
+        return condition()
+
+    def look(self) -> None:
+        """Something has ended: tell whoever waits for that."""
+        for condition, waiter in self.awaited:
+            if not waiter.done() and condition():
+                waiter.set_result(None)

@@ -31,7 +31,7 @@ def application(index_path: str | os.PathLike[str], limits: Limits | None = None
     def close_index() -> None:
         app.state.searcher.close()
 
-    @app.action
+    @app.action(idempotent=True)
     def search(query: str, limit: int = 10, offset: int = 0) -> SearchResult:
         """Find the documents with every word of the query in their title or text, best first.
 
@@ -59,7 +59,7 @@ def application(index_path: str | os.PathLike[str], limits: Limits | None = None
         result: SearchResult = app.state.searcher.search(query, limit, offset)
         return result
 
-    @app.action
+    @app.action(idempotent=True)
     def document(path: str, query: str = "", first_line: int = 1, lines: int | None = None) -> Found:
         """A document as it was indexed, and the lines in which words of a query stand.
 
