@@ -167,8 +167,8 @@ def test_a_connection_that_says_nothing_counts_as_failed() -> None:
     (member,) = pool.members
     for number in (1, 2, 3):
         connection = Joined(answered=False).has(1)
-        pool.joined(member, connection, 0.0)
-        lost(pool, connection, 0.0)
+        pool.joined(member, connection, 10.0 * number)
+        lost(pool, connection, 10.0 * number)
         assert told[-1][0] == "connect-failed"
         assert told[-1][1]["attempt"] == number
 

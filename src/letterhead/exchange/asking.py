@@ -17,18 +17,10 @@ What arrives is the other half's (``requester.py``). The rules here:
 from collections import deque
 
 from letterhead.content.encoded import Encoded
-from letterhead.errors import (
-    ConnectionFailed,
-    ConnectionLost,
-    ForeignProtocol,
-    LetterheadError,
-    Refused,
-    Rejected,
-    UsageError,
-)
+from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError, Refused, UsageError
 from letterhead.exchange.calls import Call, classic_cannot, superseded
 from letterhead.exchange.openings import first_prefix, ping_call
-from letterhead.exchange.repeating import Elsewhere, Why, may_repeat_lost
+from letterhead.exchange.repeating import Elsewhere, Why, is_final, may_repeat_lost
 from letterhead.exchange.replies import JOINED
 from letterhead.exchange.states import Phase
 from letterhead.exchange.streams import CREDIT, END_PREFIX, Item, Items, Room, credit_frame, item_frame
@@ -85,18 +77,24 @@ class Asking:
         self._streams: dict[Call, None] = {}  # calls that stream and have not ended here
         self.due = float("-inf")
         self._repeats = limits.repeats
+        self._asked_for: Call | None = None  # the call for whose sake the first request is a ping
         self._most_cancels = max(1, limits.control_frames * 9 // 20)
         self._cancels_left = self._most_cancels
         self._withheld: dict[Call, None] = {}  # calls whose cancellation has to wait
         self._upload_credit = CREDIT
         self._max_open = 1
         self._id = 0
-        self._asked_for: Call | None = None  # the call for whose sake the first request is a ping
 
     @property
     def takes_calls(self) -> bool:
         """Whether ``submit`` may be called: not after the end or before it, nor when the ids are used up."""
         return not self.ended and not self.leaving and self._id < MAX_ID
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a further call would be written at once."""
+        vacant = len(self.open) < self._max_open and not self._waiting
+        return self.phase is Phase.MULTIPLEXED and vacant and self.takes_calls
 
     @property
     def asked(self) -> bool:
@@ -188,7 +186,7 @@ class Asking:
         self._send_again(again, Why.LOST, error)
         self._fail_open(error)
         asked_for = self._asked_for
-        if asked_for is not None and asked_for in self._waiting and isinstance(error, ForeignProtocol | Rejected):
+        if asked_for is not None and asked_for in self._waiting and is_final(error):
             self._waiting.remove(asked_for)  # what was asked for its sake has its answer: there is nothing to wait for
             self._fail(asked_for, error)
         self._hand_back(Why.UNWRITTEN)
@@ -292,6 +290,7 @@ class Asking:
             self._asked_for = call
             self._waiting.append(call)
             first = ping_call()
+            first.quiet = True
         self._id = first.id = 1
         first.wrapped = True
         self.open[1] = first

@@ -89,9 +89,10 @@ class Call:
         name: the action's, where it is an action that is called.
         repeats: how often it was sent again although it had been written. ``refused``: the last reason for that.
         ends: the client's own; when its time is over, where the server is told of it.
-        since: the client's own; when it began to wait for a connection. ``after``: how many failures to make one had
-            come before. ``not_before``: when it may have one.
+        since: the client's own; when it began to wait for a connection, negative if it did not. ``after``: how many
+            failures to make one had come before. ``not_before``: when it may have one.
         avoid: the client's own; the server that could not run it.
+        quiet: the connection's own question, which nobody waits for: it goes nowhere else.
         key: the client's own; what a later call names to take its place.
         on_end: the client's own; called once when it has ended.
     """
@@ -122,10 +123,11 @@ class Call:
     repeats = 0
     refused: LetterheadError | None = None
     ends = 0.0
-    since = 0.0
+    since = -1.0
     after = 0
     not_before = 0.0
     avoid: Any = None
+    quiet = False
     key: Any = None
     on_end: Any = None
 

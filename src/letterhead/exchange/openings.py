@@ -101,7 +101,8 @@ def action_call(
         raise UsageError("an action takes one unnamed argument or named ones, not both: name them")
     mine = _own_fields(action, deadline, asks)
     if isinstance(arg[0], Message):
-        call = _as_it_is(arg[0], {**arg[0].header, **mine}, deadline, limits, asks)
+        # Our own come first: what a user's field contains must not be taken for the deadline (``Call.shorten``).
+        call = _as_it_is(arg[0], {**mine, **arg[0].header, **mine}, deadline, limits, asks)
         call.name = action
         return call
     try:

@@ -72,7 +72,7 @@ class Member(Generic[C]):
         where: its address.
         connection: the one that calls share; None where there is none.
         classic: it was classic when last seen.
-        own: calls to a classic server that are under way, each on a connection of its own.
+        own: calls to a classic server that are under way, or being connected for, each on a connection of its own.
         dialling: since when it is being connected to, or None.
         error: why it was set aside last, until it answers.
         idempotent: names of actions that may be sent again to it after a loss.
@@ -101,7 +101,7 @@ class Member(Generic[C]):
     def takes_calls(self, now: float) -> bool:
         """Whether a call may be given to it now."""
         if self.classic:
-            return now >= self.again_at
+            return now >= self.again_at and self.dialling is None
         return self.connection is not None and self.connection.requester.takes_calls
 
     @property
@@ -167,8 +167,8 @@ class Pool(Generic[C]):
             if not member.takes_calls(now):
                 continue
             load = (member.load + 1) / self._weight(member, now)
-            if call.avoid is member:
-                load += 1e9  # only if there is no other
+            if call.avoid is member or (member.connection is not None and not member.answered and member.load):
+                load += 1e9  # only if there is no other: it could not run it, or may be somebody who says nothing
             if load < least:
                 chosen, least = member, load
                 self._turn = (start + step + 1) % len(members)
@@ -204,9 +204,11 @@ class Pool(Generic[C]):
         return max(started) + self._limits.eyeballs_seconds if started else now
 
     def due(self, now: float) -> float:
-        """When ``next_to_dial`` may have more to say, if nothing happens until then."""
+        """When ``next_to_dial`` may have more to say to who waits, if nothing happens until then."""
         idle = [member.again_at for member in self.members if member.dialling is None and not member.takes_calls(now)]
-        return max(min(idle), self.first_look(now)) if idle else NEVER
+        if not idle:
+            return NEVER
+        return max(min(idle) if self.waits else now, self.first_look(now))
 
     def begins_to_wait(self, call: Call, now: float) -> None:
         """A call has no connection, or has lost it."""
@@ -233,7 +235,7 @@ class Pool(Generic[C]):
     # -- what connections report -----------------------------------------------------------------------------------
 
     def dials(self, member: Member[C], now: float) -> None:
-        """It is being connected to."""
+        """It is being connected to. Of a classic one that is so only of the attempt that finds out if it is back."""
         member.dialling = now
 
     def gave_up(self, member: Member[C]) -> None:
@@ -250,14 +252,17 @@ class Pool(Generic[C]):
             told: those who do not wait are to hear of it; not where only the first caller's own time was over.
         """
         member.dialling = None
-        member.failures += 1
+        member.answered = False
         if told:
             self._failures += 1
             member.failure = self._failures
         member.error = error
+        self.counters["connect-failed"] += 1
+        if now < member.again_at:
+            return  # it is set aside already: other attempts had begun before, or did not want to wait
+        member.failures += 1
         delay = self._delay(member.failures)
         member.again_at = now + delay
-        self.counters["connect-failed"] += 1
         # Whoever does not wait gets the error itself.
         level = WARNING if self.waits and member.failures == 1 else DEBUG
         self._tell(
@@ -308,12 +313,14 @@ class Pool(Generic[C]):
         if requester.leaving and requester.answered:
             self.counters["left"] += 1
             self._tell(INFO, "server-left", "%s is going away", member.name, server=member.name)
-        elif not shared or requester.forsaken:
+        elif requester.forsaken or not shared:
             return  # also a classic server's: it hangs up on what it cannot take
-        elif requester.asked and not spoke:
+        elif requester.asked and not (requester.answered if requester.leaving else spoke):
+            # Also who always goes away before it has answered anything.
             self.failed(member, requester.why, now, told=not requester.late)
         elif requester.open_at_end:
             self.counters["lost"] += 1
+            member.answered = False
             member.lost_at = now
             member.error = requester.why
             member.again_at = now + self._delay(1)
@@ -330,9 +337,10 @@ class Pool(Generic[C]):
             member.connection = None
         for call in back.calls:
             call.home = None
-            self.begins_to_wait(call, now)
+            if not (call.since >= 0 and back.why is Why.UNWRITTEN and member.failures):
+                self.begins_to_wait(call, now)  # else it waits for its first connection still
             if member.failures and told:  # that the connection ended so is a failure which this call has seen
-                call.after = member.failure - 1
+                call.after = min(call.after, member.failure - 1)
             if back.why is Why.UNAVAILABLE:
                 call.avoid = member
                 others = len(self.members) - 1
@@ -346,11 +354,11 @@ class Pool(Generic[C]):
                 )  # fmt: skip
             elif back.why is Why.LEAVING:
                 self.counters["moved"] += 1
-            call.shorten(now)
 
     def may_learn(self, member: Member[C], now: float) -> bool:
         """Whether it is time to ask this server what it offers; once for each connection that lasts."""
-        if member.learnt or not self._learns or not member.answered:
+        connection = member.connection
+        if member.learnt or not self._learns or connection is None or not connection.requester.has_room:
             return False
         if member.connections == 1 and now < member.joined_at + _LEARN_AFTER:
             return False
@@ -369,7 +377,7 @@ class Pool(Generic[C]):
         members = self.members
         if self.closed:
             return State.CLOSED
-        if any(m.connection is not None and m.connection.requester.takes_calls and m.answered for m in members):
+        if any(m.answered and (m.own if m.classic else m.connection and m.takes_calls(0.0)) for m in members):
             return State.READY
         if self.waits and any(member.error is not None for member in members):
             return State.RECONNECTING

@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Any
 
 from letterhead.content.json import decode_json
-from letterhead.errors import BadContent, ConnectionFailed, ConnectionLost, NoReply, Refused, Rejected
+from letterhead.errors import BadContent, ConnectionFailed, ConnectionLost, ForeignProtocol, NoReply, Refused, Rejected
 from letterhead.exchange.calls import Call
 
 
@@ -54,6 +54,11 @@ def has_begun(call: Call) -> bool:
     return (incoming is not None and incoming.begun) or (outgoing is not None and outgoing.begun)
 
 
+def may_go_elsewhere(call: Call) -> bool:
+    """Whether anybody waits for a call that was written, and nothing of it has been given out or taken."""
+    return not (call.quiet or call.done or has_begun(call))
+
+
 def may_repeat_lost(call: Call, error: Exception, idempotent: Collection[str], most: int) -> bool:
     """Whether a call that was written on a connection that is lost may be sent again.
 
@@ -63,11 +68,18 @@ def may_repeat_lost(call: Call, error: Exception, idempotent: Collection[str], m
         idempotent: names of actions that may run twice.
         most: repetitions of one call.
     """
-    if has_begun(call) or call.repeats >= most or call.done:
+    if not may_go_elsewhere(call) or call.repeats >= most:
         return False
     if isinstance(error, Rejected):  # the whole connection was refused, on the first header
         return error.facts.get("status") == "unavailable"
     return type(error) in (ConnectionLost, NoReply) and call.name in idempotent
+
+
+def is_final(error: ConnectionFailed) -> bool:
+    """Whether it says what the server is, or wants, and not only that it is away."""
+    if isinstance(error, Rejected):
+        return error.facts.get("status") != "unavailable"
+    return isinstance(error, ForeignProtocol)
 
 
 def idempotent_in(described: bytes, depth: int) -> frozenset[str]:

@@ -32,7 +32,7 @@ from letterhead.exchange.asking import Asking
 from letterhead.exchange.calls import Call, not_as_asked, reply_error
 from letterhead.exchange.fields import Kind, Meaning, from_server, unlisted
 from letterhead.exchange.openings import describe_call, ping_call
-from letterhead.exchange.repeating import Why, has_begun, idempotent_in
+from letterhead.exchange.repeating import Why, idempotent_in, may_go_elsewhere
 from letterhead.exchange.states import AT_CLIENT, Move, Phase, Standing, move
 from letterhead.exchange.streams import CREDIT, Items
 from letterhead.limits import Limits
@@ -82,17 +82,18 @@ class Requester(Asking):
 
     def ping(self) -> None:
         """Ask for a sign of life. Whatever the server answers is one, also that too much is open."""
-        self._ask_quietly(ping_call())
+        if self.phase is Phase.MULTIPLEXED and self.takes_calls:
+            self._ask_quietly(ping_call())
 
     def learn(self) -> None:
-        """Ask which actions may be sent again."""
+        """Ask which actions may be sent again; only where ``has_room``."""
         call = describe_call()
         call.on_end = self._learnt
         self._ask_quietly(call)
 
     def _ask_quietly(self, call: Call) -> None:
-        if self.phase is Phase.MULTIPLEXED and self.takes_calls:
-            self._send(call)
+        call.quiet = True
+        self._send(call)
 
     def _learnt(self, call: Call) -> None:
         if call.header is not None:
@@ -203,6 +204,9 @@ class Requester(Asking):
                 if call.done:  # superseded while nothing more could be sent
                     self._ask_to_stop(call)
             return
+        if meaning.kind is Kind.CLOSING and meaning.fault is None:
+            self._take_closing(meaning.closing)  # it goes away before it has read a word
+            return
         if meaning.status is not None and header.id is None:
             refused = reply_error(header, content, meaning, self.limits)
             sentence = f"the server at {self.address} refused the connection: {refused}"
@@ -232,7 +236,7 @@ class Requester(Asking):
         self.leaving = True
         error = Unavailable(f"the server at {self.address} is going away", address=self.address)
         above = [call for id, call in self.open.items() if id > highest]
-        self._send_again([call for call in above if not call.done and not has_begun(call)], Why.LEAVING, error)
+        self._send_again([call for call in above if may_go_elsewhere(call)], Why.LEAVING, error)
         for call in above:
             if self.open.pop(call.id, None) is not None:
                 self._streams.pop(call, None)
@@ -256,7 +260,7 @@ class Requester(Asking):
         if meaning.more and meaning.status is None:
             self._take_item(call, header, content)
             return
-        if meaning.status == "unavailable" and not call.done and not has_begun(call) and call.repeats < self._repeats:
+        if meaning.status == "unavailable" and may_go_elsewhere(call) and call.repeats < self._repeats:
             self._send_again([call], Why.UNAVAILABLE, reply_error(header, content, meaning, self.limits))
             return
         self._closed(call)

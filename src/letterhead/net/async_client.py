@@ -6,6 +6,7 @@ longer. On which connection a call goes is decided in ``async_connections.py``; 
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -308,6 +309,8 @@ class AsyncClient(Caller):
         try:
             await waiter
         except asyncio.CancelledError:
+            if not call.done:
+                call.fail(left_early())  # else it would be sent again, should its connection be lost
             self._connections.withdraw(call, late=False)
             raise
         finally:
@@ -358,9 +361,15 @@ class AsyncClient(Caller):
     # -- time ------------------------------------------------------------------------------------------------------
 
     def _expire(self, call: Call) -> None:
-        if not call.done and not self._may_wait_on(call):
-            end(call, self._out_of_time(call))
-            self._connections.withdraw(call, late=True)
+        if call.done:
+            return
+        waited = clock.monotonic() - call.since
+        if self._may_wait_on(call) or (call.seconds == math.inf and waited < self._limits.deadline_seconds):
+            # A stream has no limit while it is open, but it may lose its connection before its first item.
+            self._expiry.watch(call, asyncio.get_running_loop())
+            return
+        end(call, self._out_of_time(call))
+        self._connections.withdraw(call, late=True)
 
     def _ended(self, upload: Upload | None, timer: asyncio.TimerHandle | None, call: Call) -> None:
         """Nobody waits for it any longer: it has its reply or its error, or its caller gave up."""

@@ -90,13 +90,15 @@ class Connections:
             call.supersedes = None  # no connection will carry both
             self._displace(earlier)
         if member is not None and connection is not None:
+            if call.since >= 0:
+                call.shorten(now)
             connection.submit(call)
             if pool.may_learn(member, now):
                 connection.learn()
             if len(pool.members) > 1:
                 self._dial_another(now)
             return
-        if not call.since:
+        if call.since < 0:
             pool.begins_to_wait(call, now)
         self._waiting[call] = None
         self._review_soon()
@@ -116,12 +118,14 @@ class Connections:
             self._timer.cancel()
         for call in self._no_longer_waiting():
             end(call, gone)
-        for task in list(self._dialling):
-            task.cancel()
         for connection in list(self._members):
             connection.close(gone)
+        for task in list(self._dialling):
+            task.cancel()
         if self._dialling:
             await asyncio.wait(self._dialling)
+        for connection in list(self._members):  # some were made meanwhile
+            connection.close(gone)
         if self._members:
             await asyncio.wait([connection.closed for connection in self._members], timeout=1.0)
         self._stands(self.pool.state)
@@ -227,6 +231,8 @@ class Connections:
 
     def _dial_classic(self, member: Server, call: Call) -> None:
         member.own += 1
+        if member.failures:
+            self.pool.dials(member, clock.monotonic())
         self._dial(self._dial_one(member, call)).add_done_callback(partial(self._dialled_one, member, call))
 
     async def _dial_one(self, member: Server, call: Call) -> None:
@@ -244,12 +250,18 @@ class Connections:
         elif why is not None:
             end(call, why)
         else:
-            self.pool.joined(member, connection, clock.monotonic())
+            now = clock.monotonic()
+            self.pool.joined(member, connection, now)
+            call.shorten(now)
             connection.submit(call)
-            await connection.closed
+            if self._waiting:
+                self._review_soon()
+            await asyncio.wait([connection.closed])
 
     def _dialled_one(self, member: Server, call: Call, task: asyncio.Task[None]) -> None:
         member.own -= 1
+        if member.classic and member.dialling is not None:  # cancelled, or nobody waited any longer
+            self.pool.gave_up(member)
         if self.gone is not None:  # by ``close``, perhaps before it had begun
             end(call, self.gone)
         else:

@@ -171,12 +171,18 @@ class Upload:
         if not self.task.done() and self.task is not _running_task():
             await asyncio.wait([self.task])
 
+    @property
+    def _begun(self) -> bool:
+        """Whether an item was sent: from then on the call stays on its connection."""
+        outgoing = self._call.outgoing
+        return outgoing is not None and outgoing.begun
+
     async def _run(self) -> None:
         call = self._call
         try:
             source = call.source
             try:
-                if await self._room() and await self._send_all(source):
+                if await self._room() and await self._send_all(source) and (self._begun or await self._room()):
                     connection: ClientConnection = call.home
                     connection.end_upload(call)
             finally:
@@ -218,9 +224,12 @@ class Upload:
         names = self._compressions(connection.requester)
         if names:
             if len(item.content) >= IN_THREAD:
-                item = await asyncio.to_thread(smaller, item, names)
+                small = await asyncio.to_thread(smaller, item, names)
                 if not await self._room():
                     return False
+                if self._call.home is not connection:  # it went elsewhere meanwhile, where that may not be read
+                    return await self._send(value)
+                item = small
             else:
                 item = smaller(item, names)
         self._gathered += connection.send_item(self._call, item)

@@ -17,7 +17,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 from letterhead.app.context import refuse_to_block
@@ -54,10 +54,9 @@ class BlockingCaller(Caller):
     ) -> None:
         super().__init__(address, timeout, limits, accept, compression, options)
         self._connector = connector
-        self._reports = Reports(options.on_state, InThread())
         self.inside: set[int] = set()  # threads that wait here
         self._warned = False
-        self.lock, self._links = self._unconnected()
+        self.lock, self._reports, self._links = self._unconnected()
         _clients.add(self)
 
     # -- one call --------------------------------------------------------------------------------------------------
@@ -132,10 +131,11 @@ class BlockingCaller(Caller):
             UsageError: it is.
         """
         thread = threading.get_ident()
-        if thread in self.inside:
+        if thread in self.inside or thread in self._reports.telling:
             raise UsageError(
-                "this thread is in the midst of a call of this client: a signal handler or a finalizer would wait for "
-                "itself here; use a client of its own there, or set a flag that the program looks at"
+                "this thread is in the midst of a call of this client: a signal handler, a finalizer or a handler of "
+                "its log lines would wait for itself here; use a client of its own there, or set a flag that the "
+                "program looks at"
             )
         return thread
 
@@ -162,6 +162,17 @@ class BlockingCaller(Caller):
 
     # -- what streams need of it -----------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The lock, and the thread that has it marked as inside."""
+        thread = self.alone()
+        try:
+            self.inside.add(thread)
+            with self.lock:
+                yield
+        finally:
+            self.inside.discard(thread)
+
     def advance(self, call: Call, began: float, waiter: threading.Lock) -> None:
         """With the lock held: place the call, or wait until ``waiter`` is released; end it when its time is over."""
         until = self._until(call, began)
@@ -182,7 +193,7 @@ class BlockingCaller(Caller):
             self._links.withdraw(call, late=False)
 
     def abandon(self, call: Call) -> None:
-        """The same from wherever the collector runs: this very thread may hold the lock."""
+        """The same from wherever the collector or a signal handler runs: this very thread may hold the lock."""
         if self.lock.acquire(blocking=False):
             try:
                 self.leave(call)
@@ -213,21 +224,20 @@ class BlockingCaller(Caller):
     def _servers(self) -> Pool[Link]:
         return self._links.pool
 
-    def _unconnected(self) -> tuple[threading.Lock, Links]:
+    def _unconnected(self) -> tuple[threading.Lock, Reports, Links]:
         lock = threading.Lock()
-        pool = self._pool(self._reports.tell)
+        reports = Reports(self._options.on_state, InThread())
+        pool = self._pool(reports.tell)
         keep_alive = self._options.keep_alive
-        links = Links(
-            lock, pool, self._limits, self._requester, self._connector, self._reports.stands, keep_alive=keep_alive
-        )
-        return lock, links
+        links = Links(lock, pool, self._limits, self._requester, self._connector, reports.stands, keep_alive=keep_alive)
+        return lock, reports, links
 
     def _forget_connections(self) -> None:
         """In the child of a fork: what the parent has open stays the parent's; this side connects anew."""
         links = self._links
-        self.lock, self._links = self._unconnected()  # a thread of the parent may have held the lock
+        self.lock, self._reports, self._links = self._unconnected()  # a thread of the parent may have held the lock
         self.inside = set()
-        self._links.gone = links.gone
+        self._links.gone, self._links.pool.closed = links.gone, links.pool.closed
         self._by_key.clear()
         links.forget()
 

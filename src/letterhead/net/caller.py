@@ -167,11 +167,15 @@ class Caller:
     def _out_of_time(self, call: Call) -> DeadlineExceeded | ConnectionFailed:
         """What a call ends with whose time is over."""
         seconds = self._limits.deadline_seconds if call.seconds == math.inf else call.seconds
-        if call.home is None:
+        if call.repeats and (call.home is None or not call.id):
+            # It was written, and what a server had begun of it is not known: no error may say that it never ran.
+            last = "" if call.refused is None else f": {call.refused.message}"
+            times = "once" if call.repeats == 1 else f"{call.repeats} times"
+            sentence = f"no answer within {seconds:g} s; it was sent {times}{last}"
+        elif call.home is None:
             why = self._servers.error or call.refused
-            if isinstance(why, ConnectionFailed) and not call.repeats:
-                sentence = f"{why.message} (tried for {seconds:g} s)"
-                return type(why)(sentence, **why.facts)
+            if isinstance(why, ConnectionFailed):
+                return type(why)(f"{why.message} (tried for {seconds:g} s)", **why.facts)
             told = "" if why is None else f": {why.message}"
             sentence = f"no connection to {self._address} within {seconds:g} s{told}"
         elif call.home.requester.phase is Phase.PROBING:

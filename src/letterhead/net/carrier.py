@@ -117,7 +117,8 @@ class Carrier:
         """Nothing came for long: is the server there?"""
         requester, liveness = self.requester, self._liveness
         now = time.monotonic()
-        if requester.phase is Phase.PROBING:  # nothing may be asked, and a classic server may take its time
+        if requester.phase is Phase.PROBING or requester.leaving:
+            # Nothing may be asked: a classic server may take its time, and one that leaves takes no more requests.
             liveness.expect(now)
             return
         sign = liveness.look(now, self._heard, requester.busy or self._is_kept())

@@ -231,8 +231,11 @@ class Client(BlockingCaller):
         """Close the connection. Calls and streams that are open in other threads fail with ``ConnectionLost``.
 
         A thread that waits in the iterable of an upload ends when that gives its next item.
+
+        Raises:
+            UsageError: in a signal handler, while this thread is in the midst of a call of this client.
         """
-        with self.lock:
+        with self.held():
             threads = self._links.close(self._gone())
         for thread in threads:
             if thread is not threading.current_thread():

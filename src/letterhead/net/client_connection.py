@@ -165,7 +165,8 @@ class ClientConnection(Pipe):
     def _look(self, now: float) -> None:
         """Nothing may have come for long: is the server there?"""
         requester, liveness = self.requester, self._liveness
-        if requester.phase is Phase.PROBING:  # nothing may be asked, and a classic server may take its time
+        if requester.phase is Phase.PROBING or requester.leaving:
+            # Nothing may be asked: a classic server may take its time, and one that leaves takes no more requests.
             liveness.expect(now)
             return
         sign = liveness.look(now, self._heard, requester.busy or self._keep_alive)

@@ -41,6 +41,6 @@ class Expiry:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        for call in self._calls.over(loop.time()):
+        for call in list(self._calls.over(loop.time())):  # some are watched on
             self._expire(call)
         self._arm(loop)

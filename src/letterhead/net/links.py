@@ -70,6 +70,7 @@ class Links:
         self._keep_alive = keep_alive
         self._changed = threading.Condition(lock)
         self._members: dict[Link, Server] = {}
+        self._singles: set[Link] = set()  # connections for one call to a classic server, while that is open
 
     @property
     def requester(self) -> Requester | None:
@@ -81,7 +82,10 @@ class Links:
     def place(self, call: Call, until: float | None) -> None:
         """Find or make a connection for a call, or wait until something has changed, or its time is over."""
         if self.gone is not None:
-            raise UsageError("this client is closed")
+            if call.since < 0:
+                raise UsageError("this client is closed")
+            end(call, self.gone)  # it waited when that happened
+            return
         now = time.monotonic()
         if call.not_before > now:
             self._wait(call.not_before, until)
@@ -94,6 +98,8 @@ class Links:
             call.supersedes = None  # no connection will carry both
             self._displace(earlier)
         if member is not None and link is not None:
+            if call.since >= 0:
+                call.shorten(now)
             link.submit(call)
             if pool.may_learn(member, now):
                 link.requester.learn()
@@ -157,8 +163,7 @@ class Links:
     def _wait_for_one(self, call: Call, now: float, until: float | None) -> None:
         """Nobody takes the call at the moment."""
         pool = self.pool
-        if not call.since:
-            pool.begins_to_wait(call, now)
+        self._begins_to_wait(call, now)
         why = pool.hopeless(call)
         if why is not None:
             end(call, why)
@@ -173,6 +178,10 @@ class Links:
         else:
             self._dial_apart(member)
 
+    def _begins_to_wait(self, call: Call, now: float) -> None:
+        if call.since < 0:
+            self.pool.begins_to_wait(call, now)
+
     def _dial_another(self, now: float) -> None:
         """Connect to a further server, if those that are connected have enough to do."""
         member = self.pool.next_to_dial(now)
@@ -181,7 +190,12 @@ class Links:
 
     def _dial_apart(self, member: Server) -> None:
         self.pool.dials(member, time.monotonic())
-        threading.Thread(target=self._dial_alone, args=(member,), name="letterhead-connect", daemon=True).start()
+        thread = threading.Thread(target=self._dial_alone, args=(member,), name="letterhead-connect", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads
+            self.pool.gave_up(member)
+            raise
 
     def _dial_alone(self, member: Server) -> None:
         with self._lock:
@@ -202,16 +216,29 @@ class Links:
             self._something_changed()
 
     def _dial_classic(self, member: Server, call: Call, until: float | None) -> None:
-        """Make a connection for one call to a classic server."""
+        """Make a connection for one call to a classic server; while it is set aside, by one call at a time."""
+        now = time.monotonic()
+        self._begins_to_wait(call, now)
         member.own += 1
+        if member.failures:
+            self.pool.dials(member, now)
+        link: Link | None = None
         try:
             link = self._connected(member, until)
         finally:
-            member.own -= 1
+            if link is None:
+                member.own -= 1
+            else:
+                self._singles.add(link)
+            if member.dialling is not None:
+                self.pool.gave_up(member)
+            if member.failures or link is None:
+                self._something_changed()
         if link is None:
             if not self.pool.waits and member.error is not None and call.home is None:
                 end(call, member.error)
         elif not call.done:
+            call.shorten(time.monotonic())
             link.submit(call)
         else:
             link.hand_over()
@@ -259,6 +286,7 @@ class Links:
         """A server was found to multiplex: its connection is for all calls."""
         member = self._members[link]
         member.classic = False
+        self._is_no_single(link)
         if member.connection is None:
             member.connection = link
         self.pool.answered(member, time.monotonic())
@@ -268,8 +296,14 @@ class Links:
         """A connection has ended."""
         if not link.parted:
             link.parted = True
+            self._is_no_single(link)
             self.pool.parted(self._members[link], link, time.monotonic())
             self._something_changed()
+
+    def _is_no_single(self, link: Link) -> None:
+        if link in self._singles:
+            self._singles.discard(link)
+            self._members[link].own -= 1
 
     def closed(self, link: Link) -> None:
         """Its wire is closed."""

@@ -22,12 +22,17 @@ class Reports:
     Args:
         on_state: called with each new state, or None.
         deliver: has it called.
+
+    Attributes:
+        telling: threads that are in the midst of a log line, where handlers run that are not ours. The client's lock
+            is held there.
     """
 
     def __init__(self, on_state: Callable[[State], object] | None, deliver: Deliver) -> None:
         self._on_state = on_state
         self._deliver = deliver
         self._state = State.IDLE
+        self.telling: set[int] = set()
 
     def tell(self, level: int, event: str, sentence: str, *args: Any, **fields: Any) -> None:
         """Log an event."""
@@ -37,7 +42,12 @@ class Reports:
 
         from letterhead.events import say
 
-        say(logging.getLogger(LOGGER), level, event, sentence, *args, **fields)
+        thread = threading.get_ident()
+        self.telling.add(thread)
+        try:
+            say(logging.getLogger(LOGGER), level, event, sentence, *args, **fields)
+        finally:
+            self.telling.discard(thread)
 
     def stands(self, state: State) -> None:
         """The state may have changed."""

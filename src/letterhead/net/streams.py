@@ -15,6 +15,7 @@ nothing. The rules here:
 import contextvars
 import threading
 from collections.abc import AsyncIterable, Generator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -45,6 +46,9 @@ class Owner(Protocol):
 
     def alone(self) -> int:
         """This thread; UsageError where it waits already, in whose midst this is."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """The lock, held by a thread that is not in the midst of waiting; UsageError where it is."""
 
     def advance(self, call: Call, began: float, waiter: threading.Lock) -> None:
         """With the lock held: place the call, or wait until ``waiter`` is released; end it when its time is over."""
@@ -147,7 +151,7 @@ class Stream(Generic[T_co]):
         raise StopIteration
 
     def _give_back(self, call: Call) -> None:
-        with self._owner.lock:
+        with self._owner.held():
             link: Link | None = call.home
             if link is not None:
                 link.requester.give_back(call)
@@ -155,9 +159,14 @@ class Stream(Generic[T_co]):
 
     def close(self) -> None:
         """Leave the stream: what it still has is for nobody, and the server is asked to stop."""
-        if self._call is not None:
-            with self._owner.lock:
-                self._owner.leave(self._call)
+        call, owner = self._call, self._owner
+        if call is None:
+            return
+        if threading.get_ident() in owner.inside:  # in a signal handler, while this thread is in a call
+            owner.abandon(call)
+            return
+        with owner.held():
+            owner.leave(call)
 
     def __enter__(self) -> Self:
         return self
@@ -216,18 +225,20 @@ class Upload:
 
     def _send_all(self) -> bool:
         """Whether all were sent; else the exchange has ended."""
-        names = self._owner.compressions(self._call)
         for value in self._source:
             item = encode_item(value, self._limits)
-            if not self._send(smaller(item, names) if names else item):
+            names = self._owner.compressions(self._call)
+            if not self._send(item, smaller(item, names) if names else item):
                 return False
         return True
 
-    def _send(self, item: Encoded | None) -> bool:
-        """Send an item, or the end of them; whether more may follow."""
+    def _send(self, item: Encoded | None, small: Encoded | None = None) -> bool:
+        """Send an item, as ``small`` where the server reads that, or the end of them; whether more may follow."""
         call = self._call
         with self._owner.lock:
-            if item is not None and not self._room():
+            # The end needs no room. But a call of which nothing has gone may be on its way to another connection.
+            begun = call.outgoing is not None and call.outgoing.begun
+            if not (begun and item is None) and not self._room():
                 return False
             link: Link | None = call.home
             if link is None:
@@ -235,7 +246,9 @@ class Upload:
             if item is None:
                 link.requester.end_upload(call)
             else:
-                link.requester.send_item(call, item)
+                packing = (small.fields or {}).get("compression") if small is not None else None
+                packed = small is not None and packing in link.requester.readable
+                link.requester.send_item(call, small if small is not None and packed else item)
             link.send_for(call)
             return not call.done
 
