@@ -291,7 +291,8 @@ class Pool(Generic[C]):
             member.back_at = now
         since = max(member.lost_at, -1.0)
         self._tell(
-            INFO if back else DEBUG, "connected", "connected to %s", member.name,
+            INFO if back else DEBUG, "connected", "connected to %s%s", member.name,
+            f" again, by attempt {member.failures + 1}" if back else "",
             server=member.name, attempts=member.failures + 1, seconds=round(now - since, 3) if since >= 0 else None,
         )  # fmt: skip
         member.failures = 0
