@@ -92,11 +92,11 @@ class Connections:
         if member is not None and connection is not None:
             if call.since >= 0:
                 call.shorten(now)
+            if len(pool.members) > 1:
+                self._dial_another(now)
             connection.submit(call)
             if pool.may_learn(member, now):
                 connection.learn()
-            if len(pool.members) > 1:
-                self._dial_another(now)
             return
         if call.since < 0:
             pool.begins_to_wait(call, now)
