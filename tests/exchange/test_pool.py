@@ -12,6 +12,7 @@ from letterhead.exchange.repeating import Elsewhere, Why
 from letterhead.exchange.requester import Requester
 from letterhead.limits import Limits
 from tests.exchange.pairs import control, hello
+from tests.wire.frames import json_frame
 
 LIMITS = Limits(reconnect_seconds=1.0, reconnect_max_seconds=8.0, slow_start_seconds=10.0, eyeballs_seconds=0.25)
 REFUSED = ConnectRefused("nothing listens at a:1", address="a:1")
@@ -382,3 +383,87 @@ def test_states() -> None:
     pool.closed = True
     states.append(pool.state)
     assert states == [State.IDLE, State.CONNECTING, State.READY, State.RECONNECTING, State.CLOSED]
+
+
+# -- who comes back, and who only seems to -------------------------------------------------------------------------
+
+
+def test_one_that_leaves_after_its_hello_but_before_an_answer_is_set_aside() -> None:
+    """Behind a proxy that one may come again and again."""
+    pool, told = pool_of("a:1", chance=1.0, waits=True)
+    connection = connect(pool, pool.members[0], calls=1)
+    connection.requester.receive(control(None, closing=0))
+    pool.parted(pool.members[0], connection, 5.0)
+    assert told[-1][0] == "connect-failed"
+    assert pool.next_to_dial(5.0) is None
+    assert pool.next_to_dial(6.0) is pool.members[0]
+
+
+def test_failures_of_attempts_that_had_begun_before_do_not_make_the_wait_longer() -> None:
+    pool, _ = pool_of("a:1", chance=1.0, waits=True)
+    (member,) = pool.members
+    for now in (10.0, 10.1, 10.2, 10.9):
+        pool.failed(member, REFUSED, now)
+    assert (member.failures, pool.due(10.9)) == (1, 11.0)
+    assert pool.counters["connect-failed"] == 4
+
+
+def classic_reply(pool: Pool[Joined], member: Member[Joined], now: float) -> None:
+    connection = Joined(answered=False).has(1)
+    pool.joined(member, connection, now)
+    connection.requester.receive(json_frame({"result": 1}))
+    pool.parted(member, connection, now)
+
+
+def test_a_classic_server_that_comes_back_is_set_aside_no_longer() -> None:
+    pool, told = pool_of("a:1", chance=1.0)
+    (member,) = pool.members
+    classic_reply(pool, member, 0.0)
+    for now in (10.0, 20.0, 30.0):
+        pool.failed(member, REFUSED, now)
+    assert pool.state is State.RECONNECTING
+    classic_reply(pool, member, 40.0)
+    assert (member.failures, member.error, pool.state) == (0, None, State.IDLE)
+    assert told[-1] == ("connected", {"server": "a:1", "attempts": 4, "seconds": None})
+
+
+def test_a_classic_server_is_tried_by_one_call_while_it_is_away() -> None:
+    pool, _ = pool_of("a:1", chance=1.0)
+    (member,) = pool.members
+    classic_reply(pool, member, 0.0)
+    pool.failed(member, REFUSED, 10.0)
+    assert pool.choose(a_call(), 10.5) is None
+    assert pool.choose(a_call(), 11.0) is member
+    pool.dials(member, 11.0)
+    assert pool.choose(a_call(), 11.0) is None
+    pool.joined(member, Joined(answered=False), 11.0)
+    assert pool.choose(a_call(), 11.0) is member
+
+
+def test_calls_do_not_gather_behind_one_that_has_not_said_anything_yet() -> None:
+    pool, _ = pool_of("a:1", "b:1")
+    a, b = pool.members
+    connect(pool, a, calls=5)
+    silent = Joined(answered=False).has(1)
+    pool.dials(b, 0.0)
+    pool.joined(b, silent, 0.0)
+    assert pool.choose(a_call(), 0.0) is a
+
+
+def test_a_call_that_was_never_written_goes_on_waiting_as_long_as_it_has() -> None:
+    pool, _ = pool_of("a:1", waits=True)
+    (member,) = pool.members
+    call = a_call()
+    pool.begins_to_wait(call, 3.0)
+    pool.failed(member, REFUSED, 4.0)
+    pool.elsewhere(Elsewhere([call], Why.UNWRITTEN), member, 5.0)
+    assert call.since == 3.0
+
+
+def test_who_does_not_wait_tries_the_next_server_after_a_moment() -> None:
+    pool, _ = pool_of("a:1", "b:1", chance=0.0)
+    a, b = pool.members
+    b.again_at = 100.0
+    pool.dials(a, 1.0)
+    assert pool.due(1.0) == 1.25
+    assert pool.next_to_dial(1.25) is b

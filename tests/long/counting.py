@@ -31,7 +31,7 @@ def main() -> None:
     async def once(token: str) -> str:
         return await run("once", token)
 
-    @app.action
+    @app.action(idempotent=True)
     async def again(token: str) -> str:
         return await run("again", token)
 

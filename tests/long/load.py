@@ -17,6 +17,8 @@ from typing import Any
 from letterhead import AsyncClient, Client, LetterheadError
 
 ACTIONS = ("once", "again")
+REPEATABLE = ("again",)
+"""Told to the clients: one that has to ask which actions may be sent again knows only after its first second."""
 CLIENTS = 2
 _PAUSE = 0.005
 _PAUSE_AFTER_ERROR = 0.01
@@ -47,7 +49,7 @@ class Load:
         return thread
 
     def _share(self, name: str) -> None:
-        with Client(self.address) as client:
+        with Client(self.address, idempotent=REPEATABLE) as client:
             threads = [
                 self._thread(lambda me: self._call(client, name, me), f"{name}-{n}") for n in range(self.workers)
             ]
@@ -73,7 +75,7 @@ class Load:
                 group.create_task(self._share_on_loop(f"AsyncClient-{number}"))
 
     async def _share_on_loop(self, name: str) -> None:
-        async with AsyncClient(self.address) as client, asyncio.TaskGroup() as group:
+        async with AsyncClient(self.address, idempotent=REPEATABLE) as client, asyncio.TaskGroup() as group:
             for number in range(self.workers):
                 group.create_task(self._call_on_loop(client, name, f"{name}-{number}"))
 

@@ -81,9 +81,12 @@ class Connections:
 
     def place(self, call: Call) -> None:
         """Find a connection for a call, or make one, for which it waits."""
-        pool = self.pool
         now = clock.monotonic()
-        member = None if call.not_before > now else pool.choose(call, now)
+        self._place(call, None if call.not_before > now else self.pool.choose(call, now), now)
+
+    def _place(self, call: Call, member: Server | None, now: float) -> None:
+        """Give it to the server that was chosen; where there is none, or a classic one, it waits for a connection."""
+        pool = self.pool
         connection = None if member is None or member.classic else member.connection
         earlier = call.supersedes
         if earlier is not None and (connection is None or earlier.home is not connection) and not earlier.done:
@@ -92,11 +95,11 @@ class Connections:
         if member is not None and connection is not None:
             if call.since >= 0:
                 call.shorten(now)
+            if len(pool.members) > 1:
+                self._dial_another(now)
             connection.submit(call)
             if pool.may_learn(member, now):
                 connection.learn()
-            if len(pool.members) > 1:
-                self._dial_another(now)
             return
         if call.since < 0:
             pool.begins_to_wait(call, now)
@@ -169,7 +172,7 @@ class Connections:
                 else:
                     end(call, why)
             elif not member.classic:
-                self.place(call)
+                self._place(call, member, now)
             elif member.own < CLASSIC_AT_ONCE:
                 self._dial_classic(member, call)
             else:

@@ -100,12 +100,12 @@ class Links:
         if member is not None and link is not None:
             if call.since >= 0:
                 call.shorten(now)
+            if len(pool.members) > 1:
+                self._dial_another(now)
             link.submit(call)
             if pool.may_learn(member, now):
                 link.requester.learn()
                 link.moved()
-            if len(pool.members) > 1:
-                self._dial_another(now)
         elif member is not None:
             self._dial_classic(member, call, until)
         else:
