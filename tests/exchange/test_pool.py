@@ -456,7 +456,7 @@ def test_a_call_that_was_never_written_goes_on_waiting_as_long_as_it_has() -> No
     call = a_call()
     pool.begins_to_wait(call, 3.0)
     pool.failed(member, REFUSED, 4.0)
-    pool.elsewhere(Elsewhere([call], Why.UNWRITTEN), member, 5.0)
+    pool.elsewhere(Elsewhere([call], Why.UNWRITTEN), member, Joined().requester, 5.0)
     assert call.since == 3.0
 
 
