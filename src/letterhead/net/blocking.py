@@ -72,27 +72,23 @@ class BlockingCaller(Caller):
         call.on_end = self._leave_place
         began = time.monotonic()
         call.ends = began + call.seconds
-        thread = self.alone()
-        try:
-            self.inside.add(thread)
-            with self.lock:
-                try:
-                    if key is not None:
-                        self._take_place(call, key)
-                    while call.home is None and not call.done:
-                        self._links.place(call, self._until(call, began))
-                        self._end_if_late(call, began)
-                except BaseException:
-                    self.leave(call)
-                    raise
-        finally:
-            self.inside.discard(thread)
+        with self.held():
+            try:
+                if key is not None:
+                    self._take_place(call, key)
+                while call.home is None and not call.done:
+                    self._links.place(call, self._until(call, began))
+                    self._end_if_late(call, began)
+            except BaseException:
+                self.leave(call)
+                raise
         if upload is not None:
             upload.start()
         return Stream(self, call, incoming, values, timing, began)
 
     def _perform(self, call: Call, key: Hashable) -> None:
         self._refuse_to_block()
+        thread = self.alone()
         if self._compression:
             pack(call, self._in_common(self._links.requester))
         if call.source is not None:
@@ -100,7 +96,6 @@ class BlockingCaller(Caller):
         began = time.monotonic()
         until: float | None = began + call.seconds
         call.ends = began + call.seconds
-        thread = self.alone()
         try:
             self.inside.add(thread)
             with self.lock:
