@@ -301,3 +301,30 @@ def test_closing_from_another_thread_ends_a_wait() -> None:
     client.close()
     thread.join(leaks.PATIENCE)
     assert type(outcome[0]) is ConnectionLost
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_closing_from_another_thread_ends_the_connecting(several: bool) -> None:
+    """No thread stays behind that still tries to reach somebody."""
+    outcome: list[BaseException] = []
+    with peers.full_backlog() as dead:
+        client = Client([dead, f"127.0.0.1:{free_port()}"] if several else dead, wait_for_ready=True)
+
+        def call() -> None:
+            try:
+                client.call("echo", 1)
+            except ConnectionFailed as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        until = time.monotonic() + leaks.PATIENCE
+        while client.state == "idle" and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        client.close()
+        names = {thread.name for thread in threading.enumerate()}
+        thread.join(leaks.PATIENCE)
+        assert time.monotonic() < until - leaks.PATIENCE / 2
+    assert type(outcome[0]) is ConnectionLost
+    assert "letterhead-connect" not in names

@@ -47,7 +47,7 @@ def test_a_signal_ends_the_server_after_the_running_request_was_answered(number:
         call = Asking(client, "wait", begun=str(begun), gate=str(gate))
         file_made(begun)
         program.signal(number)
-        with Client(program.address) as late:
+        with Client(program.address, wait_for_ready=False) as late:
             # It listens until it has seen the signal; from then on nobody new is let in.
             while True:
                 try:
@@ -102,7 +102,7 @@ def test_a_second_signal_ends_it_at_once(number: int, action: str, tmp_path: Pat
         call = Asking(client, action, **arguments)
         file_made(begun)
         program.signal(number)
-        with Client(program.address) as late:
+        with Client(program.address, wait_for_ready=False) as late:
             while True:
                 try:
                     late.call("letterhead.ping", timeout=PATIENCE)
