@@ -5,7 +5,6 @@ Who does that, and when, is decided in ``link.py``, which is told here what beca
 All methods are called with the client's lock held; it is free while they wait.
 """
 
-import threading
 import time
 from abc import abstractmethod
 
@@ -15,6 +14,7 @@ from letterhead.exchange.requester import Requester
 from letterhead.exchange.states import Phase
 from letterhead.net import address as addresses
 from letterhead.net.outbox import Outbox
+from letterhead.net.waiters import ClientLock, once
 from letterhead.net.wire import Wire
 
 _SCRATCH = 64 * 1024
@@ -31,7 +31,7 @@ class Carrier:
         "_heard", "_liveness", "_lock", "_pushing", "_retired", "_scratch", "_unsent", "_wire", "requester",
     )  # fmt: skip
 
-    def __init__(self, lock: threading.Lock, wire: Wire, requester: Requester) -> None:
+    def __init__(self, lock: ClientLock, wire: Wire, requester: Requester) -> None:
         self.requester = requester
         self._lock = lock
         self._wire = wire
@@ -77,8 +77,9 @@ class Carrier:
         interrupted = False
         pushing = bool(self._unsent)
         self._pushing += pushing
-        self._lock.release()
+        ours = once()
         try:
+            self._lock.release()
             if not pushing:
                 count = wire.receive_into(view, seconds)
             else:
@@ -93,7 +94,7 @@ class Carrier:
             interrupted = True
             raise
         finally:
-            self._lock.acquire()
+            self._lock._acquire_restore(ours)
             self._pushing -= pushing
             if interrupted:
                 self.end(ConnectionLost("reading was interrupted in another thread", address=requester.address))
@@ -130,15 +131,16 @@ class Carrier:
     def _push(self, until: float | None) -> None:
         """Wait until bytes can be sent, and send; somebody else reads."""
         self._pushing += 1
-        self._lock.release()
+        ours = once()
         try:
+            self._lock.release()
             # Bytes to read wake us, too: who led may have left, and a server whose replies nobody reads stops reading.
             seconds = None if until is None else max(0.0, until - time.monotonic())
             self._wire.wait(write=True, read=True, timeout=self._unsent.until_stalled(seconds))
         except OSError:
             return  # whoever reads learns how it ended
         finally:
-            self._lock.acquire()
+            self._lock._acquire_restore(ours)
             self._pushing -= 1
             if self.requester.ended:
                 self._retire()

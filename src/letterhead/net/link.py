@@ -24,7 +24,7 @@ from letterhead.exchange.requester import Requester
 from letterhead.exchange.states import Phase
 from letterhead.exchange.streams import Items
 from letterhead.net.carrier import Carrier
-from letterhead.net.waiters import taken, tell, wait_on, wake, wake_sender
+from letterhead.net.waiters import ClientLock, taken, tell, wait_on, wake, wake_sender
 from letterhead.net.wire import Wire
 
 _STALE_SECONDS = 0.01
@@ -62,9 +62,7 @@ class Link(Carrier):
         "_followers", "_keep_alive", "_known", "_led", "_owner", "_pause", "helper", "parted", "writer",
     )  # fmt: skip
 
-    def __init__(
-        self, lock: threading.Lock, wire: Wire, requester: Requester, owner: Owner, *, keep_alive: bool
-    ) -> None:
+    def __init__(self, lock: ClientLock, wire: Wire, requester: Requester, owner: Owner, *, keep_alive: bool) -> None:
         super().__init__(lock, wire, requester)
         self.helper: threading.Thread | None = None
         self.writer: threading.Thread | None = None

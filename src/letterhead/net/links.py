@@ -25,7 +25,7 @@ from letterhead.net import address as addresses
 from letterhead.net.address import Address
 from letterhead.net.link import Link
 from letterhead.net.stop import Stop
-from letterhead.net.waiters import tell
+from letterhead.net.waiters import ClientLock, once, taken, tell, wait_on
 from letterhead.net.wire import Wire, connect
 
 Connector = Callable[[float | None], Wire]
@@ -52,7 +52,7 @@ class Links:
 
     def __init__(
         self,
-        lock: threading.Lock,
+        lock: ClientLock,
         pool: Pool[Link],
         limits: Limits,
         make: Callable[[Server], Requester],
@@ -69,7 +69,7 @@ class Links:
         self._connector = connector
         self._stands = stands
         self._keep_alive = keep_alive
-        self._changed = threading.Condition(lock)
+        self._changed: dict[threading.Lock, None] = {}  # what those sleep on who wait for a change
         self._stop = Stop()
         self._dialling: set[threading.Thread] = set()
         self._members: dict[Link, Server] = {}
@@ -160,10 +160,17 @@ class Links:
     def _wait(self, moment: float, until: float | None) -> None:
         """Wait until something has changed, or the moment has come."""
         moment = moment if until is None else min(moment, until)
-        self._changed.wait(None if moment == float("inf") else max(0.0, moment - time.monotonic()))
+        waiter = taken()
+        self._changed[waiter] = None
+        try:
+            wait_on(self._lock, waiter, None if moment == float("inf") else moment)
+        finally:
+            self._changed.pop(waiter, None)
 
     def _something_changed(self) -> None:
-        self._changed.notify_all()
+        changed, self._changed = self._changed, {}
+        for waiter in changed:
+            waiter.release()
         self._stands(self.pool.state)
 
     def _wait_for_one(self, call: Call, now: float, until: float | None) -> None:
@@ -258,8 +265,9 @@ class Links:
         wire: Wire | None = None
         failure: ConnectionFailed | None = None
         where: Address = member.where
-        self._lock.release()
+        ours = once()
         try:
+            self._lock.release()
             seconds = None if until is None else max(0.001, until - time.monotonic())
             if self._connector is None:
                 wire = connect(where, seconds, self._limits, self._stop)
@@ -268,7 +276,7 @@ class Links:
         except Exception as error:  # also what a connector of the user's own raises
             failure = addresses.connect_failed(where, error, self._limits.connect_seconds)
         finally:
-            self._lock.acquire()
+            self._lock._acquire_restore(ours)
         now = time.monotonic()
         if self.gone is not None:
             if wire is not None:
