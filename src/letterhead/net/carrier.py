@@ -97,15 +97,19 @@ class Carrier:
             self._lock._acquire_restore(ours)
             self._pushing -= pushing
             if interrupted:
-                self.end(ConnectionLost("reading was interrupted in another thread", address=requester.address))
+                self._broken_off()
         if count:
             self._heard = time.monotonic()
             if requester.ended:
                 return
-            if own is None:
-                requester.receive(bytes(view[:count]))
-            else:
-                requester.filled(count)
+            try:
+                if own is None:
+                    requester.receive(bytes(view[:count]))
+                else:
+                    requester.filled(count)
+            except BaseException:
+                self._broken_off()
+                raise
         elif failure is not None:
             requester.end_of_stream(addresses.how_it_broke(failure))
         elif count == 0:
@@ -113,6 +117,11 @@ class Carrier:
         elif self._liveness.due <= time.monotonic():
             self._look()
         self._settle()
+
+    def _broken_off(self) -> None:
+        """A thread was interrupted in the midst of reading or sending: nobody knows how far that came."""
+        address = self.requester.address
+        self.end(ConnectionLost("reading or sending was interrupted in another thread", address=address))
 
     def _look(self) -> None:
         """Nothing came for long: is the server there?"""

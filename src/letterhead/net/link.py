@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Protocol
 
-from letterhead.errors import ConnectionFailed, ConnectionLost
+from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError
 from letterhead.exchange.calls import Call
 from letterhead.exchange.liveness import NEVER
 from letterhead.exchange.repeating import Elsewhere
@@ -95,12 +95,18 @@ class Link(Carrier):
         call.home = self
         if not self.requester.open:
             self._liveness.expect(time.monotonic())
-        self.requester.submit(call)
-        self._send()
-        if self.requester.events:
-            self._settle()
-        if self.requester.streaming:
-            self.hand_over()
+        try:
+            self.requester.submit(call)
+            self._send()
+            if self.requester.events:
+                self._settle()
+            if self.requester.streaming:
+                self.hand_over()
+        except LetterheadError:
+            raise
+        except BaseException:
+            self._broken_off()
+            raise
 
     def wait(self, call: Call, until: float | None) -> None:
         """Wait until the call is done, its time is over, or it has no connection any more."""
