@@ -88,6 +88,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "net",
         (
             "net.address",
+            "net.stop",
             "net.names",
             "net.eyeballs",
             "net.dial",

@@ -23,11 +23,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from letterhead import AsyncClient, Client, DeadlineExceeded
+from letterhead import AsyncClient, Client, DeadlineExceeded, testing
 from tests.leaks import run
 from tests.long.network import SERVER, Namespace, network
 from tests.long.outcomes import Report
-from tests.long.resetting import resetting
 
 ROOT = Path(__file__).parents[2]
 Process = subprocess.Popen[str]
@@ -120,9 +119,10 @@ def resets(scene: Scene, options: argparse.Namespace) -> None:
     """A share of all reads on the line ends in a reset."""
     server = scene.start_server()
     try:
-        with resetting(scene.address, options.share, options.seed) as proxy, scene.load(proxy.address):
+        faults = testing.Faults(reset_chance=options.share, seed=options.seed)
+        with testing.proxy(scene.address, faults) as line, scene.load(line.address):
             time.sleep(options.seconds)
-        print(f"{proxy.reads:,} reads, {proxy.resets:,} connections reset")
+        print(f"{line.counts.connections:,} connections, {line.counts.reset:,} of them reset")
     finally:
         _end(server)
 

@@ -280,6 +280,22 @@ def test_without_a_server_calls_fail_at_once(balanced: Balanced) -> None:
         client.call("pid", timeout=leaks.PATIENCE)
 
 
+def test_a_client_goes_on_when_servers_are_killed_and_come_back(balanced: Balanced) -> None:
+    with Client(balanced.address, idempotent=["pid"]) as client:
+        assert client.call("pid") in (balanced.one.pid, balanced.two.pid)
+        balanced.one.end()
+        assert client.call("pid", timeout=leaks.PATIENCE) == balanced.two.pid
+        balanced.two.end()
+        waiting: list[int] = []
+        thread = threading.Thread(target=lambda: waiting.append(client.call("pid", timeout=leaks.PATIENCE)))
+        thread.start()
+        eventually(lambda: client.counters["connect-failed"] > 1)  # the proxy takes connections, and hangs up
+        balanced.one.start()
+        thread.join()
+        assert waiting == [balanced.one.pid]
+        assert client.counters["connect-failed"] < 100
+
+
 def test_the_health_check_leaves_no_line_in_a_servers_log(balanced: Balanced) -> None:
     with connect(balanced.one.address) as sock:
 

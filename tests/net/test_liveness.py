@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from letterhead import ConnectionLost, Limits
+from letterhead import App, ConnectionLost, Limits, testing
 from letterhead.net.server import Server
 from tests import leaks
 from tests.net import peers
@@ -136,3 +136,62 @@ async def test_one_that_is_kept_alive_notices_that_the_server_is_silent(make: Ma
         assert await caller.call("echo", 1) == 1
         await leaks.until(lambda: caller.client.state != "ready")
         await caller.close()
+
+
+# -- a clock that jumps --------------------------------------------------------------------------------------------
+
+
+def slow_app() -> App:
+    app = App("slow", limits=FAST)
+
+    @app.action
+    async def slow(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "done"
+
+    return app
+
+
+@pytest.mark.parametrize("seconds", [60.0, 250.0])
+def test_a_call_of_minutes_is_answered_with_the_limits_as_they_are(seconds: float) -> None:
+    fixed = testing.fixed_clock(jumps=True)
+
+    async def main() -> None:
+        async with testing.connected(slow_app()) as client:
+            assert await client.call("slow", seconds=1.0) == "done"
+            assert await client.call("slow", seconds=seconds, timeout=299.0) == "done"
+            assert client.counters["lost"] == 0
+        assert fixed.now() > seconds
+
+    fixed.run(main())
+
+
+def test_a_connection_that_swallows_all_is_given_up_after_its_forty_seconds() -> None:
+    fixed = testing.fixed_clock(jumps=True)
+
+    async def main() -> None:
+        connection = testing.connected(slow_app())
+        async with connection as client:
+            assert await client.call("slow", seconds=0.0) == "done"
+            began = fixed.now()
+            connection.faults = testing.Faults(half_open_after=0)
+            with pytest.raises(ConnectionLost, match="no sign of life for 40 s"):
+                await client.call("slow", seconds=0.0, timeout=200.0)
+            assert 40.0 <= fixed.now() - began < 42.0
+
+    fixed.run(main())
+
+
+def test_a_clock_that_leaps_far_ahead_costs_no_idle_connection_and_no_call() -> None:
+    fixed = testing.fixed_clock()
+
+    async def main() -> None:
+        async with testing.connected(slow_app()) as client:
+            for _ in range(3):
+                call = asyncio.ensure_future(client.call("slow", seconds=5.0))
+                await fixed.advance(5.0)
+                assert await call == "done"
+                await fixed.advance(86_400.0)
+            assert client.counters["lost"] == 0
+
+    fixed.run(main())

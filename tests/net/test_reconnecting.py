@@ -23,6 +23,7 @@ from tests.classic import server as classic
 from tests.net import peers
 from tests.net.kinds import Make, either
 from tests.net.raw import echo_app
+from tests.net.resolving import Found, resolver
 from tests.net.test_connecting import free_port
 from tests.wire.frames import frame
 
@@ -301,3 +302,53 @@ def test_closing_from_another_thread_ends_a_wait() -> None:
     client.close()
     thread.join(leaks.PATIENCE)
     assert type(outcome[0]) is ConnectionLost
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_closing_from_another_thread_ends_the_connecting(several: bool) -> None:
+    """No thread stays behind that still tries to reach somebody."""
+    outcome: list[BaseException] = []
+    with peers.full_backlog() as dead:
+        client = Client([dead, f"127.0.0.1:{free_port()}"] if several else dead, wait_for_ready=True)
+
+        def call() -> None:
+            try:
+                client.call("echo", 1)
+            except ConnectionFailed as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        until = time.monotonic() + leaks.PATIENCE
+        while client.state == "idle" and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        client.close()
+        names = {thread.name for thread in threading.enumerate()}
+        thread.join(leaks.PATIENCE)
+        assert time.monotonic() < until - leaks.PATIENCE / 2
+    assert type(outcome[0]) is ConnectionLost
+    assert "letterhead-connect" not in names
+
+
+# -- names ---------------------------------------------------------------------------------------------------------
+
+
+@either
+async def test_a_name_that_cannot_be_resolved_for_a_while_is_waited_for(make: Make) -> None:
+    known: list[Found] = []
+
+    def answer() -> list[Found]:
+        if not known:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return known
+
+    async with Server(echo_app(FAST), ["127.0.0.1:0"]) as server:
+        host, _, port = server.addresses[0].rpartition(":")
+        with resolver(answer):
+            caller = make("name.test:80", limits=LIMITS, wait_for_ready=True)
+            call = asyncio.ensure_future(caller.call("echo", 1))
+            await leaks.until(lambda: caller.client.counters["connect-failed"] > 2)
+            known.append((host, int(port)))
+            assert await call == 1
+            await caller.close()

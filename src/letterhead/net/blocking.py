@@ -34,7 +34,7 @@ from letterhead.net.link import Link
 from letterhead.net.links import Connector, Links, end
 from letterhead.net.reports import InThread, Reports
 from letterhead.net.streams import Stream, Upload
-from letterhead.net.waiters import tell
+from letterhead.net.waiters import ClientLock, client_lock, tell
 
 _clients: "weakref.WeakSet[BlockingCaller]" = weakref.WeakSet()
 
@@ -189,7 +189,7 @@ class BlockingCaller(Caller):
 
     def abandon(self, call: Call) -> None:
         """The same from wherever the collector or a signal handler runs: this very thread may hold the lock."""
-        if self.lock.acquire(blocking=False):
+        if not self.lock._is_owned() and self.lock.acquire(blocking=False):
             try:
                 self.leave(call)
             finally:
@@ -219,8 +219,8 @@ class BlockingCaller(Caller):
     def _servers(self) -> Pool[Link]:
         return self._links.pool
 
-    def _unconnected(self) -> tuple[threading.Lock, Reports, Links]:
-        lock = threading.Lock()
+    def _unconnected(self) -> tuple[ClientLock, Reports, Links]:
+        lock = client_lock()
         reports = Reports(self._options.on_state, InThread())
         pool = self._pool(reports.tell)
         keep_alive = self._options.keep_alive

@@ -5,7 +5,6 @@ Who does that, and when, is decided in ``link.py``, which is told here what beca
 All methods are called with the client's lock held; it is free while they wait.
 """
 
-import threading
 import time
 from abc import abstractmethod
 
@@ -15,6 +14,7 @@ from letterhead.exchange.requester import Requester
 from letterhead.exchange.states import Phase
 from letterhead.net import address as addresses
 from letterhead.net.outbox import Outbox
+from letterhead.net.waiters import ClientLock, once
 from letterhead.net.wire import Wire
 
 _SCRATCH = 64 * 1024
@@ -31,7 +31,7 @@ class Carrier:
         "_heard", "_liveness", "_lock", "_pushing", "_retired", "_scratch", "_unsent", "_wire", "requester",
     )  # fmt: skip
 
-    def __init__(self, lock: threading.Lock, wire: Wire, requester: Requester) -> None:
+    def __init__(self, lock: ClientLock, wire: Wire, requester: Requester) -> None:
         self.requester = requester
         self._lock = lock
         self._wire = wire
@@ -77,8 +77,9 @@ class Carrier:
         interrupted = False
         pushing = bool(self._unsent)
         self._pushing += pushing
-        self._lock.release()
+        ours = once()
         try:
+            self._lock.release()
             if not pushing:
                 count = wire.receive_into(view, seconds)
             else:
@@ -93,18 +94,22 @@ class Carrier:
             interrupted = True
             raise
         finally:
-            self._lock.acquire()
+            self._lock._acquire_restore(ours)
             self._pushing -= pushing
             if interrupted:
-                self.end(ConnectionLost("reading was interrupted in another thread", address=requester.address))
+                self._broken_off()
         if count:
             self._heard = time.monotonic()
             if requester.ended:
                 return
-            if own is None:
-                requester.receive(bytes(view[:count]))
-            else:
-                requester.filled(count)
+            try:
+                if own is None:
+                    requester.receive(bytes(view[:count]))
+                else:
+                    requester.filled(count)
+            except BaseException:
+                self._broken_off()
+                raise
         elif failure is not None:
             requester.end_of_stream(addresses.how_it_broke(failure))
         elif count == 0:
@@ -112,6 +117,11 @@ class Carrier:
         elif self._liveness.due <= time.monotonic():
             self._look()
         self._settle()
+
+    def _broken_off(self) -> None:
+        """A thread was interrupted in the midst of reading or sending: nobody knows how far that came."""
+        address = self.requester.address
+        self.end(ConnectionLost("reading or sending was interrupted in another thread", address=address))
 
     def _look(self) -> None:
         """Nothing came for long: is the server there?"""
@@ -130,15 +140,16 @@ class Carrier:
     def _push(self, until: float | None) -> None:
         """Wait until bytes can be sent, and send; somebody else reads."""
         self._pushing += 1
-        self._lock.release()
+        ours = once()
         try:
+            self._lock.release()
             # Bytes to read wake us, too: who led may have left, and a server whose replies nobody reads stops reading.
             seconds = None if until is None else max(0.0, until - time.monotonic())
             self._wire.wait(write=True, read=True, timeout=self._unsent.until_stalled(seconds))
         except OSError:
             return  # whoever reads learns how it ended
         finally:
-            self._lock.acquire()
+            self._lock._acquire_restore(ours)
             self._pushing -= 1
             if self.requester.ended:
                 self._retire()

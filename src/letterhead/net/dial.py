@@ -10,11 +10,13 @@ import select
 import socket
 import time
 
+from letterhead.errors import ConnectionFailed
 from letterhead.limits import Limits
 from letterhead.net import address as addresses
 from letterhead.net import names
 from letterhead.net.address import Address, Place
 from letterhead.net.eyeballs import Race
+from letterhead.net.stop import Stop
 
 QUEUE_PAUSE = 0.01
 """Seconds between two tries where a Unix listener's queue is full. No event tells that it has room again, and a socket
@@ -89,23 +91,38 @@ class Attempts:
             sock.close()  # another was connected in the same moment
 
 
-def connected(address: Address, seconds: float, limits: Limits) -> socket.socket:
+def connected(address: Address, seconds: float, limits: Limits, stop: Stop | None = None) -> socket.socket:
     """A socket connected to ``address`` within ``seconds``.
 
+    Args:
+        address: where to.
+        seconds: how long it may take.
+        limits: when a further address of a name is tried.
+        stop: what another thread ends it by.
+
     Raises:
-        ConnectionFailed: a subclass says why there is none.
+        ConnectionFailed: a subclass says why there is none; it was stopped.
     """
+    stop = stop or Stop()
     try:
         if address.path is not None:
-            return _connected_unix(address.path, seconds)
+            return _connected_unix(address.path, seconds, stop)
         began = time.monotonic()
-        places = names.look_up(address, seconds)
+        places = names.look_up(address, seconds, stop)
     except OSError as error:
         raise addresses.connect_failed(address, error, seconds) from None
     race = Race(places, now=began, seconds=seconds, stagger=limits.eyeballs_seconds)
+    woken, waker = socket.socketpair()
+    with woken, waker, stop.waking(lambda: waker.send(b"x")):
+        return _won(race, address, seconds, woken.fileno())
+
+
+def _won(race: Race, address: Address, seconds: float, woken: int) -> socket.socket:
+    """The winner of a race; ``woken`` can be read from when nobody wants one any more."""
     attempts = Attempts(race)
     poller = select.poll()
-    now = began
+    poller.register(woken, select.POLLIN)
+    now = time.monotonic()
     try:
         while True:
             for number in attempts.begin(now):
@@ -116,6 +133,8 @@ def connected(address: Address, seconds: float, limits: Limits) -> socket.socket
             if race.lost(now):
                 raise race.verdict(address, seconds)
             for number, _ in poller.poll(max(0, math.ceil((race.due - time.monotonic()) * 1000))):
+                if number == woken:
+                    raise ConnectionFailed(f"connecting to {address} was given up", address=str(address))
                 poller.unregister(number)
                 attempts.ended(number, now)
             now = time.monotonic()
@@ -123,7 +142,7 @@ def connected(address: Address, seconds: float, limits: Limits) -> socket.socket
         attempts.close()
 
 
-def _connected_unix(path: str, seconds: float) -> socket.socket:
+def _connected_unix(path: str, seconds: float, stop: Stop) -> socket.socket:
     until = time.monotonic() + seconds
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -133,7 +152,7 @@ def _connected_unix(path: str, seconds: float) -> socket.socket:
                 sock.connect(path)
                 return sock
             except BlockingIOError:
-                if time.monotonic() >= until:
+                if stop.stopped or time.monotonic() >= until:
                     raise TimeoutError from None
                 time.sleep(min(QUEUE_PAUSE, seconds))
     except BaseException:

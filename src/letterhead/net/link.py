@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Protocol
 
-from letterhead.errors import ConnectionFailed, ConnectionLost
+from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError
 from letterhead.exchange.calls import Call
 from letterhead.exchange.liveness import NEVER
 from letterhead.exchange.repeating import Elsewhere
@@ -24,7 +24,7 @@ from letterhead.exchange.requester import Requester
 from letterhead.exchange.states import Phase
 from letterhead.exchange.streams import Items
 from letterhead.net.carrier import Carrier
-from letterhead.net.waiters import taken, tell, wait_on, wake, wake_sender
+from letterhead.net.waiters import ClientLock, taken, tell, wait_on, wake, wake_sender
 from letterhead.net.wire import Wire
 
 _STALE_SECONDS = 0.01
@@ -62,9 +62,7 @@ class Link(Carrier):
         "_followers", "_keep_alive", "_known", "_led", "_owner", "_pause", "helper", "parted", "writer",
     )  # fmt: skip
 
-    def __init__(
-        self, lock: threading.Lock, wire: Wire, requester: Requester, owner: Owner, *, keep_alive: bool
-    ) -> None:
+    def __init__(self, lock: ClientLock, wire: Wire, requester: Requester, owner: Owner, *, keep_alive: bool) -> None:
         super().__init__(lock, wire, requester)
         self.helper: threading.Thread | None = None
         self.writer: threading.Thread | None = None
@@ -97,12 +95,18 @@ class Link(Carrier):
         call.home = self
         if not self.requester.open:
             self._liveness.expect(time.monotonic())
-        self.requester.submit(call)
-        self._send()
-        if self.requester.events:
-            self._settle()
-        if self.requester.streaming:
-            self.hand_over()
+        try:
+            self.requester.submit(call)
+            self._send()
+            if self.requester.events:
+                self._settle()
+            if self.requester.streaming:
+                self.hand_over()
+        except LetterheadError:
+            raise
+        except BaseException:
+            self._broken_off()
+            raise
 
     def wait(self, call: Call, until: float | None) -> None:
         """Wait until the call is done, its time is over, or it has no connection any more."""

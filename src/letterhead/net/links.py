@@ -24,7 +24,8 @@ from letterhead.limits import Limits
 from letterhead.net import address as addresses
 from letterhead.net.address import Address
 from letterhead.net.link import Link
-from letterhead.net.waiters import tell
+from letterhead.net.stop import Stop
+from letterhead.net.waiters import ClientLock, once, taken, tell, wait_on
 from letterhead.net.wire import Wire, connect
 
 Connector = Callable[[float | None], Wire]
@@ -51,7 +52,7 @@ class Links:
 
     def __init__(
         self,
-        lock: threading.Lock,
+        lock: ClientLock,
         pool: Pool[Link],
         limits: Limits,
         make: Callable[[Server], Requester],
@@ -68,7 +69,9 @@ class Links:
         self._connector = connector
         self._stands = stands
         self._keep_alive = keep_alive
-        self._changed = threading.Condition(lock)
+        self._changed: dict[threading.Lock, None] = {}  # what those sleep on who wait for a change
+        self._stop = Stop()
+        self._dialling: set[threading.Thread] = set()
         self._members: dict[Link, Server] = {}
         self._singles: set[Link] = set()  # connections for one call to a classic server, while that is open
 
@@ -126,6 +129,9 @@ class Links:
         self.pool.closed = True
         links = list(self._members)
         threads = [thread for link in links for thread in (link.helper, link.writer) if thread is not None]
+        self._stop.stop()
+        if self._connector is None:  # one of the user's own may take its time
+            threads += self._dialling
         for link in links:
             link.end(gone)
         self._something_changed()
@@ -154,10 +160,17 @@ class Links:
     def _wait(self, moment: float, until: float | None) -> None:
         """Wait until something has changed, or the moment has come."""
         moment = moment if until is None else min(moment, until)
-        self._changed.wait(None if moment == float("inf") else max(0.0, moment - time.monotonic()))
+        waiter = taken()
+        self._changed[waiter] = None
+        try:
+            wait_on(self._lock, waiter, None if moment == float("inf") else moment)
+        finally:
+            self._changed.pop(waiter, None)
 
     def _something_changed(self) -> None:
-        self._changed.notify_all()
+        changed, self._changed = self._changed, {}
+        for waiter in changed:
+            waiter.release()
         self._stands(self.pool.state)
 
     def _wait_for_one(self, call: Call, now: float, until: float | None) -> None:
@@ -193,13 +206,17 @@ class Links:
         thread = threading.Thread(target=self._dial_alone, args=(member,), name="letterhead-connect", daemon=True)
         try:
             thread.start()
+            self._dialling.add(thread)
         except RuntimeError:  # the system has no more threads
             self.pool.gave_up(member)
             raise
 
     def _dial_alone(self, member: Server) -> None:
         with self._lock:
-            self._dial(member, None)
+            try:
+                self._dial(member, None)
+            finally:
+                self._dialling.discard(threading.current_thread())
 
     # -- making connections ----------------------------------------------------------------------------------------
 
@@ -248,22 +265,27 @@ class Links:
         wire: Wire | None = None
         failure: ConnectionFailed | None = None
         where: Address = member.where
-        self._lock.release()
+        ours = once()
         try:
+            self._lock.release()
             seconds = None if until is None else max(0.001, until - time.monotonic())
-            wire = connect(where, seconds, self._limits) if self._connector is None else self._connector(seconds)
+            if self._connector is None:
+                wire = connect(where, seconds, self._limits, self._stop)
+            else:
+                wire = self._connector(seconds)
         except Exception as error:  # also what a connector of the user's own raises
             failure = addresses.connect_failed(where, error, self._limits.connect_seconds)
         finally:
-            self._lock.acquire()
+            self._lock._acquire_restore(ours)
         now = time.monotonic()
+        if self.gone is not None:
+            if wire is not None:
+                wire.close()
+            return None
         if wire is None or failure is not None:
             own_time = isinstance(failure, ConnectTimedOut) and until is not None and now > until - _CLOSE_TO
             if failure is not None and not own_time:  # else the others, who may have more time, try by themselves
                 self.pool.failed(member, failure, now)
-            return None
-        if self.gone is not None:
-            wire.close()
             return None
         link = Link(self._lock, wire, self._make(member), self, keep_alive=self._keep_alive)
         self._members[link] = member

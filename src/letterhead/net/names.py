@@ -19,6 +19,7 @@ from collections.abc import Callable
 from letterhead.errors import ConnectTimedOut, escaped
 from letterhead.net import address as addresses
 from letterhead.net.address import Address, Place
+from letterhead.net.stop import Stop
 
 _MOST = 64
 """Threads at once: where the resolver hangs, clients that keep trying would pile them up."""
@@ -118,20 +119,21 @@ def _forget_the_parents() -> None:
 os.register_at_fork(after_in_child=_forget_the_parents)
 
 
-def look_up(address: Address, seconds: float) -> list[Place]:
-    """The places that an address stands for, in the system's order; blocks for at most ``seconds``.
+def look_up(address: Address, seconds: float, stop: Stop | None = None) -> list[Place]:
+    """The places that an address stands for, in the system's order; blocks for at most ``seconds``, or until ``stop``.
 
     Raises:
         ConnectTimedOut: the resolver did not answer in time.
-        OSError: the name cannot be resolved (``socket.gaierror``).
+        OSError: the name cannot be resolved (``socket.gaierror``), or it was stopped before there was an answer.
     """
     if is_literal(address.host):
         return addresses.resolve(address, passive=False)
     told = threading.Event()
     lookup = Lookup(address, told.set)
     try:
-        if not told.wait(seconds):
-            raise overdue(address, seconds)
+        with (stop or Stop()).waking(told.set):
+            if not told.wait(seconds):
+                raise overdue(address, seconds)
     finally:
         lookup.give_up()
     return lookup.places()

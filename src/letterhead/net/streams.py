@@ -28,7 +28,7 @@ from letterhead.exchange.streams import Incoming, Item
 from letterhead.exchange.timing import Timing
 from letterhead.limits import Limits
 from letterhead.net.link import Link
-from letterhead.net.waiters import taken, wait_on
+from letterhead.net.waiters import ClientLock, taken, wait_on
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -37,7 +37,7 @@ class Owner(Protocol):
     """What a stream needs of its client."""
 
     @property
-    def lock(self) -> threading.Lock:
+    def lock(self) -> ClientLock:
         """What guards all that connections and calls are."""
 
     @property

@@ -6,8 +6,45 @@ happens with the client's lock held; it is free while a thread waits.
 
 import threading
 import time
+from types import TracebackType
+from typing import Protocol, cast
 
 from letterhead.exchange.calls import Call
+
+
+class ClientLock(Protocol):
+    """What guards a client: a lock that knows its owner, and that can be taken back whatever signal handlers raise.
+
+    Who waits gives it away and takes it back in ``finally``. If Ctrl-C ended that taking, too, whoever holds the lock
+    further up would release one that is another thread's. ``_acquire_restore`` is what ``threading.Condition`` uses.
+    """
+
+    def acquire(self, blocking: bool = True) -> bool:
+        """Take it."""
+
+    def release(self) -> None:
+        """Give it away."""
+
+    def _is_owned(self) -> bool:
+        """Whether it is this thread's."""
+
+    def _acquire_restore(self, state: tuple[int, int]) -> None:
+        """Take it back, so often, for this thread; no signal ends the wait for it."""
+
+    def __enter__(self) -> bool: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def client_lock() -> ClientLock:
+    """A new one. It is held once at most by a thread: who may hold it already does not take it."""
+    return cast("ClientLock", threading.RLock())
+
+
+def once() -> tuple[int, int]:
+    """What ``_acquire_restore`` is told by a thread that held a lock once."""
+    return 1, threading.get_ident()
 
 
 def taken() -> threading.Lock:
@@ -41,10 +78,11 @@ def wake_sender(call: Call) -> None:
         sender.release()
 
 
-def wait_on(lock: threading.Lock, waiter: threading.Lock, until: float | None) -> None:
+def wait_on(lock: ClientLock, waiter: threading.Lock, until: float | None) -> None:
     """Give ``lock`` away until ``waiter`` is released or the time is over."""
-    lock.release()
+    ours = once()
     try:
+        lock.release()
         waiter.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic()))
     finally:
-        lock.acquire()
+        lock._acquire_restore(ours)

@@ -23,6 +23,7 @@ from letterhead.message import Buffer
 from letterhead.net import address as addresses
 from letterhead.net import dial
 from letterhead.net.address import Address
+from letterhead.net.stop import Stop
 
 PIECES = 64
 """Pieces that one ``send`` is given at most: the system's own bound is 1,024, and few are enough."""
@@ -124,14 +125,14 @@ class SocketWire:
         self._socket.close()
 
 
-def connect(address: Address, timeout: float | None, limits: Limits) -> SocketWire:
+def connect(address: Address, timeout: float | None, limits: Limits, stop: Stop | None = None) -> SocketWire:
     """A connection to ``address``, made within ``timeout`` and ``limits.connect_seconds``.
 
     Raises:
-        ConnectionFailed: a subclass says why there is none.
+        ConnectionFailed: a subclass says why there is none; another thread ended it by ``stop``.
     """
     seconds = limits.connect_seconds if timeout is None else min(timeout, limits.connect_seconds)
-    sock = dial.connected(address, seconds, limits)
+    sock = dial.connected(address, seconds, limits, stop)
     try:
         addresses.tune(sock, limits)
         return SocketWire(sock)
