@@ -39,7 +39,7 @@ DOCUMENTED: dict[str, float] = {
     "ping_after_seconds": 20,
     "ping_wait_seconds": 20,
     "reconnect_seconds": 0.1,
-    "reconnect_max_seconds": 5,
+    "reconnect_max_seconds": 2,
     "repeats": 5,
     "slow_start_seconds": 10,
     "eyeballs_seconds": 0.25,

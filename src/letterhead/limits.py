@@ -94,7 +94,7 @@ class Limits:
     keepalive_interval_seconds: int = 5
     """TCP keepalive: between probes."""
     keepalive_probes: int = 3
-    """TCP keepalive: unanswered probes before the connection is given up: with the others 35 s."""
+    """TCP keepalive: unanswered probes before the connection is given up, if the user timeout has not ended it."""
     user_timeout_seconds: float = 25.0
     """TCP user timeout: sent bytes that the peer does not acknowledge."""
 
@@ -104,12 +104,11 @@ class Limits:
     ping_wait_seconds: float = 20.0
     """From that ping without a single byte until the connection is given up."""
     reconnect_seconds: float = 0.1
-    """The longest wait before the second attempt to connect; it doubles with each that fails. Each wait is a random
-    part of it (full jitter), so that the clients of a server that was away do not come back all at once."""
-    reconnect_max_seconds: float = 5.0
-    """It grows up to this."""
+    """Longest wait before a client tries again; doubles with each failure. Each is a random part (full jitter)."""
+    reconnect_max_seconds: float = 2.0
+    """That longest wait grows up to this."""
     repeats: int = 5
-    """How often a client sends a call again whose repetition is safe, beside those that were never written."""
+    """How often a client sends a call again that was written, where that is safe."""
     slow_start_seconds: float = 10.0
     """How long a server that came back is given less than its share of the calls."""
     eyeballs_seconds: float = 0.25
@@ -146,6 +145,8 @@ class Limits:
         _between("max_open", self.max_open, 1, 65_535, "each open exchange holds a slot")
         _between("initial_credit", self.initial_credit, 1, 2**31 - 1, "the hello says it")
         _between("content_bytes", self.content_bytes, 1_024, 2**31 - 1, "one frame is held in memory whole")
+        if self.reconnect_max_seconds < self.reconnect_seconds:
+            raise ValueError("reconnect_max_seconds must not be below reconnect_seconds, which grows up to it")
         if self.write_low >= self.write_high:
             raise ValueError("write_low must be below write_high, else reading would never start again")
 

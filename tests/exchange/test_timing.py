@@ -11,7 +11,7 @@ def test_microseconds_become_seconds() -> None:
     timing = Timing()
     timing.told({"queued": 1_500_000, "ran": 0})
     assert (timing.queued, timing.ran) == (1.5, 0.0)
-    assert repr(timing) == "Timing(queued=1.5, ran=0.0)"
+    assert repr(timing) == "Timing(queued=1.5, ran=0.0, attempts=1)"
 
 
 @pytest.mark.parametrize("said", [None, 5, "x", [], {}, {"queued": None}, {"other": 1}])

@@ -186,7 +186,7 @@ class Call:
         """
         self.error = copy(error)
         if self.repeats:
-            self.error.facts = {**error.facts, "attempts": self.repeats + 1}
+            self.error.facts = {**error.facts, "attempts": self.repeats + bool(self.id)}
         if self.incoming is not None and isinstance(error, DeadlineExceeded):
             self.incoming.drop()
 

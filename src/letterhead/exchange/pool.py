@@ -90,6 +90,7 @@ class Member(Generic[C]):
         # The pool's own.
         self.failures = 0
         self.failure = 0  # the number, among all of the client's, of its last one
+        self.tried_at = -NEVER
         self.again_at = -NEVER
         self.joined_at = 0.0
         self.lost_at = -NEVER
@@ -203,6 +204,16 @@ class Pool(Generic[C]):
         started = [member.dialling for member in self.members if member.dialling is not None]
         return max(started) + self._limits.eyeballs_seconds if started else now
 
+    def hurry(self, now: float, until: float) -> None:
+        """A call waits whose time is over then: an attempt is made in the second half of it.
+
+        None is made sooner than the first wait after the last one: many calls with little time make few attempts.
+        """
+        middle = now + (until - now) / 2
+        for member in self.members:
+            if member.again_at > until and member.dialling is None:
+                member.again_at = min(member.again_at, max(middle, member.tried_at + self._limits.reconnect_seconds))
+
     def due(self, now: float) -> float:
         """When ``next_to_dial`` may have more to say to who waits, if nothing happens until then."""
         idle = [member.again_at for member in self.members if member.dialling is None and not member.takes_calls(now)]
@@ -257,16 +268,18 @@ class Pool(Generic[C]):
             self._failures += 1
             member.failure = self._failures
         member.error = error
+        member.tried_at = now
         self.counters["connect-failed"] += 1
         if now < member.again_at:
             return  # it is set aside already: other attempts had begun before, or did not want to wait
         member.failures += 1
         delay = self._delay(member.failures)
         member.again_at = now + delay
-        # Whoever does not wait gets the error itself.
-        level = WARNING if self.waits and member.failures == 1 else DEBUG
+        # Whoever does not wait gets the error itself, and where another server takes calls nobody waits.
+        alone = self.waits and not any(other.takes_calls(now) for other in self.members)
+        level = WARNING if alone and member.failures == 1 else DEBUG
         self._tell(
-            level, "connect-failed", "%s (attempt %d; the next in %.2f s)", error.message, member.failures, delay,
+            level, "connect-failed", "%s%s", error.message, "; calls wait" if alone else "",
             server=member.name, attempt=member.failures, delay=delay, error=error.code,
         )  # fmt: skip
 

@@ -4,8 +4,8 @@ A call whose bytes were never written is simply placed again. One that was writt
 that is safe:
 
 * the server said that it did not run it: its ``id`` is above ``closing``, or the answer was ``unavailable``;
-* or its connection was lost, and running it twice does the same as running it once: the client was told so, or the
-  server said it of that action in ``letterhead.describe``.
+* or its connection was lost, or a server that leaves cut it off, and running it twice does the same as running it once:
+  the client was told so, or the server said it of that action in ``letterhead.describe``.
 
 Never twice: a stream that has begun. Items that came were given out, items that went are gone from their iterable. And
 never without end: a request that brings down each server that it reaches must not go round for ever, so that
@@ -73,6 +73,11 @@ def may_repeat_lost(call: Call, error: Exception, idempotent: Collection[str], m
     if isinstance(error, Rejected):  # the whole connection was refused, on the first header
         return error.facts.get("status") == "unavailable"
     return type(error) in (ConnectionLost, NoReply) and call.name in idempotent
+
+
+def may_repeat_cut_off(call: Call, idempotent: Collection[str], most: int) -> bool:
+    """The same for a call that a server which leaves could not let end, and cancelled."""
+    return may_go_elsewhere(call) and call.repeats < most and call.name in idempotent
 
 
 def is_final(error: ConnectionFailed) -> bool:

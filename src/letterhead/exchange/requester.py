@@ -32,7 +32,7 @@ from letterhead.exchange.asking import Asking
 from letterhead.exchange.calls import Call, not_as_asked, reply_error
 from letterhead.exchange.fields import Kind, Meaning, from_server, unlisted
 from letterhead.exchange.openings import describe_call, ping_call
-from letterhead.exchange.repeating import Why, idempotent_in, may_go_elsewhere
+from letterhead.exchange.repeating import Why, idempotent_in, may_go_elsewhere, may_repeat_cut_off
 from letterhead.exchange.states import AT_CLIENT, Move, Phase, Standing, move
 from letterhead.exchange.streams import CREDIT, Items
 from letterhead.limits import Limits
@@ -262,6 +262,9 @@ class Requester(Asking):
             return
         if meaning.status == "unavailable" and may_go_elsewhere(call) and call.repeats < self._repeats:
             self._send_again([call], Why.UNAVAILABLE, reply_error(header, content, meaning, self.limits))
+            return
+        if meaning.status == "cancelled" and self.leaving and may_repeat_cut_off(call, self.idempotent, self._repeats):
+            self._send_again([call], Why.LOST, reply_error(header, content, meaning, self.limits))
             return
         self._closed(call)
         if call.asks.timing:

@@ -33,7 +33,7 @@ class Timing:
         self.ran = _seconds(fields.get("ran"))
 
     def __repr__(self) -> str:
-        return f"Timing(queued={self.queued}, ran={self.ran})"
+        return f"Timing(queued={self.queued}, ran={self.ran}, attempts={self.attempts})"
 
 
 def _seconds(micros: Any) -> float | None:

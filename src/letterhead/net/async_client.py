@@ -27,7 +27,7 @@ from letterhead.net.async_streams import IN_THREAD, AsyncStream, Upload
 from letterhead.net.caller import Caller, Options, left_early
 from letterhead.net.client_connection import ClientConnection
 from letterhead.net.expiry import Expiry
-from letterhead.net.reports import Reports
+from letterhead.net.reports import Reports, call_back
 
 T = TypeVar("T")
 
@@ -385,4 +385,4 @@ class AsyncClient(Caller):
 
 
 def _soon(callback: Callable[[State], object], state: State) -> None:
-    asyncio.get_running_loop().call_soon(callback, state)
+    asyncio.get_running_loop().call_soon(call_back, callback, state)

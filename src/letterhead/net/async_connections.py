@@ -169,6 +169,7 @@ class Connections:
                 why = pool.hopeless(call)
                 if why is None:
                     self._waiting[call] = None
+                    pool.hurry(now, call.ends or call.since + self._limits.deadline_seconds)
                 else:
                     end(call, why)
             elif not member.classic:

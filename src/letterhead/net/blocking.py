@@ -196,7 +196,11 @@ class BlockingCaller(Caller):
                 self.lock.release()
         else:
             with contextlib.suppress(RuntimeError):  # no more threads: the process ends, and so do its connections
-                _thread.start_new_thread(self._leave_later, (call,))
+                _thread.start_new_thread(self._leave_soon, (call,))
+
+    def _leave_soon(self, call: Call) -> None:
+        # In a thread that Python knows: what is logged in another would leave a dummy of one behind.
+        threading.Thread(target=self._leave_later, args=(call,), name="letterhead-leave", daemon=True).start()
 
     def _leave_later(self, call: Call) -> None:
         with self.lock:

@@ -224,7 +224,7 @@ class Caller:
             known_classic=member.classic,
             compressions=self._compression,
             idempotent=member.idempotent,
-            cautious=member.failures > 0,
+            cautious=not member.classic and (member.failures > 0 or self._options.wait_for_ready is True),
         )
 
     def _gone(self) -> ConnectionLost:
@@ -244,8 +244,16 @@ def _check(options: Options) -> None:
         raise UsageError(f"'idempotent' takes a list of names of actions, not {names!r}")
     if options.wait_for_ready not in (None, True, False):
         raise UsageError(f"'wait_for_ready' is True, False or None, not {options.wait_for_ready!r}")
-    if options.on_state is not None and not callable(options.on_state):
-        raise UsageError(f"'on_state' takes a function of one argument, not {options.on_state!r}")
+    if not isinstance(options.keep_alive, bool):
+        raise UsageError(f"'keep_alive' is True or False, not {options.keep_alive!r}; Limits says how often it looks")
+    if options.on_state is not None and not _is_plain(options.on_state):
+        raise UsageError(f"'on_state' takes a plain function of one argument, not {options.on_state!r}")
+
+
+def _is_plain(function: object) -> bool:
+    import inspect
+
+    return callable(function) and not inspect.iscoroutinefunction(function)
 
 
 def _random() -> float:

@@ -183,6 +183,8 @@ class Links:
             return
         member = pool.next_to_dial(now)
         if member is None:
+            if until is not None:
+                pool.hurry(now, until)
             self._wait(pool.due(now), until)
         elif member.classic:
             self._dial_classic(member, call, until)

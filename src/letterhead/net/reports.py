@@ -81,14 +81,16 @@ class InThread:
                     self._running = False
                     return
                 callback, state = self._calls.popleft()
-            try:
-                callback(state)
-            except Exception as error:
-                _failed(error)
+            call_back(callback, state)
 
 
-def _failed(error: Exception) -> None:
-    """A callback raised this: nobody else would hear of it."""
-    import logging
+def call_back(callback: Callable[[State], object], state: State) -> None:
+    """Call it. What it raises is logged: nobody else would hear of it."""
+    try:
+        callback(state)
+    except Exception as error:
+        import logging
 
-    logging.getLogger(LOGGER).error("on_state failed", exc_info=error)
+        from letterhead.events import say
+
+        say(logging.getLogger(LOGGER), logging.ERROR, "on-state-failed", "on_state failed", exc_info=error)
