@@ -151,6 +151,32 @@ def test_waits_double_up_to_the_longest_and_chance_takes_a_part_of_each(chance: 
     assert [fields["delay"] for _, fields in told] == waits
 
 
+def test_no_calls_time_passes_without_an_attempt_in_its_second_half() -> None:
+    pool, _ = pool_of("a:1", chance=1.0, waits=True)
+    (member,) = pool.members
+    for _ in range(5):
+        pool.failed(member, REFUSED, 100.0)
+        member.again_at = 100.0
+    pool.failed(member, REFUSED, 100.0)
+    assert pool.due(100.0) == 108.0
+    pool.hurry(100.0, until=110.0)  # it comes in time
+    assert pool.due(100.0) == 108.0
+    pool.hurry(101.0, until=105.0)
+    assert pool.due(101.0) == 103.0
+
+
+def test_calls_with_little_time_make_few_attempts() -> None:
+    pool, _ = pool_of("a:1", chance=1.0, waits=True)
+    (member,) = pool.members
+    for _ in range(5):
+        pool.failed(member, REFUSED, 100.0)
+        member.again_at = 100.0
+    pool.failed(member, REFUSED, 100.0)
+    for now in (100.0, 100.1, 100.5):
+        pool.hurry(now, until=now + 0.01)
+        assert pool.due(now) == 101.0  # no sooner than the first wait after the last attempt
+
+
 def test_an_answer_begins_the_waits_anew() -> None:
     pool, _ = pool_of("a:1", chance=1.0, waits=True)
     (member,) = pool.members

@@ -4,13 +4,21 @@ from typing import Any
 
 import pytest
 
-from letterhead.errors import ConnectionFailed, ConnectionLost, ForeignProtocol, NoReply, Rejected, Unavailable
+from letterhead.errors import (
+    Cancelled,
+    ConnectionFailed,
+    ConnectionLost,
+    ForeignProtocol,
+    NoReply,
+    Rejected,
+    Unavailable,
+)
 from letterhead.exchange.calls import Call
 from letterhead.exchange.openings import action_call
 from letterhead.exchange.repeating import Why
 from letterhead.limits import Limits
 from letterhead.message import Message
-from tests.exchange.pairs import LIMITS, Asking, asking, end, failure, hello, item, reply, streaming_call
+from tests.exchange.pairs import LIMITS, Asking, asking, control, end, failure, hello, item, reply, streaming_call
 from tests.wire.frames import frame, json_frame
 
 FEW = Limits(repeats=2)
@@ -47,6 +55,21 @@ def test_each_call_is_answered_once() -> None:
     side.hears_end()
     assert side.handed_back == [again]
     assert side.ended == [waiting, other]
+
+
+def test_what_a_leaving_server_cut_off_is_sent_again_where_it_may_run_twice() -> None:
+    side = asking_again()
+    again, once = side.calls("again", 1), side.calls("once", 2)
+    side.hears(control(None, closing=9), failure(again.id, "cancelled"), failure(once.id, "cancelled"))
+    assert side.handed_back == [again]
+    assert isinstance(once.error, Cancelled)
+
+
+def test_what_another_server_cancels_is_cancelled() -> None:
+    side = asking_again()
+    again = side.calls("again", 1)
+    side.hears(failure(again.id, "cancelled"))
+    assert isinstance(again.error, Cancelled)
 
 
 def test_only_so_many_times() -> None:

@@ -253,6 +253,23 @@ def test_a_call_cancelled_while_it_connects_to_a_classic_server_is_forgotten() -
     leaks.run(main())
 
 
+@either
+async def test_who_waits_for_a_server_loses_no_call_to_what_only_hangs_up(make: Make) -> None:
+    """A proxy takes connections before there is a server behind it."""
+    port = free_port()
+    caller = make(f"127.0.0.1:{port}", limits=LIMITS, wait_for_ready=True)
+    call = asyncio.ensure_future(caller.call("echo", 1))
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", port):
+        await leaks.until(lambda: caller.client.counters["connect-failed"] > 1)
+    assert not call.done()
+    async with Server(echo_app(), [f"127.0.0.1:{port}"]):
+        assert await call == 1
+
+
 # -- classic servers -----------------------------------------------------------------------------------------------
 
 

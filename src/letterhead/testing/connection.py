@@ -61,12 +61,13 @@ class Connected(Network):
 
     Attributes:
         counts: what the network between client and server has seen and done so far.
+        server: the server, to ``drain`` it for instance: in ``with`` blocks on its own loop, in another thread.
     """
 
     def __init__(self, app: Application, faults: Faults | None, options: dict[str, Any]) -> None:
         super().__init__(faults)
         self._options = options
-        self._server = Server(app, ())
+        self.server = Server(app, ())
         self._async_stack: AsyncExitStack | None = None
         self._stack: ExitStack | None = None
 
@@ -75,7 +76,7 @@ class Connected(Network):
         client = self._async_client(self._options)
         async with AsyncExitStack() as stack:
             with taking_its_time():
-                await stack.enter_async_context(self._server)
+                await stack.enter_async_context(self.server)
             self._loop = asyncio.get_running_loop()
             stack.push_async_callback(self._end)
             await stack.enter_async_context(client)
@@ -96,7 +97,7 @@ class Connected(Network):
             raise UsageError("a fixed clock is in use, and threads cannot go by it: use 'async with' on its loop")
         client = self._client(self._options)
         with ExitStack() as stack:
-            _, loop = stack.enter_context(entered(self._server, "letterhead-server"))
+            _, loop = stack.enter_context(entered(self.server, "letterhead-server"))
             self._loop = loop
             stack.callback(lambda: asyncio.run_coroutine_threadsafe(self._end(), loop).result())
             stack.enter_context(client)
@@ -144,12 +145,12 @@ class Connected(Network):
         def connect(timeout: float | None) -> memory.MemoryWire:
             if self._loop is None:
                 raise ConnectionRefusedError(errno.ECONNREFUSED, "the server does not run")
-            return memory.wires(self._server, self._loop, self._accept)(timeout)
+            return memory.wires(self.server, self._loop, self._accept)(timeout)
 
         return Client(memory.ADDRESS, connector=connect, **options)
 
     def _async_client(self, options: dict[str, Any]) -> AsyncClient:
-        return AsyncClient(memory.ADDRESS, connector=memory.connector(self._server, self._accept), **options)
+        return AsyncClient(memory.ADDRESS, connector=memory.connector(self.server, self._accept), **options)
 
     def _begin(self) -> None:
         if self._loop is not None:
