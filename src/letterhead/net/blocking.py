@@ -113,6 +113,9 @@ class BlockingCaller(Caller):
                         self._end_if_late(call, began)
                 except BaseException:  # Ctrl-C, or an exception thrown into this thread: nobody waits for the reply
                     self.leave(call)
+                    left: Link | None = call.home
+                    if left is not None:
+                        left.hand_over()  # it may have come while the lead was handed over
                     raise
                 finally:
                     self._leave_place(call)

@@ -87,6 +87,7 @@ class Link(Carrier):
             except OSError as error:
                 self._broke(error)
             finally:
+                self._led = False
                 self._stop_leading()
         return requester.takes_calls
 
@@ -123,6 +124,7 @@ class Link(Carrier):
                     return
                 self._read(self._liveness.due - now if until is None else min(until, self._liveness.due) - now)
         finally:
+            self._led = False  # here: Ctrl-C may come before the first step of what is called
             self._stop_leading()
 
     def wait_as(self, waiter: threading.Lock, until: float | None) -> None:
@@ -191,7 +193,7 @@ class Link(Carrier):
                 self.hand_over()  # we were offered the lead but need it no longer
 
     def _stop_leading(self) -> None:
-        self._led = False
+        """The lead is free: hand it over, if anybody needs it."""
         requester = self.requester
         if self._followers or requester.open or requester.ended or self._unsent or not self._known or self._keep_alive:
             self.hand_over()
