@@ -200,6 +200,17 @@ def test_a_connection_that_says_nothing_counts_as_failed() -> None:
         assert told[-1][1]["attempt"] == number
 
 
+@pytest.mark.parametrize(("after", "failures"), [(0.0, 1), (10.0, 0)])
+def test_a_connection_that_ends_unused_failed_only_if_it_ends_at_once(after: float, failures: int) -> None:
+    """A server closes who never says anything; somebody who hangs up at once is no server."""
+    pool, _ = pool_of("a:1", chance=1.0, waits=True)
+    (member,) = pool.members
+    connection = Joined(answered=False)
+    pool.joined(member, connection, 100.0)
+    lost(pool, connection, 100.0 + after)
+    assert pool.counters["connect-failed"] == failures
+
+
 def test_a_connection_that_idled_out_is_no_failure() -> None:
     pool, told = pool_of("a:1", chance=1.0)
     connection = connect(pool, pool.members[0])

@@ -43,6 +43,7 @@ class Asking:
         ended: nothing can be submitted any more, and nothing that arrives is read.
         leaving: the server said that it is going away: nothing can be submitted any more.
         why: how the connection ended; None while it has not, and where one classic reply was all that it was for.
+        asked: something was sent.
         forsaken: it ended because its first caller wanted no answer any more, which says nothing of the server.
         late: it ended because its first caller's time was over.
         idempotent: names of actions that may be sent again after a loss; what the server says of them is added.
@@ -60,6 +61,7 @@ class Asking:
         self.phase = Phase.FRESH
         self.ended = False
         self.leaving = False
+        self.asked = False
         self.forsaken = False
         self.late = False
         self.why: ConnectionFailed | None = None
@@ -95,11 +97,6 @@ class Asking:
         """Whether a further call would be written at once."""
         vacant = len(self.open) < self._max_open and not self._waiting
         return self.phase is Phase.MULTIPLEXED and vacant and self.takes_calls
-
-    @property
-    def asked(self) -> bool:
-        """Whether anything was sent here."""
-        return self.phase is not Phase.FRESH
 
     @property
     def load(self) -> int:
@@ -276,6 +273,7 @@ class Asking:
 
     def _send_first(self, call: Call) -> None:
         self.phase = Phase.PROBING
+        self.asked = True
         if self._known_classic and call.action is None:
             if not call.raw:
                 self._end_here(Phase.ENDED)

@@ -33,6 +33,8 @@ NEVER = float("inf")
 DEBUG, INFO, WARNING = 10, 20, 30
 """Levels, as ``logging`` has them: that is not imported unless there is something to say."""
 _LEAST_WEIGHT = 0.1
+_UNUSED = 1.0
+"""Seconds: a connection on which nothing was sent and that ends sooner has failed; later it was closed as unused."""
 _LEARN_AFTER = 1.0
 """Seconds that a first connection must have lasted before it is worth asking what the server offers."""
 
@@ -176,12 +178,8 @@ class Pool(Generic[C]):
         return chosen
 
     def _weight(self, member: Member[C], now: float) -> float:
-        since = now - member.back_at
-        return (
-            1.0
-            if since >= self._limits.slow_start_seconds
-            else max(_LEAST_WEIGHT, since / self._limits.slow_start_seconds)
-        )
+        slow = self._limits.slow_start_seconds
+        return min(1.0, max(_LEAST_WEIGHT, (now - member.back_at) / slow)) if slow else 1.0
 
     def next_to_dial(self, now: float) -> Member[C] | None:
         """The server to connect to now, if any: where no server takes calls, or all that do are at work."""
@@ -329,7 +327,9 @@ class Pool(Generic[C]):
             self._tell(INFO, "server-left", "%s is going away", member.name, server=member.name)
         elif requester.forsaken or not shared:
             return  # also a classic server's: it hangs up on what it cannot take
-        elif requester.asked and not (requester.answered if requester.leaving else spoke):
+        elif (requester.asked or now < member.joined_at + _UNUSED) and not (
+            requester.answered if requester.leaving else spoke
+        ):
             # Also who always goes away before it has answered anything.
             self.failed(member, requester.why, now, told=not requester.late)
         elif requester.open_at_end:

@@ -65,7 +65,6 @@ class Connections:
         self._dialling: set[asyncio.Task[None]] = set()
         self._waiting: dict[Call, None] = {}  # calls without a connection
         self._timer: asyncio.TimerHandle | None = None
-        self._due = NEVER
         self._reviewing = False
 
     def __bool__(self) -> bool:
