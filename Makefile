@@ -49,12 +49,12 @@ test: $(DEV) ## all checks, the whole suite on Python 3.11, a smoke run on newer
 	@$(MAKE) smoke
 
 .PHONY: check
-check: $(DEV) ## the quick gate: format, lint, types, floors, links, examples
+check: $(DEV) ## the quick gate: format, lint, types, layers, links, examples
 	@failed=; run() { "$$@" || failed=yes; }; \
 	run $(PY) -m ruff format --check --quiet --output-format concise $(code); \
 	run $(PY) -m ruff check --quiet --output-format concise $(code); \
 	run $(PY) -m mypy --no-error-summary $(code); \
-	run $(PY) scripts/check_floors.py; \
+	run $(PY) scripts/check_layers.py; \
 	run $(PY) scripts/check_links.py; \
 	[ ! -d examples ] || run $(PY) -m compileall -q examples; \
 	[ -z "$$failed" ]
@@ -82,7 +82,7 @@ smoke: $(DEV) ## the tests marked smoke, on each newer Python found
 RUNS := 2000
 .PHONY: model
 model: $(DEV) ## both ends of a conversation against a reference, in whatever order, for a minute or two (RUNS=…)
-	@$(PY) -m tests.exchange.model --runs $(RUNS)
+	@$(PY) -m tests.protocol.model --runs $(RUNS)
 
 .PHONY: dev
 dev: $(DEV) ## make the environment with all that tests and checks need

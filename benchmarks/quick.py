@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import letterhead
-from letterhead.net.serving import loop_factory
+from letterhead.server.app import loop_factory
 
 FRAME = 64
 WINDOW = 64

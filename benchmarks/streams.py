@@ -27,7 +27,7 @@ from pathlib import Path
 
 import letterhead
 from benchmarks.quick import FRAME, compare, connected, pin, receive
-from letterhead.net.serving import loop_factory
+from letterhead.server.app import loop_factory
 
 TEXT = "0123456789abcdef" * 4
 BULK = 64 * 1024

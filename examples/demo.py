@@ -36,10 +36,10 @@ from rich.text import Text
 
 import letterhead
 from letterhead.message import Buffer
-from letterhead.net.wire import SocketWire
 from letterhead.search.answers import SearchResult
 from letterhead.search.documents import documents
 from letterhead.search.items import Document
+from letterhead.transport.wire import SocketWire
 from letterhead.wire.reader import Reader
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from letterhead.app.context import Context as Context
     from letterhead.app.context import current as current
+    from letterhead.client.aio.client import AsyncClient as AsyncClient
+    from letterhead.client.aio.streams import AsyncStream as AsyncStream
+    from letterhead.client.balancer import State as State
+    from letterhead.client.blocking.client import Client as Client
+    from letterhead.client.blocking.streams import Stream as Stream
     from letterhead.content.registry import decode as decode
     from letterhead.content.registry import encode as encode
     from letterhead.errors import BadContent as BadContent
@@ -33,16 +38,11 @@ if TYPE_CHECKING:
     from letterhead.errors import Unavailable as Unavailable
     from letterhead.errors import UnknownAction as UnknownAction
     from letterhead.errors import UsageError as UsageError
-    from letterhead.exchange.pool import State as State
-    from letterhead.exchange.timing import Timing as Timing
     from letterhead.limits import Limits as Limits
     from letterhead.message import Message as Message
-    from letterhead.net.async_client import AsyncClient as AsyncClient
-    from letterhead.net.async_streams import AsyncStream as AsyncStream
-    from letterhead.net.client import Client as Client
-    from letterhead.net.server import Server as Server
-    from letterhead.net.serving import App as App
-    from letterhead.net.streams import Stream as Stream
+    from letterhead.protocol.timing import Timing as Timing
+    from letterhead.server.app import App as App
+    from letterhead.server.server import Server as Server
 
 _ERRORS = (
     "BadContent BadFrame BadHeader Cancelled ConnectRefused ConnectTimedOut ConnectionFailed ConnectionLost "
@@ -51,17 +51,17 @@ _ERRORS = (
 )
 _HOMES = {
     **dict.fromkeys(_ERRORS.split(), "letterhead.errors"),
-    "App": "letterhead.net.serving",
-    "AsyncClient": "letterhead.net.async_client",
-    "AsyncStream": "letterhead.net.async_streams",
-    "Client": "letterhead.net.client",
+    "App": "letterhead.server.app",
+    "AsyncClient": "letterhead.client.aio.client",
+    "AsyncStream": "letterhead.client.aio.streams",
+    "Client": "letterhead.client.blocking.client",
     "Context": "letterhead.app.context",
     "Limits": "letterhead.limits",
     "Message": "letterhead.message",
-    "Server": "letterhead.net.server",
-    "State": "letterhead.exchange.pool",
-    "Stream": "letterhead.net.streams",
-    "Timing": "letterhead.exchange.timing",
+    "Server": "letterhead.server.server",
+    "State": "letterhead.client.balancer",
+    "Stream": "letterhead.client.blocking.streams",
+    "Timing": "letterhead.protocol.timing",
     "current": "letterhead.app.context",
     "decode": "letterhead.content.registry",
     "encode": "letterhead.content.registry",

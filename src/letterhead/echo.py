@@ -24,11 +24,11 @@ import time
 from types import TracebackType
 from typing import Self
 
+from letterhead.client.waiting import NEVER, Waiting
 from letterhead.errors import UsageError
 from letterhead.limits import Limits
-from letterhead.net import address as addresses
-from letterhead.net.listeners import OUT_OF_RESOURCES, REST_SECONDS, Listeners, most_connections
-from letterhead.net.waiting import NEVER, Waiting
+from letterhead.transport import address as addresses
+from letterhead.transport.listen import OUT_OF_RESOURCES, REST_SECONDS, Listeners, most_connections
 
 log = logging.getLogger("letterhead.echo")
 

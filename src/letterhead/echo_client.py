@@ -16,12 +16,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from letterhead.client.waiting import NEVER, Waiting
 from letterhead.errors import UsageError
 from letterhead.limits import Limits
-from letterhead.net import address as addresses
-from letterhead.net.address import Address
-from letterhead.net.listeners import descriptor_limit
-from letterhead.net.waiting import NEVER, Waiting
+from letterhead.transport import address as addresses
+from letterhead.transport.address import Address
+from letterhead.transport.listen import descriptor_limit
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 SCRATCH = 64 * 1024

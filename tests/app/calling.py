@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from letterhead import App, AsyncClient, LetterheadError, Message
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from letterhead.testing import memory
 
 

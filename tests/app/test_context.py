@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from letterhead import App, Message, UsageError, current, decode
-from letterhead.exchange.requests import Request
+from letterhead.protocol.requests import Request
 from tests import leaks
 from tests.app.calling import client_of, client_to, served
 from tests.conftest import Run

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from letterhead import App, AsyncClient, Client, DeadlineExceeded, Forbidden, Internal, Message, UsageError
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from tests import leaks
 from tests.app.calling import client_of
 from tests.conftest import Run

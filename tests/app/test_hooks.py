@@ -20,7 +20,7 @@ from letterhead import (
     decode,
 )
 from letterhead.app.app import Proceed
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from tests.app.calling import client_of, client_to, served
 from tests.leaks import run, until
 

@@ -13,7 +13,7 @@ import pytest
 
 from letterhead import App, Cancelled, Context, DeadlineExceeded, Internal, Message, Refused, decode
 from letterhead.app.app import Proceed
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from tests import leaks
 from tests.app import jobs
 from tests.app.array_jobs import doubled

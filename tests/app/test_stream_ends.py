@@ -12,7 +12,7 @@ import pytest
 
 from letterhead import App, AsyncClient, Context, Forbidden, Limits, current
 from letterhead.app.app import Proceed
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from letterhead.testing import memory
 from tests.app.streams import Scene, each_kind
 from tests.app.wire import Wire, each_pipe, opening, wire, wire_to

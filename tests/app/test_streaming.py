@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from letterhead import App, Limits, Message
-from letterhead.net.server_connection import ServerConnection
+from letterhead.server.connection import ServerConnection
 from tests.app.streams import Scene, each_kind
 from tests.app.wire import each_pipe, opening, wire
 from tests.conftest import Run

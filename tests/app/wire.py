@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from letterhead import App
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from letterhead.testing import memory
 from tests.leaks import PATIENCE
 from tests.wire.frames import Frame, frame, json_frame

@@ -43,7 +43,7 @@ def imported(program: str, *words: str) -> set[str]:
 
 def test_a_call_imports_nothing_that_it_does_not_need(server: Everything) -> None:
     modules = imported(RUN, "call", server.address, "greet", "name=Ada")
-    assert {"letterhead.cli.call", "letterhead.net.client"} <= modules
+    assert {"letterhead.cli.call", "letterhead.client.blocking.client"} <= modules
     assert not NEVER & modules
     for_servers = re.compile(
         r"letterhead\.(net\.(server|serving|async|shared)|app\.(app|arguments|runner)|search|testing)"
@@ -53,7 +53,7 @@ def test_a_call_imports_nothing_that_it_does_not_need(server: Everything) -> Non
 
 def test_a_client_alone_needs_no_command_line() -> None:
     modules = imported("import sys, letterhead; letterhead.Client; print('imported', *sys.modules)")
-    assert "letterhead.net.client" in modules
+    assert "letterhead.client.blocking.client" in modules
     assert not (NEVER | {"click", "letterhead.cli"}) & modules
 
 
@@ -61,7 +61,7 @@ def test_a_client_alone_needs_no_command_line() -> None:
 def test_what_calls_nobody_needs_no_client(words: list[str]) -> None:
     modules = imported(RUN, *words)
     assert "letterhead.cli.main" in modules
-    assert not {"msgspec", "socket", "letterhead.net.client"} & modules
+    assert not {"msgspec", "socket", "letterhead.client.blocking.client"} & modules
 
 
 def test_help_of_a_command_imports_no_other_command() -> None:

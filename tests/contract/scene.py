@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from letterhead import App, AsyncClient, Client, Limits
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from letterhead.testing import memory
 from tests import leaks
 from tests.contract.application import application

@@ -15,7 +15,7 @@ from letterhead import (
     NoReply,
     UsageError,
 )
-from letterhead.net.server_connection import ServerConnection
+from letterhead.server.connection import ServerConnection
 from tests import leaks
 from tests.contract.scene import Scene, claim
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from letterhead import AsyncClient, Client, Limits
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from letterhead.testing import background, memory
 from tests import leaks
 from tests.contract.application import application

@@ -4,7 +4,7 @@ import asyncio
 import tracemalloc
 
 import letterhead
-from letterhead.net.serving import loop_factory
+from letterhead.server.app import loop_factory
 
 SIZE = 8 << 20
 SMALL = 1 << 20

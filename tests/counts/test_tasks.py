@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import letterhead
-from letterhead.net.serving import loop_factory
+from letterhead.server.app import loop_factory
 
 
 def tasks_made(action: str, calls: Callable[[letterhead.AsyncClient, str], Coroutine[Any, Any, None]]) -> int:

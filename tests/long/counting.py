@@ -10,7 +10,7 @@ import random
 import sys
 
 from letterhead import App, Limits
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 
 LONGEST = 0.02
 """Seconds that an answer takes at most: some are always under way when the server goes."""

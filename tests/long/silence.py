@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from letterhead import App, AsyncClient, Client, ConnectionLost, Limits
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 
 PATIENT = 300.0
 """Seconds: no deadline of a call ends what is measured here."""

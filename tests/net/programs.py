@@ -15,7 +15,7 @@ from pathlib import Path
 
 import letterhead
 from letterhead import App, Limits
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 
 OPEN_FILES = 400
 

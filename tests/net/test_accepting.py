@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from letterhead import App, AsyncClient, Client, Limits, Rejected
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from tests import leaks
 from tests.conftest import Run
 from tests.net.conftest import Serve

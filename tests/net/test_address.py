@@ -3,8 +3,8 @@
 import pytest
 
 from letterhead import AsyncClient, Client, UsageError
-from letterhead.net import address as addresses
-from letterhead.net.address import Address, of_parts, parse
+from letterhead.transport import address as addresses
+from letterhead.transport.address import Address, of_parts, parse
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from letterhead import (
     Limits,
     UsageError,
 )
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from tests import leaks
 from tests.classic import server as classic
 from tests.leaks import PATIENCE

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from letterhead import AsyncClient, Client, ConnectionFailed, ConnectRefused, ConnectTimedOut, Limits
-from letterhead.net import async_dial, wire
-from letterhead.net.address import Address
-from letterhead.net.dial import Attempts
-from letterhead.net.eyeballs import Race
+from letterhead.transport import connect_async as async_dial
+from letterhead.transport import wire
+from letterhead.transport.address import Address
+from letterhead.transport.connect import Attempts
+from letterhead.transport.happy_eyeballs import Race
 from tests import leaks
 from tests.net import peers
 from tests.net.conftest import Serve
@@ -231,7 +232,7 @@ def test_without_a_free_descriptor_the_reason_is_told(dial: Dial, monkeypatch: p
         return made(family, *args)  # type: ignore[arg-type]
 
     with resolver(lambda: [("127.0.0.1", 1), ("127.0.0.2", 1)]):
-        monkeypatch.setattr("letterhead.net.dial.socket.socket", none_free)
+        monkeypatch.setattr("letterhead.transport.connect.socket.socket", none_free)
         with pytest.raises(ConnectionFailed, match="Too many open files") as caught:
             dial(NAME)
         monkeypatch.undo()

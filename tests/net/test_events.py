@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from letterhead import Limits
-from letterhead.events import say
+from letterhead.log import say
 from tests import leaks
 from tests.net.conftest import Serve
 from tests.net.raw import all_received, connect, echo_app, named, opening, received

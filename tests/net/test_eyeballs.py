@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterhead import ConnectionFailed, ConnectRefused, ConnectTimedOut
-from letterhead.net.address import Address, Place
-from letterhead.net.eyeballs import Race, interleaved
+from letterhead.transport.address import Address, Place
+from letterhead.transport.happy_eyeballs import Race, interleaved
 
 NAME = Address("name", 80)
 

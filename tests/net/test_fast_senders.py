@@ -7,8 +7,8 @@ import time
 import uvloop
 
 from letterhead import App
-from letterhead.net.connection import SCRATCH
-from letterhead.net.server import Server
+from letterhead.server.server import Server
+from letterhead.transport.stream import SCRATCH
 from tests import leaks
 from tests.net.raw import connect, named
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from letterhead import App, Cancelled, Limits, current
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from tests import leaks
 from tests.app.calling import client_to, served
 from tests.conftest import Run

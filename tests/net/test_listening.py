@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from letterhead import App, AsyncClient, Client, Limits, ListenFailed, UsageError
-from letterhead.net import address as addresses
-from letterhead.net.server import Server
+from letterhead.server.server import Server
+from letterhead.transport import address as addresses
 from tests.conftest import Run
 from tests.net.conftest import Serve
 from tests.net.raw import echo_app
@@ -19,7 +19,7 @@ from tests.net.raw import echo_app
 AS_NOBODY = """
 import asyncio, os
 from letterhead import App, ListenFailed
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 
 async def tried(port):
     async with Server(App(), [f"127.0.0.1:{port}"]):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from letterhead import App, ConnectionLost, Limits, testing
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from tests import leaks
 from tests.net import peers
 from tests.net.kinds import Make, either

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from letterhead import ConnectTimedOut
-from letterhead.net import names
-from letterhead.net.address import Address
+from letterhead.transport import resolver as names
+from letterhead.transport.address import Address
 from tests import leaks
 from tests.net.resolving import Found, hanging_resolver, resolver
 
@@ -68,8 +68,8 @@ def test_more_names_than_threads_are_all_looked_up() -> None:
 
 FORKING = """
 import os, socket, threading
-from letterhead.net import names
-from letterhead.net.address import Address
+from letterhead.transport import resolver as names
+from letterhead.transport.address import Address
 
 ask = socket.getaddrinfo
 socket.getaddrinfo = lambda *args, **kwargs: threading.Event().wait()

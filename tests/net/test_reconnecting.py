@@ -17,7 +17,7 @@ from letterhead import (
     Limits,
     NoReply,
 )
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from tests import leaks
 from tests.classic import server as classic
 from tests.net import peers

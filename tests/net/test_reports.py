@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from letterhead import AsyncClient, Client, Limits, UsageError
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from letterhead.testing.background import running
 from tests import leaks
 from tests.net.kinds import Make, either

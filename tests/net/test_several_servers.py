@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from letterhead import App, ConnectionFailed, Limits
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from tests import leaks
 from tests.classic import server as classic
 from tests.net import peers

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from letterhead import App, Client, Limits
-from letterhead.net.server import Server
-from letterhead.net.server_connection import ServerConnection
+from letterhead.server.connection import ServerConnection
+from letterhead.server.server import Server
 from tests import leaks
 from tests.net.conftest import Serve
 from tests.net.raw import all_received, connect, echo_app, opening, received

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from letterhead.net.wire import SocketWire
+from letterhead.transport.wire import SocketWire
 
 
 class Silent(socket.socket):

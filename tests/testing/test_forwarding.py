@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from letterhead import App, AsyncClient, Client, LetterheadError, ListenFailed, UsageError, testing
-from letterhead.net.address import parse
 from letterhead.testing import Faults, Proxy
 from letterhead.testing.background import running
+from letterhead.transport.address import parse
 from tests import leaks
 from tests.conftest import Run
 from tests.echoing import all_received, echoing, received, until

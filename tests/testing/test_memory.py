@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from letterhead import App, AsyncClient, Client, ConnectRefused, ListenFailed
-from letterhead.net.server import Server
-from letterhead.net.server_connection import ServerConnection
+from letterhead.server.connection import ServerConnection
+from letterhead.server.server import Server
 from letterhead.testing import background, memory
 from letterhead.testing.flow import CAPACITY, Flow
 from letterhead.wire.writer import encode_frame

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from letterhead import App, AsyncClient, DeadlineExceeded, UsageError, clock, current, testing
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from tests import leaks
 
 
@@ -284,7 +284,7 @@ def test_a_thread_that_nobody_waits_for_wakes_the_loop_as_always() -> None:
 def test_who_waits_for_a_clock_that_nobody_moves_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("letterhead.testing.standing._HINT_SECONDS", 0.01)
+    monkeypatch.setattr("letterhead.testing.fake_clock._HINT_SECONDS", 0.01)
     fixed = testing.fixed_clock()
 
     async def main() -> None:

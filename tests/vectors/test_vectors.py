@@ -21,12 +21,12 @@ from letterhead.app.runner import Runner
 from letterhead.content.encoded import Encoded
 from letterhead.content.registry import decode
 from letterhead.errors import BadContent, BadFrame, BadHeader, Internal, Refused, TooLarge
-from letterhead.exchange.counters import Counters
-from letterhead.exchange.requests import Request, Stop
-from letterhead.exchange.responder import Responder
-from letterhead.exchange.streams import Item, Items, Room
 from letterhead.limits import Limits
 from letterhead.message import Message
+from letterhead.protocol.counters import Counters
+from letterhead.protocol.flow import Item, Items, Room
+from letterhead.protocol.requests import Request, Stop
+from letterhead.protocol.server import ServerProtocol
 from letterhead.wire.reader import Reader
 from tests.vectors.binary_reading import untagged
 from tests.vectors.matching import differences, hello_differences, same
@@ -220,7 +220,7 @@ class Conversation:
         app = sample_application()
         self.cut = cut
         self.frames: list[Frame] = []
-        self.core = Responder(Limits(), time.monotonic(), counters=counters)
+        self.core = ServerProtocol(Limits(), time.monotonic(), counters=counters)
         self.runner = Runner(app, counters)
         self._running: set[Request] = set()
 

@@ -17,10 +17,10 @@ from letterhead.content.compression import readable
 from letterhead.content.encoded import Encoded
 from letterhead.content.registry import encode_content
 from letterhead.errors import BadContent, UsageError
-from letterhead.exchange.fields import HOP
-from letterhead.exchange.replies import check
 from letterhead.limits import Limits
 from letterhead.message import Message
+from letterhead.protocol.fields import HOP
+from letterhead.protocol.frames import check
 from letterhead.wire.header import too_large
 
 log = logging.getLogger("letterhead")

@@ -21,7 +21,7 @@ from letterhead.content.json import as_utf8, decode_json
 from letterhead.content.ndarray import array_type_in, fitted, is_array_type
 from letterhead.content.typed import DoesNotFit, TypeReader, check_unseen, converted
 from letterhead.errors import InvalidArgument, UsageError, escaped
-from letterhead.exchange.requests import Request
+from letterhead.protocol.requests import Request
 from letterhead.wire import strict_json
 from letterhead.wire.header import JSON_TYPES, Shape
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from letterhead import clock
 from letterhead.content.encoded import Encoded
 from letterhead.errors import Refused, UsageError
-from letterhead.exchange.fields import HOP
-from letterhead.exchange.requests import Request
-from letterhead.exchange.streams import Item
+from letterhead.protocol.fields import HOP
+from letterhead.protocol.flow import Item
+from letterhead.protocol.requests import Request
 
 _NOT_FOR_HANDLERS = HOP | {"more", "status", "byteorder", "content-length", "content-encoding", "content-type"}
 

@@ -16,7 +16,7 @@ from letterhead.app.app import Application, encode_result
 from letterhead.app.threads import Threads
 from letterhead.content.compression import SMALLEST, decompress, smaller
 from letterhead.content.encoded import Encoded
-from letterhead.exchange.requests import Request
+from letterhead.protocol.requests import Request
 
 T = TypeVar("T")
 

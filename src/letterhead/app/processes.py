@@ -21,7 +21,7 @@ from typing import Any
 
 from letterhead.app.context import CURRENT, Context
 from letterhead.errors import UsageError, escaped
-from letterhead.events import say
+from letterhead.log import say
 
 log = logging.getLogger("letterhead.app")
 

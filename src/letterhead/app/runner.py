@@ -31,9 +31,9 @@ from letterhead.app.turns import Turns
 from letterhead.app.uploads import ItemReader, LoopUpload, ThreadUpload
 from letterhead.content.encoded import Encoded
 from letterhead.errors import Cancelled, Internal, InvalidArgument, Refused, UnknownAction, escaped
-from letterhead.events import say
-from letterhead.exchange.counters import Counters
-from letterhead.exchange.requests import Request
+from letterhead.log import say
+from letterhead.protocol.counters import Counters
+from letterhead.protocol.requests import Request
 from letterhead.wire.header import content_limit
 
 log = logging.getLogger("letterhead.app")

@@ -25,8 +25,8 @@ from letterhead.app.streaming import ITEM_BYTES
 from letterhead.app.turns import TURN_SECONDS
 from letterhead.content.compression import decompress
 from letterhead.errors import LetterheadError, Refused, UsageError
-from letterhead.exchange.streams import Item
 from letterhead.limits import Limits
+from letterhead.protocol.flow import Item
 from letterhead.wire.header import content_limit
 
 BATCH_BYTES = 64 * 1024

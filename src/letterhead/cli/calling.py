@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import click
 
 from letterhead.cli.failing import Failed
+from letterhead.client.blocking.client import Client
 from letterhead.errors import BadContent, ConnectionFailed, InvalidArgument, LetterheadError, UsageError
-from letterhead.net.client import Client
 
 _DESCRIBE = "'letterhead describe {address}'"
 _WHAT_NEXT = {

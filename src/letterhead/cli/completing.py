@@ -124,8 +124,8 @@ def _ask(address: str, answers: "list[Any]") -> None:
     import msgspec
 
     from letterhead.cli.signatures import Described
+    from letterhead.client.blocking.client import Client
     from letterhead.errors import LetterheadError
-    from letterhead.net.client import Client
 
     with contextlib.suppress(LetterheadError, msgspec.ValidationError), Client(address, timeout=_SECONDS) as client:
         answers.append(msgspec.convert(client.call("letterhead.describe"), Described))

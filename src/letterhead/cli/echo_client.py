@@ -7,7 +7,7 @@ from letterhead.cli.failing import Failed
 from letterhead.cli.text import as_json
 from letterhead.echo_client import Report, Result, exchange
 from letterhead.errors import ConnectionFailed
-from letterhead.net.address import of_parts
+from letterhead.transport.address import of_parts
 
 
 @click.command(

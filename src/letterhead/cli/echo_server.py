@@ -9,7 +9,7 @@ import click
 
 from letterhead.cli.listening import say_where
 from letterhead.echo import EchoServer
-from letterhead.net.address import of_parts
+from letterhead.transport.address import of_parts
 
 
 @click.command(

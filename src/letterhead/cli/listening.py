@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from letterhead.cli import completing
-from letterhead.net.address import parse
+from letterhead.transport.address import parse
 
 F = TypeVar("F", bound=Callable[..., Any])
 

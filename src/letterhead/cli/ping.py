@@ -9,8 +9,8 @@ import click
 from letterhead.cli import completing
 from letterhead.cli.calling import Options, Seconds, client_options
 from letterhead.cli.text import as_json, one_line
+from letterhead.client.blocking.client import Client
 from letterhead.errors import LetterheadError, UsageError
-from letterhead.net.client import Client
 
 _PING = "letterhead.ping"
 _LONGEST_LINE = 1_000

@@ -15,9 +15,9 @@ from letterhead.app.app import Action
 from letterhead.app.hooks import run_hooks
 from letterhead.cli import faults, modules
 from letterhead.cli.listening import at_option, for_clients, letterhead_elsewhere, say_where
-from letterhead.events import say
-from letterhead.net.server import Server
-from letterhead.net.serving import App, not_while_imported
+from letterhead.log import say
+from letterhead.server.app import App, not_while_imported
+from letterhead.server.server import Server
 
 log = logging.getLogger("letterhead.server")
 

@@ -18,9 +18,6 @@ from letterhead.cli.listening import at_option, for_clients, letterhead_elsewher
 from letterhead.cli.text import one_line
 from letterhead.errors import Unavailable
 from letterhead.limits import Limits
-from letterhead.net.address import listen, parse
-from letterhead.net.server import Server
-from letterhead.net.serving import App
 from letterhead.search import schema
 from letterhead.search.application import application
 from letterhead.search.documents import SAMPLES, walk
@@ -29,6 +26,9 @@ from letterhead.search.items import Skipped
 from letterhead.search.place import place_of
 from letterhead.search.terms import tokens
 from letterhead.search.update import Changes, Progress, Update
+from letterhead.server.app import App
+from letterhead.server.server import Server
+from letterhead.transport.address import listen, parse
 
 _LONGEST_PATH = 1_000
 _WORTH_A_SPEED = 1_000_000

@@ -18,8 +18,8 @@ from letterhead.cli.text import as_json, one_line
 from letterhead.errors import BadFrame
 from letterhead.limits import Limits
 from letterhead.message import Buffer
-from letterhead.net.address import parse
-from letterhead.net.wire import Wire, connect
+from letterhead.transport.address import parse
+from letterhead.transport.wire import Wire, connect
 from letterhead.wire.header import Header, Headers
 from letterhead.wire.reader import Reader
 

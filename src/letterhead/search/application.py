@@ -8,9 +8,9 @@ import os
 from typing import Any
 
 from letterhead.limits import Limits
-from letterhead.net.serving import App
 from letterhead.search.answers import Found, SearchResult
 from letterhead.search.query import Searcher
+from letterhead.server.app import App
 
 
 def application(index_path: str | os.PathLike[str], limits: Limits | None = None) -> App:

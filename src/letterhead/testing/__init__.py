@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from letterhead.testing.connection import Connected as Connected
     from letterhead.testing.connection import connected as connected
+    from letterhead.testing.fake_clock import FixedClock as FixedClock
+    from letterhead.testing.fake_clock import fixed_clock as fixed_clock
     from letterhead.testing.faults import Counts as Counts
     from letterhead.testing.faults import Faults as Faults
     from letterhead.testing.forwarding import Proxy as Proxy
     from letterhead.testing.forwarding import proxy as proxy
-    from letterhead.testing.standing import FixedClock as FixedClock
-    from letterhead.testing.standing import fixed_clock as fixed_clock
 
 _HOMES = {
     "Connected": "letterhead.testing.connection",
     "Counts": "letterhead.testing.faults",
     "Faults": "letterhead.testing.faults",
-    "FixedClock": "letterhead.testing.standing",
+    "FixedClock": "letterhead.testing.fake_clock",
     "Proxy": "letterhead.testing.forwarding",
     "connected": "letterhead.testing.connection",
-    "fixed_clock": "letterhead.testing.standing",
+    "fixed_clock": "letterhead.testing.fake_clock",
     "proxy": "letterhead.testing.forwarding",
 }
 __all__ = sorted(_HOMES)  # the names that stand for type checkers above; a test compares the two

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
 from letterhead.app.app import Application
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from letterhead.testing.memory import MemoryWire, wires
 
 T = TypeVar("T")

@@ -16,16 +16,16 @@ from typing import Any
 
 from letterhead import clock
 from letterhead.app.app import Application
+from letterhead.client.aio.client import AsyncClient
+from letterhead.client.blocking.client import Client
 from letterhead.errors import UsageError
-from letterhead.net.async_client import AsyncClient
-from letterhead.net.client import Client
-from letterhead.net.server import Server
+from letterhead.server.server import Server
 from letterhead.testing import memory
 from letterhead.testing.background import entered
+from letterhead.testing.fake_clock import taking_its_time
 from letterhead.testing.faults import Faults
 from letterhead.testing.flow import Flow
 from letterhead.testing.network import Network
-from letterhead.testing.standing import taking_its_time
 
 
 def connected(app: Application, *, faults: Faults | None = None, **options: Any) -> "Connected":

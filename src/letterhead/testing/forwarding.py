@@ -19,14 +19,14 @@ from types import TracebackType
 from typing import Self
 
 from letterhead.errors import UsageError
-from letterhead.events import say
 from letterhead.limits import Limits
-from letterhead.net import address as addresses
-from letterhead.net.listeners import OUT_OF_RESOURCES, REST_SECONDS
+from letterhead.log import say
 from letterhead.testing.background import entered
 from letterhead.testing.faults import Faults
 from letterhead.testing.network import Network, log
 from letterhead.testing.relay import Relay
+from letterhead.transport import address as addresses
+from letterhead.transport.listen import OUT_OF_RESOURCES, REST_SECONDS
 
 _NO_LINGERING = struct.pack("ii", 1, 0)
 _ACCEPTED_AT_ONCE = 128

@@ -27,9 +27,9 @@ from typing import Any
 
 from letterhead.errors import UsageError
 from letterhead.message import Buffer
-from letterhead.net.server import Server
-from letterhead.net.server_connection import ServerConnection
-from letterhead.net.shared import Shared
+from letterhead.server.connection import ServerConnection
+from letterhead.server.server import Server
+from letterhead.server.shared import Shared
 from letterhead.testing.flow import CAPACITY, Flow
 
 ADDRESS = "memory:0"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from random import Random
 
-from letterhead.events import say
+from letterhead.log import say
 from letterhead.testing.faults import NONE, Counts, Faults, Line
 from letterhead.testing.relay import Relay
 

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from letterhead.net.connection import scratch
 from letterhead.testing.faults import NEVER, Line, Mark, Passage
+from letterhead.transport.stream import scratch
 
 _WRITE_HIGH = 64 * 1024
 

@@ -9,7 +9,7 @@ trailing ``,"id":N}`` meant. That is sound: where the whole is valid JSON ending
 object itself, hence ``id`` is a key of that object, stands last, and so counts; other digits in its place change
 nothing else.
 
-This file does not know what the fields of a conversation mean (``exchange/fields.py`` does).
+This file does not know what the fields of a conversation mean (``protocol/fields.py`` does).
 """
 
 import copy

@@ -1,1 +1,0 @@
-"""Sockets and event loops: thin shells around the floors below."""

@@ -1,0 +1,1 @@
+"""The conversation of one connection, without I/O; see docs/design.md."""

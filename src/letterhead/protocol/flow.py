@@ -1,0 +1,205 @@
+"""One direction of a stream within an exchange: credit, and the items that wait between the wire and the application.
+
+``Incoming`` is the receiver's end, ``Outgoing`` the sender's; a requester and a responder have one of each kind for
+every exchange that streams. Both are plain accounts: who sends the frames, and what becomes of a breach, is decided by
+whoever holds the conversation.
+
+The rules (protocol section 4): an item costs its whole frame. It may be sent while credit is above 0, which may then
+fall below. What the application takes is given back once it comes to half of what there was at first.
+"""
+
+from collections import deque
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+from letterhead.content.encoded import Encoded
+from letterhead.errors import BadHeader
+from letterhead.limits import MIB
+from letterhead.message import Buffer
+from letterhead.protocol.fields import BIG, OCTETS
+from letterhead.wire.header import Header
+from letterhead.wire.writer import NATIVE, head, head_prefix
+
+CREDIT = MIB
+"""Bytes of items that may be sent at first; of uploads the hello says how many."""
+
+Item = tuple[Header, bytes]
+"""An item as it came: its own header, and its content as it stood on the wire."""
+
+E = TypeVar("E")
+
+
+class Items(Generic[E]):
+    """An event: what somebody waited for on ``exchange`` is there: an item, or the end of them."""
+
+    __slots__ = ("exchange",)
+
+    def __init__(self, exchange: E) -> None:
+        self.exchange = exchange
+
+
+class Room(Generic[E]):
+    """An event: somebody waited to send an item on ``exchange``, and may."""
+
+    __slots__ = ("exchange",)
+
+    def __init__(self, exchange: E) -> None:
+        self.exchange = exchange
+
+
+class Incoming:
+    """Items that came and were not taken yet.
+
+    One thread may put while another takes: what is counted by either is its own.
+
+    Attributes:
+        items: they.
+        whole: no more will come: the sender said so.
+        wanted: somebody found nothing and waits.
+    """
+
+    __slots__ = ("_came", "_given", "_half", "_taken", "_window", "items", "wanted", "whole")
+
+    def __init__(self, credit: int) -> None:
+        self.items: deque[Item] = deque()
+        self.whole = False
+        self.wanted = False
+        self._window = credit
+        self._half = (credit + 1) // 2
+        # Totals of bytes. The one who puts writes the first, the one who takes the second.
+        self._came = 0
+        self._taken = 0
+        self._given = 0  # as credit, of what was taken
+
+    @property
+    def held(self) -> int:
+        """Bytes of the items' frames."""
+        return self._came - self._taken
+
+    @property
+    def begun(self) -> bool:
+        """Whether an item came."""
+        return bool(self._came or self._taken)
+
+    @property
+    def window(self) -> int:
+        """Bytes that the sender may still send without more credit."""
+        return max(0, self._window)
+
+    def announce(self, header: Header) -> None:
+        """An item's header came.
+
+        Raises:
+            BadHeader: it was sent without credit.
+        """
+        if self._window <= 0:
+            raise BadHeader("an item was sent without credit", field="more")
+        self._window -= header.frame_size
+
+    def put(self, item: Item) -> bool:
+        """An item is whole; whether somebody waits for it."""
+        self.items.append(item)
+        self._came += item[0].frame_size
+        wanted, self.wanted = self.wanted, False
+        return wanted
+
+    def end(self) -> bool:
+        """No more will come; whether somebody waits."""
+        self.whole = True
+        wanted, self.wanted = self.wanted, False
+        return wanted
+
+    def take(self) -> Item | None:
+        """The next item; None, and ``wanted``, where none is there."""
+        try:
+            item = self.items.popleft()
+        except IndexError:
+            self.wanted = True
+            return None
+        self._taken += item[0].frame_size
+        return item
+
+    @property
+    def due(self) -> bool:
+        """Whether so much was taken that credit is to be given back."""
+        return self._taken - self._given >= self._half
+
+    def owed(self) -> int:
+        """The credit to give back now, 0 for none; what it says counts as given."""
+        if not self.due or self.whole:
+            return 0
+        given = min(self._taken - self._given, BIG)
+        self._given += given
+        self._window += given
+        return given
+
+    def drop(self) -> int:
+        """Forget the items, which nobody will take; how many bytes they held."""
+        held = self.held
+        self.items.clear()
+        self._came -= held
+        return held
+
+
+class Outgoing:
+    """What may be sent.
+
+    Attributes:
+        credit: bytes that the receiver still takes; an item may be sent while it is above 0.
+        begun: an item was sent, or the end.
+        ended: the end was sent.
+    """
+
+    __slots__ = ("begun", "credit", "ended")
+
+    def __init__(self, credit: int) -> None:
+        self.credit = credit
+        self.begun = False
+        self.ended = False
+
+    def add(self, credit: int) -> None:
+        """The receiver gave credit.
+
+        Raises:
+            BadHeader: more than a receiver may give.
+        """
+        if self.credit + credit > BIG:
+            raise BadHeader(f"credit of more than {BIG} bytes", field="credit")
+        self.credit += credit
+
+
+@lru_cache(maxsize=256)
+def _item_prefix(content_type: str, encoding: str) -> bytes:
+    return head_prefix(content_type, encoding, {"more": True})
+
+
+_CREDIT_PREFIX = head_prefix(OCTETS, "binary", {"credit": 1}).partition(b'"credit":1')
+
+
+def item_frame(item: Encoded, id: int) -> tuple[bytes, Buffer]:
+    """An item's head and content.
+
+    Raises:
+        UsageError: a header field of its own cannot be sent.
+    """
+    fields = item.fields
+    if fields:
+        order = fields.get("byteorder", NATIVE)
+        prefix = head_prefix(item.content_type, item.encoding, {**fields, "more": True}, order)
+    else:
+        prefix = _item_prefix(item.content_type, item.encoding)
+    return head(prefix, len(item.content), id), item.content
+
+
+def end_prefix(fields: dict[str, object] | None = None) -> bytes:
+    """The head's constant part of the frame that ends a stream."""
+    return head_prefix(OCTETS, "binary", {"more": False, **(fields or {})})
+
+
+END_PREFIX = end_prefix()
+
+
+def credit_frame(credit: int, id: int) -> bytes:
+    """The frame that gives so many bytes of credit."""
+    before, _, after = _CREDIT_PREFIX
+    return head(b'%b"credit":%d%b' % (before, credit, after), 0, id)

@@ -1,0 +1,140 @@
+"""The frames that a server sends, as bytes: results, errors, the hello (protocol sections 2, 4 and 5)."""
+
+from functools import lru_cache
+from typing import Any
+
+from letterhead.content.encoded import Encoded
+from letterhead.content.json import as_utf8
+from letterhead.errors import BadContent, Refused, UsageError
+from letterhead.limits import Limits
+from letterhead.message import Buffer, media_type
+from letterhead.protocol.flow import END_PREFIX, end_prefix
+from letterhead.wire import strict_json
+from letterhead.wire.header import JSON_TYPES, Shape
+from letterhead.wire.writer import NATIVE, head, head_prefix
+
+JSON = "text/json"
+OCTETS = "application/octet-stream"
+JOINED = 4096
+"""Content up to this size is joined to its head: copying it costs less than another piece to send."""
+
+
+def check(reply: Encoded, limits: Limits) -> None:
+    """Refuse a reply of an application's own making whose header cannot be sent, or would not be accepted.
+
+    Raises:
+        UsageError: so it is; the sentence names the field.
+    """
+    fields = reply.fields or {}
+    byteorder = fields.get("byteorder", NATIVE)
+    head_prefix(reply.content_type, reply.encoding, fields, byteorder)
+    required = {"byteorder": byteorder, "content-type": reply.content_type, "content-encoding": reply.encoding}
+    length = len(reply.content)
+    fault = Shape({**fields, **required, "content-length": length, "id": 1}, length, limits).fault
+    if fault is not None:
+        raise UsageError(fault.message, **fault.facts)
+
+
+@lru_cache(maxsize=256)
+def _plain_prefix(content_type: str, encoding: str) -> bytes:
+    return head_prefix(content_type, encoding)
+
+
+@lru_cache(maxsize=256)
+def _error_prefix(status: str | None) -> bytes:
+    return head_prefix(JSON, "utf-8", None if status is None else {"status": status})
+
+
+@lru_cache(maxsize=16)
+def _hello_prefix(max_open: int, credit: int, readable: tuple[str, ...]) -> bytes:
+    fields: dict[str, Any] = {"max-open": max_open, "credit": credit}
+    if readable:
+        fields["accept-compression"] = list(readable)
+    return head_prefix(OCTETS, "binary", fields)
+
+
+def hello(id: int, max_open: int, credit: int, readable: tuple[str, ...] = ()) -> bytes:
+    """The first frame of a multiplexed connection; ``readable`` are compressions."""
+    return head(_hello_prefix(max_open, credit, readable), 0, id)
+
+
+_CLOSING_PREFIX = head_prefix(OCTETS, "binary", {"closing": 1}).partition(b'"closing":1')
+
+
+def closing(highest: int) -> bytes:
+    """The frame that says that no request with an id above ``highest`` is run on this connection."""
+    before, _, after = _CLOSING_PREFIX
+    return head(b'%b"closing":%d%b' % (before, highest, after), 0, None)
+
+
+def end_of_stream(id: int | None, timing: dict[str, int] | None = None) -> bytes:
+    """The frame that ends a stream of results."""
+    return head(END_PREFIX if timing is None else end_prefix({"timing": timing}), 0, id)
+
+
+def result(reply: Encoded, id: int | None, wrapped: bool, most: int) -> list[Buffer]:
+    """The frame of a result, in pieces.
+
+    Args:
+        reply: the result.
+        id: the exchange's id; None on a classic connection.
+        wrapped: the request was of classic form: JSON is sent as ``{"result": …}``. What is not JSON goes as it is.
+        most: bytes of JSON that the other side takes.
+
+    Raises:
+        UsageError: a header field cannot be sent, or the JSON is too large once it is wrapped.
+    """
+    content, encoding = reply.content, reply.encoding
+    byteorder = reply.fields.get("byteorder", NATIVE) if reply.fields else NATIVE
+    if wrapped and media_type(reply.content_type) in JSON_TYPES:
+        try:
+            content = b"".join((b'{"result":', as_utf8(bytes(content), encoding.lower(), byteorder), b"}"))
+        except BadContent as error:
+            raise UsageError(error.message) from None
+        encoding = "utf-8"
+        if len(content) > most:
+            raise UsageError(f"a result of {len(content)} bytes; the limit is {most}", limit=most)
+    if reply.fields:
+        prefix = head_prefix(reply.content_type, encoding, reply.fields, byteorder)
+    else:
+        prefix = _plain_prefix(reply.content_type, encoding)
+    first = head(prefix, len(content), id)
+    return [first, content] if len(content) > JOINED else [first + content]
+
+
+def error(
+    refused: Refused,
+    id: int | None,
+    classic: bool,
+    wrapped: bool,
+    most: int,
+    timing: dict[str, int] | None = None,
+) -> bytes:
+    """The frame that tells a refusal.
+
+    Args:
+        refused: what to tell. Facts that have no JSON form, or do not fit into ``most`` bytes, are left out.
+        id: the exchange's id; None for a connection error or on a classic connection.
+        classic: on a classic connection the header has no ``status``.
+        wrapped: the request was, or may have been, of classic form: the content has ``result``, too.
+        most: bytes of content that the other side takes.
+        timing: the field of that name, where it was asked for.
+    """
+    message = refused.message
+    told: dict[str, Any] = {"code": refused.code, "message": message}
+    shown: dict[str, Any] = {"result": f"Error: {message}"} if wrapped else {}
+    try:
+        content = strict_json.encode(
+            {**shown, "error": {**told, **refused.facts}} if classic else {"error": {**told, **refused.facts}, **shown}
+        )
+    except strict_json.NotJson:
+        content = b""
+    if not content or len(content) > most:
+        told["message"] = message = message.encode("utf-8", "replace").decode()[:1000]
+        content = strict_json.encode({"error": told, **({"result": f"Error: {message}"} if wrapped else {})})
+    if timing is None:
+        prefix = _error_prefix(None if classic else refused.code)
+    else:
+        status = {} if classic else {"status": refused.code}
+        prefix = head_prefix(JSON, "utf-8", {**status, "timing": timing})
+    return head(prefix, len(content), id) + content

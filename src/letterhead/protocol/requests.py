@@ -1,0 +1,151 @@
+"""What a responder hands out: requests, and what becomes of them."""
+
+from typing import Any
+
+import msgspec
+
+from letterhead.content.compression import decompress
+from letterhead.content.json import decode_json
+from letterhead.errors import DeadlineExceeded, Refused
+from letterhead.limits import Limits
+from letterhead.message import Message
+from letterhead.protocol.fields import HOP, Meaning
+from letterhead.protocol.flow import Incoming, Items, Outgoing, Room
+from letterhead.wire.header import JSON_TYPES, Header, content_limit
+
+
+class Request:
+    """One exchange as the server sees it.
+
+    Attributes:
+        id: its id; None on a classic connection.
+        header: the opening's header.
+        action: what to do: a name; in classic form whatever stood there; None for a binary request.
+        named: the action stands in the header and the content is the arguments.
+        binary: neither: the content goes to the application's binary handler.
+        content: the content's bytes; as they stood on the wire while there is a ``compression``.
+        compression: what they are compressed with.
+        value: in classic form, the decoded ``value``; else None.
+        deadline: when the last frame must be handed over, by the connection's clock; infinity where nothing ends it.
+        stopped: why nobody waits any longer, or None.
+        held: bytes of its content that count in the budget.
+        incoming: the items that the client sends, where it announced some.
+        streams: its result is a stream, as far as is known.
+        outgoing: the credit for the items of the result; None before it is known to be a stream or credit comes.
+        ended: its last frame was written, or can never be.
+        job: the own of whoever runs it.
+        started: when its handler began, by the connection's clock; filled in where ``timing`` was asked for.
+    """
+
+    __slots__ = (
+        "action", "binary", "compression", "content", "deadline", "ended", "header", "held", "id", "incoming", "job",
+        "meaning", "named", "outgoing", "received", "started", "stopped", "streams", "timed", "value",
+    )  # fmt: skip
+
+    def __init__(self, id: int | None, header: Header, meaning: Meaning, received: float, deadline: float) -> None:
+        self.id = id
+        self.header = header
+        self.meaning = meaning
+        self.timed = meaning.timing
+        self.received = received
+        self.deadline = deadline
+        self.action: Any = meaning.action
+        self.named = meaning.action is not None
+        self.binary = False
+        self.content = b""
+        self.compression = meaning.compression
+        self.value: Any = None
+        self.held = 0
+        self.incoming: Incoming | None = None
+        self.streams = False
+        self.outgoing: Outgoing | None = None
+        self.started = received
+        self.stopped: Refused | None = None
+        self.ended = False
+        self.job: Any = None
+
+    @property
+    def message(self) -> Message:
+        """The request as an application sees it: without what belongs to this hop or is the other side's to say."""
+        fields = self.header.fields
+        return Message(self.content, {n: v for n, v in fields.items() if n not in HOP and n != "status"})
+
+    def read_classic_form(self, limits: Limits) -> None:
+        """Find action and value in the content, where it is JSON, and undo its compression; else it is a binary one.
+
+        Raises:
+            BadContent: it is not the JSON that its header says, or not so compressed.
+            TooLarge: more would come out than content may have.
+        """
+        shape = self.header.shape
+        if shape.type not in JSON_TYPES:
+            self.binary = True
+            return
+        if self.compression is not None:
+            self.content = decompress(self.content, self.compression, content_limit(shape.type, limits))
+            self.compression = None
+        value = decode_json(self.content, shape.encoding, shape.byteorder, limits.content_depth)
+        if isinstance(value, dict):
+            self.action = value.get("action")
+            self.value = value.get("value")
+
+    @staticmethod
+    def classic_value(content: bytes) -> bytes:
+        """The arguments in classic form, as JSON: ``content`` is JSON in UTF-8 that ``read_classic_form`` has read."""
+        try:
+            value = bytes(_classic_form.decode(content).value)
+        except msgspec.ValidationError:  # no object
+            return b"{}"
+        return b"{}" if value == b"null" else value
+
+    def out_of_time(self) -> DeadlineExceeded:
+        """The refusal once its deadline has passed."""
+        seconds = round(self.deadline - self.received, 3)
+        return DeadlineExceeded(f"no answer within {seconds:g} s", seconds=seconds)
+
+    def timing(self, now: float) -> dict[str, int]:
+        """How long it waited and ran, in microseconds."""
+        queued, ran = self.started - self.received, now - self.started
+        return {"queued": max(0, int(queued * 1e6)), "ran": max(0, int(ran * 1e6))}
+
+
+class Part:
+    """An item of an upload whose content is under way."""
+
+    __slots__ = ("header", "held", "incoming", "request")
+
+    def __init__(self, request: Request, incoming: Incoming, header: Header) -> None:
+        self.request = request
+        self.incoming = incoming
+        self.header = header
+        self.held = 0  # bytes of it that count in the budget
+
+
+class _ClassicForm(msgspec.Struct):
+    """Content in classic form. The value stays bytes, so that it is read as other arguments are."""
+
+    value: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_classic_form = msgspec.json.Decoder(_ClassicForm)
+
+
+class Stop:
+    """Nobody waits for this request any longer; ``request.stopped`` says why."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+
+class Ended:
+    """The peer broke the protocol or a limit; the connection is ``ending``. ``error`` is for the log."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Refused) -> None:
+        self.error = error
+
+
+Event = Request | Stop | Ended | Items[Request] | Room[Request]

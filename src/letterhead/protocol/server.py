@@ -1,0 +1,669 @@
+"""``ServerProtocol``: the server's side of one connection, without I/O.
+
+Three verbs: give it what arrived (``receive``, ``filled``, ``end_of_stream``, ``tick``), take its ``events`` and its
+``out`` (what to send), and ``finish`` each request once. Every call that takes ``now`` takes seconds of one monotonic
+clock.
+
+* The first frame decides whether the connection is classic or multiplexed.
+* A request is open from its header on; its content is received only if the header passed.
+* Each ``Request`` event must be finished exactly once, whatever became of the exchange meanwhile: a request that was
+  cancelled, timed out or lost its connection keeps its slot until then, since its handler may still be running.
+* ``Stop`` says that nobody waits any longer: whoever runs the request should end it.
+* An exchange ends on the wire with one frame, in both directions: ``ended`` is set by that frame or by the end of the
+  connection, and nothing is sent for it afterwards.
+* Items are handed out one by one (``take``) and counted in the budget until then; credit goes back as they are taken.
+* ``ending`` becomes true when the connection is to be closed once ``out`` is sent.
+"""
+
+from copy import copy
+
+from letterhead.content.encoded import Encoded
+from letterhead.errors import (
+    BadContent,
+    BadFrame,
+    BadHeader,
+    Cancelled,
+    Internal,
+    Refused,
+    TooLarge,
+    TooMany,
+    Unavailable,
+    UsageError,
+)
+from letterhead.limits import Limits
+from letterhead.message import Buffer
+from letterhead.protocol import frames
+from letterhead.protocol.admission import LEAVING, Admission, is_own
+from letterhead.protocol.budget import Budget
+from letterhead.protocol.counters import Counters
+from letterhead.protocol.fields import Kind, Meaning, from_classic_client, from_client
+from letterhead.protocol.flow import CREDIT, Incoming, Item, Items, Outgoing, Room, credit_frame, item_frame
+from letterhead.protocol.requests import Ended, Event, Part, Request, Stop
+from letterhead.protocol.states import AT_SERVER, Move, Standing, move
+from letterhead.protocol.timers import NEVER, Patience, Wait
+from letterhead.wire.header import Header, Headers, content_limit
+from letterhead.wire.reader import Reader
+
+
+class ServerProtocol:
+    """The conversation of one connection, at the server.
+
+    Args:
+        limits: bounds on what the client may cost.
+        now: the time.
+        headers, budget, counters: what the connections of one server share.
+        readable: compressions that are read here.
+
+    Attributes:
+        events: what happened; the shell takes them after each call and empties the list.
+        out: bytes to send, in order; the shell takes them and empties the list.
+        classic: whether the connection is classic; None before the first frame.
+        congested: the shell holds more unsent bytes than it should (``write_high``); it says so here.
+        ending: nothing more is read; close once ``out`` is sent.
+        due: when ``tick`` is to be called, at the latest.
+        patience: how long the peer may take; the shell tells it when it does not read (``pause``, ``resume``).
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        now: float,
+        headers: Headers | None = None,
+        budget: Budget | None = None,
+        counters: Counters | None = None,
+        readable: tuple[str, ...] = (),
+    ) -> None:
+        self.limits = limits
+        self.events: list[Event] = []
+        self.out: list[Buffer] = []
+        self.classic: bool | None = None
+        self.ending = False
+        self.congested = False
+        self.counters = counters or Counters()
+        self.patience = Patience(limits, now)
+        self.due = now + limits.first_byte_seconds
+        self._json_bytes = content_limit(frames.JSON, limits)
+        self._budget = budget or Budget(limits.buffered_bytes)
+        self._admission = Admission(limits, self._budget, now, readable)
+        self._readable = readable
+        self._reader = Reader(limits, headers)
+        self._soonest = NEVER  # no open request's deadline is earlier
+        self._ended_by_peer = False
+        self._open: dict[int, Request] = {}
+        self._incoming: Request | Part | None = None  # its header was read, its content not yet
+        self._highest = 0
+        self._last_run = NEVER  # what ``closing`` said: a request with an id above that is not run
+        self._running_on = 0  # ended on the wire, their handlers not yet finished
+        self._blocked: dict[Request, None] = {}  # those that have something to send and wait for room
+
+    # -- what arrives ----------------------------------------------------------------------------------------------
+
+    @property
+    def reads(self) -> bool:
+        """Whether more bytes are wanted: not while a classic request waits and more are here already."""
+        return not (self.classic and self._classic_waits() and self._reader.midway)
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Bytes arrived."""
+        if self.ending:
+            return
+        self.patience.received(len(data), now)
+        self._reader.feed(data)
+        self._pump(now)
+
+    def buffer(self) -> memoryview | None:
+        """Where the next bytes belong, if large content is under way (then call ``filled``), else None."""
+        return None if self.ending or self._incoming is None else self._reader.buffer()
+
+    def filled(self, count: int, now: float) -> None:
+        """So many bytes were received into ``buffer()``."""
+        self.patience.received(count, now)
+        self._reader.filled(count)
+        self._pump(now)
+
+    def end_of_stream(self, now: float) -> None:
+        """The client sends no more. On a multiplexed connection that cancels what is open."""
+        self._ended_by_peer = True
+        self._drop_incoming()
+        if not self.classic:
+            for request in self._open.values():
+                self._stop(request, Cancelled("the client closed its side of the connection"))
+        self._settle(now)
+
+    def lost(self) -> None:
+        """The connection is gone: nothing can be sent any more."""
+        self.ending = True
+        self.out.clear()
+        self._abandon(Cancelled("the connection was lost"))
+        self._reader.close()
+
+    def drain(self, now: float) -> None:
+        """Answer what was accepted, refuse what comes, then end; a multiplexed connection is told so.
+
+        Where no first header has come yet, the first request may be on its way, and an end of the stream would be no
+        answer to it. For so long as a lingering close waits for a peer, it is waited for.
+        """
+        if self.ending or self._admission.draining:
+            return
+        self._admission.draining = True
+        if self.classic is False:
+            self._say_closing()
+        else:
+            self.patience.latest = now + self.limits.linger_quiet_seconds
+            self.due = min(self.due, self.patience.ends_at())
+        self._settle(now)
+
+    def cut_off(self) -> None:
+        """There is no more time: answer all that is open with ``cancelled``, since it may have run, and end."""
+        if self.ending:
+            return
+        if self._incoming is not None:
+            self._refuse_incoming(Cancelled(LEAVING))
+        for request in list(self._open.values()):
+            self._end_early(request, Cancelled(LEAVING))
+        self.ending = True
+
+    def tick(self, now: float) -> None:
+        """Time has passed: it is ``due``, or any other moment."""
+        if self.ending:
+            return
+        if now >= self._soonest:
+            for request in [r for r in self._open.values() if now >= r.deadline]:
+                late = request.out_of_time()
+                self.patience.stirred(now)
+                if request is self._incoming:
+                    self._refuse_incoming(late)
+                else:
+                    self._finish_on_wire(request, late)
+                    self._stop(request, late)
+            self._soonest = min((r.deadline for r in self._open.values()), default=NEVER)
+            self._pump(now)
+        idles = self.patience.wait is Wait.NEXT
+        if now >= self.patience.ends_at() and not self.ending and not (idles and self._open):
+            self._lose_patience()
+        # While something is open nobody idles; its end may come at any time, and begins the idle time.
+        over = now + self.limits.idle_seconds if idles and self._open else self.patience.ends_at()
+        self.due = min(self._soonest, over)
+
+    def _lose_patience(self) -> None:
+        """The peer took too long: say so where it had begun a frame."""
+        draining, complaint = self._admission.draining, self.patience.complaint()
+        if complaint is not None and draining and self.patience.wait is Wait.HEADER and self.classic is not False:
+            self._send_error(Unavailable(LEAVING), None, wrapped=True)  # it had less time than others
+        elif complaint is not None:
+            self.fail(complaint)
+        elif not draining:
+            self.counters.idled += 1
+            if self.classic is False:
+                self._say_closing()
+        self.ending = True
+
+    def resume(self, now: float) -> None:
+        """We read again: until now the peer's time stood still (``patience.pause``)."""
+        self.patience.resume(now)
+        self.due = min(self.due, self.patience.ends_at())
+
+    # -- what is answered ------------------------------------------------------------------------------------------
+
+    def finish(self, request: Request, outcome: Encoded | Refused | None, now: float) -> None:
+        """The request's handler has ended, or will never begin. Once for each ``Request`` event.
+
+        Args:
+            request: it.
+            outcome: its result, why there is none, or None where the result was a stream that has ended.
+            now: the time.
+        """
+        if not request.ended:
+            if request.stopped is not None:
+                outcome = request.stopped
+            self._finish_on_wire(request, outcome, request.timing(now) if request.timed else None)
+        self._done_with(request)
+        self.patience.stirred(now)
+        if self.classic or self._admission.draining or self._ended_by_peer:
+            self._pump(now)
+
+    # -- one frame after the other ---------------------------------------------------------------------------------
+
+    def proceed(self, now: float) -> None:
+        """``out`` was taken, or ``congested`` has become false: what waited for that goes on."""
+        if self.classic:
+            self._pump(now)
+        else:
+            for request in list(self._blocked):
+                self._unblock(request)
+
+    def _pump(self, now: float) -> None:
+        reader = self._reader
+        progressed = False
+        while not (self.ending or (self.classic and self._classic_waits())):
+            incoming = self._incoming
+            if incoming is None:
+                try:
+                    header = reader.read_header()
+                except BadFrame as error:
+                    self.fail(error)
+                    return
+                if header is None:
+                    break
+                progressed = True
+                incoming = self._incoming = self._begin(header, now)
+                if incoming is None:
+                    reader.skip_content()
+                    continue
+            elif isinstance(incoming, Part) and incoming.request.ended:
+                self._refuse_incoming(None)
+                continue
+            content = reader.read_content()
+            if content is None:
+                if self._hold(incoming, reader.arrived):
+                    break
+                self._refuse_incoming(self._admission.too_much())
+                continue
+            progressed = True
+            self._incoming = None
+            self._complete(incoming, content)
+        if reader.midway or self.patience.wait is not Wait.NEXT or self._ended_by_peer or self._admission.draining:
+            self._settle(now, progressed)
+
+    def _settle(self, now: float, progressed: bool = False) -> None:
+        """Nothing more can be read at the moment: what do we wait for?"""
+        if self.ending:
+            return
+        if self._ended_by_peer:
+            self._drop_incoming()
+        if (self._ended_by_peer or self._admission.draining) and not self._open and not self._expects_more():
+            self.ending = True
+            self._abandon(Cancelled("the connection is closing"))
+            return
+        reader, patience = self._reader, self.patience
+        if self._ended_by_peer or not reader.midway:
+            if patience.wait is Wait.NEXT:
+                return
+            wait = Wait.FIRST_BYTE if patience.wait is Wait.FIRST_BYTE and not progressed else Wait.NEXT
+        elif reader.header is not None or reader.skipping:
+            wait = Wait.CONTENT
+        elif self.classic and self._classic_waits():
+            wait = Wait.NEXT
+        else:
+            wait = Wait.HEADER
+        # The same kind of wait goes on, unless it is another frame's.
+        if progressed or wait is not patience.wait:
+            patience.waits_for(wait, now)
+            self.due = min(self.due, patience.ends_at())
+
+    def _expects_more(self) -> bool:
+        """Whether a connection that is to end, and has nothing open, waits for a request all the same."""
+        if self.classic and self._reader.midway:
+            return self._classic_waits() or not self._ended_by_peer
+        return self.classic is None and not self._ended_by_peer
+
+    def _begin(self, header: Header, now: float) -> Request | Part | None:
+        """A header was read: open the exchange, or say what is wrong; None where the content is not wanted."""
+        if self.classic is None:
+            self.classic, limits = header.id is None, self.limits
+            if header.id:
+                self.out.append(frames.hello(header.id, limits.max_open, limits.initial_credit, self._readable))
+                if self._admission.draining:
+                    self.patience.latest = NEVER
+                    self._say_closing()
+        if self.classic:
+            meaning = from_classic_client(header.shape)
+            return self._open_request(None, header, meaning, now)
+        id = header.id
+        if not id:
+            self.fail(BadHeader("a request here carries an 'id' from 1 to 2^53-1", field="id"))
+            return None
+        meaning = header.shape.meaning or from_client(header.shape)
+        request = self._open.get(id)
+        if request is not None:
+            incoming = request.incoming
+            standing = Standing.OPEN if incoming is None or incoming.whole else Standing.UPLOADING
+        else:
+            standing = Standing.NEW if id > self._highest else Standing.PAST
+        try:
+            if meaning.fault is not None and meaning.fatal:
+                raise meaning.fault
+            if meaning.authorized and self._highest:
+                raise BadHeader("'authorization' stands in the first request only", field="authorization")
+            todo = move(AT_SERVER, standing, meaning.kind)
+        except BadHeader as error:
+            self.fail(copy(error))
+            return None
+        if todo is Move.OPEN:
+            self._highest = id
+            return self._open_request(id, header, meaning, now)
+        if request is not None and todo is Move.PART:
+            return self._begin_part(request, header, meaning)
+        self._other_move(todo, id, header, meaning, now)
+        return None
+
+    def _other_move(self, todo: Move, id: int, header: Header, meaning: Meaning, now: float) -> None:
+        admission = self._admission
+        if todo is Move.DROP:
+            gone_too_far = admission.late(header)
+        elif meaning.kind is Kind.CREDIT:
+            gone_too_far = admission.credit(now)
+        else:
+            gone_too_far = admission.control(now)
+        if gone_too_far is not None:
+            self.fail(gone_too_far)
+        elif todo is Move.CANCEL:
+            self._stop(self._open[id], Cancelled("cancelled by the client"))
+        elif todo is Move.CREDIT:
+            self._credited(self._open[id], meaning.credit)
+
+    def _open_request(self, id: int | None, header: Header, meaning: Meaning, now: float) -> Request | None:
+        refused = self._admission.why_not(header, meaning, len(self._open) + self._running_on, id is None)
+        if meaning.supersedes and id is not None and not isinstance(refused, BadHeader):
+            gone_too_far = self._admission.control(now)
+            if gone_too_far is not None:
+                self.fail(gone_too_far)
+                return None
+            refused = self._supersede(meaning.supersedes, id) or refused
+        if refused is not None:
+            self.counters.refused_draining += isinstance(refused, Unavailable)
+            self._send_error(refused, id, meaning.action is None)
+            if meaning.more:
+                self._admission.expect_late(self.limits.initial_credit)
+            self._end_if_too_large(refused, header)
+            return None
+        request = Request(id, header, meaning, now, now + self._admission.allowed_seconds(meaning))
+        if meaning.more:
+            request.incoming = Incoming(self.limits.initial_credit)
+        if request.deadline < self._soonest:
+            self._soonest = request.deadline
+            self.due = min(self.due, request.deadline)
+        self._open[id or 0] = request
+        self.counters.open_now += 1
+        return request
+
+    def _begin_part(self, request: Request, header: Header, meaning: Meaning) -> Part | None:
+        """A frame of an upload: an item, or the end."""
+        incoming = request.incoming
+        refused: Refused | None
+        if incoming is None or request.stopped is not None:  # nobody takes it: it crosses our last frame
+            refused = self._admission.late(header)
+            if refused is not None:
+                self.fail(refused)
+            return None
+        refused = self._admission.why_not_part(header, meaning)
+        if refused is None and not meaning.more:
+            if incoming.end():
+                self.events.append(Items(request))
+            return None
+        try:
+            if refused is None:
+                incoming.announce(header)
+                return Part(request, incoming, header)
+        except BadHeader as error:
+            refused = error
+        self._end_early(request, refused)
+        self._end_if_too_large(refused, header)
+        return None
+
+    def _end_if_too_large(self, refused: Refused, header: Header) -> None:
+        """Content that was refused for its size is read past only up to a size; above, closing costs less."""
+        if isinstance(refused, TooLarge) and header.shape.length >= self.limits.skip_bytes:
+            self._end(refused)
+
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def _refuse_incoming(self, why: Refused | None) -> None:
+        """End what has content under way, and receive no more of it; None where it has ended already."""
+        incoming, self._incoming = self._incoming, None
+        self._reader.skip_content()
+        if incoming is not None:
+            self._refuse_whole(incoming, why)
+
+    # -- streams ---------------------------------------------------------------------------------------------------
+
+    def streams(self, request: Request) -> None:
+        """Its result will be a stream: it has no deadline unless the client named one, and that is not shortened.
+
+        Raises:
+            BadHeader: more credit came already than a receiver may give.
+        """
+        request.streams = True
+        if request.outgoing is None:
+            request.outgoing = Outgoing(CREDIT)
+        request.outgoing.add(0)
+        wanted = request.meaning.deadline
+        request.deadline = NEVER if wanted is None else request.received + wanted
+
+    def may_send(self, request: Request) -> bool:
+        """Whether an item of its result may be sent now; if not, and it has not ended, a ``Room`` event says when."""
+        outgoing = request.outgoing
+        if outgoing is None or request.ended:
+            return False
+        if outgoing.credit > 0 and not self.congested:
+            return True
+        self._blocked[request] = None
+        return False
+
+    def send_item(self, request: Request, item: Encoded) -> int:
+        """Send an item of a result; how many bytes that took. Only where ``may_send`` said yes, of what ``streams``.
+
+        Raises:
+            UsageError: a header field of its own cannot be sent.
+        """
+        if request.ended or request.outgoing is None or request.id is None:
+            return 0
+        first, content = item_frame(item, request.id)
+        cost = len(first) + len(content)
+        request.outgoing.credit -= cost
+        self._admission.sent(cost)
+        self.counters.items_sent += 1
+        if len(content) > frames.JOINED:
+            self.out.append(first)
+            self.out.append(content)
+        else:
+            self.out.append(first + content)
+        return cost
+
+    def take(self, request: Request) -> Item | None:
+        """The next item of an upload; None where none is there: an ``Items`` event follows, unless it is ``whole``."""
+        incoming = request.incoming
+        if incoming is None:
+            return None
+        item = incoming.take()
+        if item is not None:
+            self.counters.items_received += 1
+            self._budget.used -= item[0].frame_size
+            given = 0 if request.ended else incoming.owed()
+            if given and request.id is not None:
+                self.out.append(credit_frame(given, request.id))
+        return item
+
+    def fail_exchange(self, request: Request, why: Refused) -> None:
+        """Whoever runs it found that it cannot be: an item is not what it says. Its last frame is sent at once."""
+        if not request.ended:
+            self._finish_on_wire(request, why)
+        if request.stopped is None:
+            request.stopped = why
+
+    def _credited(self, request: Request, credit: int) -> None:
+        """The client gave credit, perhaps before it is known whether there will be a stream to spend it on."""
+        if request.outgoing is None:
+            request.outgoing = Outgoing(CREDIT)
+        if not request.streams:  # how much it comes to is judged only if there will be one
+            request.outgoing.credit += credit
+            return
+        try:
+            request.outgoing.add(credit)
+        except BadHeader as error:
+            self._end_early(request, error)
+        else:
+            self._unblock(request)
+
+    def _unblock(self, request: Request) -> None:
+        """Tell whoever waits for room that it is there. Credit that only makes up for a large item is none."""
+        if request in self._blocked and not self.congested and request.outgoing and request.outgoing.credit > 0:
+            del self._blocked[request]
+            self.events.append(Room(request))
+
+    def _classic_waits(self) -> bool:
+        """The next classic request waits: the last one is not answered yet, or the peer does not take the answers."""
+        if self._incoming is not None:
+            return False
+        return bool(self._open) or self.congested or sum(map(len, self.out)) > self.limits.write_high
+
+    def _complete(self, incoming: Request | Part, content: bytes) -> None:
+        """Its content is whole."""
+        if not self._hold(incoming, len(content)):
+            self._refuse_whole(incoming, self._admission.too_much())
+        elif isinstance(incoming, Part):
+            if incoming.incoming.put((incoming.header, content)):
+                self.events.append(Items(incoming.request))
+        else:
+            incoming.content = content
+            try:
+                if not incoming.named:
+                    incoming.read_classic_form(self.limits)
+                    if incoming.id is not None and incoming.id > self._last_run and not is_own(incoming.action):
+                        self.counters.refused_draining += 1
+                        raise Unavailable(LEAVING)
+                    if not incoming.binary:
+                        self.unpacked(incoming, incoming.content)
+                self.events.append(incoming)
+            except (BadContent, TooLarge, TooMany, Unavailable) as error:
+                self._refuse(incoming, error)
+
+    def _hold(self, incoming: Request | Part, count: int) -> bool:
+        """So many bytes of its content are here; whether the server may hold as many.
+
+        Of items the headers count, too: thousands of empty ones may wait, and are held with all that their headers say.
+        """
+        budget = self._budget
+        if isinstance(incoming, Part):
+            count += incoming.header.frame_size - incoming.header.shape.length
+        budget.used += count - incoming.held
+        incoming.held = count
+        return budget.used <= budget.limit
+
+    def unpacked(self, request: Request, content: bytes) -> None:
+        """Its content was decompressed, and is held as it is now until its handler has ended.
+
+        Raises:
+            TooMany: the server would hold more than it may.
+        """
+        budget = self._budget
+        if budget.used + len(content) - request.held > budget.limit:
+            raise self._admission.too_much()
+        budget.used += len(content) - request.held
+        request.held = len(content)
+        request.content = content
+        request.compression = None
+
+    def _let_go(self, part: Part) -> None:
+        self._budget.used -= part.held
+        part.held = 0
+
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def _finish_on_wire(
+        self, request: Request, outcome: Encoded | Refused | None, timing: dict[str, int] | None = None
+    ) -> None:
+        """The exchange's last frame; None is the end of a stream."""
+        self._end_on_wire(request)
+        wrapped = not request.named
+        if isinstance(outcome, Refused):
+            self._send_error(outcome, request.id, wrapped, timing)
+            return
+        try:
+            if outcome is None:
+                self.out.append(frames.end_of_stream(request.id, timing))
+            else:
+                reply = outcome if timing is None else outcome.with_fields({"timing": timing})
+                self.out += frames.result(reply, request.id, wrapped, self._json_bytes)
+        except UsageError as error:
+            self._send_error(Internal(f"the answer cannot be sent: {error}"), request.id, wrapped, timing)
+        else:
+            self.counters.served += 1
+
+    def _refuse_whole(self, incoming: Request | Part, why: Refused | None) -> None:
+        if isinstance(incoming, Part):
+            self._let_go(incoming)
+            if why is not None:
+                self._end_early(incoming.request, why)
+        elif why is not None:
+            self._refuse(incoming, why)
+
+    def _refuse(self, request: Request, why: Refused) -> None:
+        """End a request that was never handed out."""
+        self._finish_on_wire(request, why)
+        self._done_with(request)
+
+    def _end_early(self, request: Request, why: Refused) -> None:
+        """End a request on the wire whose handler may be running."""
+        self._finish_on_wire(request, why)
+        self._stop(request, why)
+
+    def _end_on_wire(self, request: Request) -> None:
+        request.ended = True
+        del self._open[request.id or 0]
+        self._running_on += 1
+        self._blocked.pop(request, None)
+        incoming = request.incoming
+        if incoming is not None:
+            self._budget.used -= incoming.drop()
+            if not incoming.whole:
+                self._admission.expect_late(incoming.window)
+
+    def _done_with(self, request: Request) -> None:
+        """Its handler is no longer running: the slot and the memory are free."""
+        self._running_on -= 1
+        self._budget.used -= request.held
+        request.held = 0
+        self.counters.open_now -= 1
+
+    def _stop(self, request: Request, why: Refused) -> None:
+        if request.stopped is None:
+            request.stopped = why
+            self.events.append(Stop(request))
+
+    def _supersede(self, earlier: int, id: int) -> BadHeader | None:
+        """Cancel the exchange that the request with ``id`` takes the place of."""
+        if earlier >= id:
+            return BadHeader("'supersedes' is the id of an earlier request", field="supersedes")
+        request = self._open.get(earlier)
+        if request is not None:
+            self._stop(request, Cancelled("superseded by a later request"))
+        return None
+
+    def _drop_incoming(self) -> None:
+        """What has content under way can never be whole: no reply, and nothing runs."""
+        incoming, self._incoming = self._incoming, None
+        if isinstance(incoming, Part):
+            self._let_go(incoming)
+        elif incoming is not None:
+            self._end_on_wire(incoming)
+            self._done_with(incoming)
+
+    def _say_closing(self) -> None:
+        """From here on nothing new is run on this connection (multiplexed ones only)."""
+        self._last_run = self._highest
+        self.out.append(frames.closing(self._highest))
+
+    def fail(self, error: Refused) -> None:
+        """A connection error: tell it, and end."""
+        self._send_error(error, None, self.classic is not False)
+        self._end(error)
+
+    def _end(self, error: Refused) -> None:
+        self.ending = True
+        self.events.append(Ended(error))
+        self._abandon(Cancelled("the connection was closed after an error"))
+
+    def _abandon(self, why: Refused) -> None:
+        """Nothing that is open can be answered any more."""
+        self._drop_incoming()
+        for request in list(self._open.values()):
+            self._end_on_wire(request)
+            self._stop(request, why)
+
+    def _send_error(
+        self, refused: Refused, id: int | None, wrapped: bool, timing: dict[str, int] | None = None
+    ) -> None:
+        self.counters.failure(refused.code)
+        wrapped = wrapped or self.classic is not False
+        self.out.append(frames.error(refused, id, self.classic is True, wrapped, self._json_bytes, timing))

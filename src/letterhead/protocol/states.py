@@ -1,0 +1,87 @@
+"""The legal moves of a conversation, as tables (protocol section 4, "Ids and frames").
+
+A frame is judged by where its ``id`` stands and by what kind of frame it is. A pair that is missing here is a breach of
+the protocol: ``bad-header``, and the connection closes.
+"""
+
+from enum import Enum, auto
+
+from letterhead.errors import BadHeader
+from letterhead.protocol.fields import Kind
+
+
+class Phase(Enum):
+    """How much a client knows about the server at the other end of a connection."""
+
+    FRESH = auto()  # nothing sent
+    PROBING = auto()  # the first request is out, nothing else may follow
+    MULTIPLEXED = auto()
+    CLASSIC = auto()
+    ENDED = auto()
+
+
+class Standing(Enum):
+    """Where an ``id`` stands on a connection."""
+
+    NEW = auto()  # above every id before
+    UPLOADING = auto()  # open, and its upload goes on
+    OPEN = auto()  # open, its request whole
+    PAST = auto()  # not open, not above the highest
+    NONE = auto()  # the frame has no id
+
+    __hash__ = object.__hash__  # as for Kind
+
+
+class Move(Enum):
+    """What to do with a frame."""
+
+    OPEN = auto()
+    PART = auto()  # an item of an upload, or its end
+    CANCEL = auto()
+    CREDIT = auto()
+    REPLY = auto()  # an item of a result, or the exchange's last frame
+    HELLO = auto()
+    CLOSING = auto()
+    FAIL = auto()  # a connection error: fails everything that is open
+    DROP = auto()  # late: read past, counted
+    IGNORE = auto()
+
+
+AT_SERVER: dict[tuple[Standing, Kind], Move] = {
+    (Standing.NEW, Kind.NAMED): Move.OPEN,
+    (Standing.NEW, Kind.PLAIN): Move.OPEN,
+    (Standing.UPLOADING, Kind.PLAIN): Move.PART,
+    (Standing.UPLOADING, Kind.CANCEL): Move.CANCEL,
+    (Standing.UPLOADING, Kind.CREDIT): Move.CREDIT,
+    (Standing.OPEN, Kind.CANCEL): Move.CANCEL,
+    (Standing.OPEN, Kind.CREDIT): Move.CREDIT,
+    (Standing.PAST, Kind.NAMED): Move.DROP,
+    (Standing.PAST, Kind.PLAIN): Move.DROP,
+    (Standing.PAST, Kind.CANCEL): Move.IGNORE,
+    (Standing.PAST, Kind.CREDIT): Move.IGNORE,
+}
+"""A server's moves on a multiplexed connection."""
+
+AT_CLIENT: dict[tuple[Standing, Kind], Move] = {
+    (Standing.OPEN, Kind.HELLO): Move.HELLO,
+    (Standing.PAST, Kind.HELLO): Move.HELLO,
+    (Standing.OPEN, Kind.REPLY): Move.REPLY,
+    (Standing.PAST, Kind.REPLY): Move.DROP,
+    (Standing.OPEN, Kind.CREDIT): Move.CREDIT,
+    (Standing.PAST, Kind.CREDIT): Move.IGNORE,
+    (Standing.NONE, Kind.REPLY): Move.FAIL,
+    (Standing.NONE, Kind.CLOSING): Move.CLOSING,
+}
+"""A client's moves once the server is known to multiplex."""
+
+
+def move(table: dict[tuple[Standing, Kind], Move], standing: Standing, kind: Kind) -> Move:
+    """The move for a frame.
+
+    Raises:
+        BadHeader: there is none; the connection closes.
+    """
+    found = table.get((standing, kind))
+    if found is None:
+        raise BadHeader(f"no {kind.name.lower()} frame may come for an id that is {standing.name.lower()}", field="id")
+    return found

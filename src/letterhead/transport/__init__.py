@@ -1,0 +1,1 @@
+"""Sockets and pipes; see docs/design.md."""
