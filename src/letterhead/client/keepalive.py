@@ -23,7 +23,7 @@ class Sign(Enum):
     GONE = auto()  # give the connection up
 
 
-class Liveness:
+class Keepalive:
     """One connection's signs of life.
 
     Args:

@@ -1,13 +1,15 @@
-"""The opening of a call, as both clients write it: the arguments, and the constant part of the header before them.
+"""Openings of calls: arguments as content, and the constant part of the header before them.
 
-It is made before a connection is chosen, so it fits any: what a connection adds (the ``id``, compression, the call that
-is superseded) is added where it is sent. Which argument is a stream is asked only once encoding has failed.
+They are made before a connection is chosen, so they fit any: what a connection adds (``id``, ``deadline``,
+``compression``, ``supersedes``) is added where one is written, and there is room for it in the header. Which argument
+is a stream is asked only once encoding has failed.
 """
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from letterhead.client.sources import Source, split
 from letterhead.content.compression import smaller
 from letterhead.content.encoded import Encoded
 from letterhead.content.ndarray import is_array
@@ -15,38 +17,34 @@ from letterhead.content.registry import JSON, OCTETS, encode_content
 from letterhead.errors import BadContent, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message, as_octets
-from letterhead.protocol.calls import NOT_IN_MESSAGES, NOTHING, Asks, Call, Packed
+from letterhead.protocol.exchange import NOT_IN_MESSAGES, NOTHING, Asks, Opening, Packed
 from letterhead.protocol.fields import BIG
-from letterhead.protocol.flow import Outgoing
-from letterhead.protocol.sources import split
 from letterhead.wire import strict_json
 from letterhead.wire.header import content_limit, too_large
 from letterhead.wire.writer import NATIVE, head_prefix
 
-PING = "letterhead.ping"
-DESCRIBE = "letterhead.describe"
 _CLASSIC_BYTES = len(b'{"action":,"value":}')
 _LIMITS = Limits()
+_REQUIRED = frozenset({"byteorder", "content-type", "content-encoding", "content-length", "id"})
+_ADDED_FIELDS = 3
+_ADDED_BYTES = len(',"deadline":2147483647,"supersedes":9007199254740991,"compression":"zstd"')
+"""What a connection may add to an opening, beside ``id`` and ``content-length``."""
 
 
 class Streamed(UsageError):
-    """An argument is a stream: ``upload_call`` makes such a call."""
+    """An argument is a stream: ``upload_opening`` makes such a call."""
 
 
 @lru_cache(maxsize=512)
-def _prefix(
-    action: str | None, content_type: str, encoding: str, deadline: int | None, asks: Asks, more: bool = False
-) -> bytes:
-    fields = _own_fields(action, deadline, asks)
+def _prefix(action: str, content_type: str, encoding: str, asks: Asks, more: bool = False) -> bytes:
+    fields = _own_fields(action, asks)
     if more:
         fields["more"] = True
-    return head_prefix(content_type, encoding, fields)
+    return opening_prefix(content_type, encoding, fields)
 
 
-def _own_fields(action: str | None, deadline: int | None, asks: Asks) -> dict[str, Any]:
-    fields: dict[str, Any] = {} if action is None else {"action": action}
-    if deadline is not None:
-        fields["deadline"] = deadline
+def _own_fields(action: str, asks: Asks) -> dict[str, Any]:
+    fields: dict[str, Any] = {"action": action}
     if asks.accept:
         fields["accept"] = list(asks.accept)
     if asks.accept_compression:
@@ -54,11 +52,6 @@ def _own_fields(action: str | None, deadline: int | None, asks: Asks) -> dict[st
     if asks.timing:
         fields["timing"] = True
     return fields
-
-
-def first_prefix(deadline: int | None, asks: Asks = NOTHING) -> bytes:
-    """The head's constant part of a request in classic form."""
-    return _prefix(None, JSON, "utf-8", deadline, asks)
 
 
 def milliseconds(timeout: float | None) -> int | None:
@@ -74,14 +67,25 @@ def milliseconds(timeout: float | None) -> int | None:
     return max(1, int(min(timeout * 1000, BIG)))
 
 
-def action_call(
-    action: str,
-    arg: tuple[Any, ...],
-    args: Mapping[str, Any],
-    timeout: float | None,
-    limits: Limits,
-    asks: Asks = NOTHING,
-) -> Call:
+def opening_prefix(
+    content_type: str, encoding: str, fields: dict[str, Any] | None = None, byteorder: str = NATIVE
+) -> bytes:
+    """The constant part of an opening's head.
+
+    Raises:
+        UsageError: a field cannot be sent; or the header would be too long, or have too many fields, with all that a
+            connection may add to it.
+    """
+    count = len(_REQUIRED.union(fields or ())) + _ADDED_FIELDS
+    if count > _LIMITS.header_fields:
+        most = _LIMITS.header_fields
+        raise UsageError(f"the header would have up to {count} fields; the limit is {most}", limit=most)
+    return head_prefix(content_type, encoding, fields, byteorder, _LIMITS.header_bytes - _ADDED_BYTES)
+
+
+def action_opening(
+    action: str, arg: tuple[Any, ...], args: Mapping[str, Any], limits: Limits, asks: Asks = NOTHING
+) -> Opening:
     """The call of an action with one unnamed argument, named ones, or none.
 
     Raises:
@@ -91,20 +95,15 @@ def action_call(
             that is the connection's own.
         TooLarge: the arguments are above the limits.
     """
-    deadline = None if timeout is None else milliseconds(timeout)
     if not arg:
         content = _named(action, args)
         _check_size(JSON, len(content), limits)
-        prefix = _prefix(action, JSON, "utf-8", deadline, asks)
-        return Call(prefix, content, _classic(action, content, limits), deadline, asks, action)
+        return Opening(_prefix(action, JSON, "utf-8", asks), content, _classic(action, content, limits), asks, action)
     if args or len(arg) > 1:
         raise UsageError("an action takes one unnamed argument or named ones, not both: name them")
-    mine = _own_fields(action, deadline, asks)
+    mine = _own_fields(action, asks)
     if isinstance(arg[0], Message):
-        # Our own come first: what a user's field contains must not be taken for the deadline (``Call.shorten``).
-        call = _as_it_is(arg[0], {**mine, **arg[0].header, **mine}, deadline, limits, asks)
-        call.name = action
-        return call
+        return _as_it_is(arg[0], {**arg[0].header, **mine}, limits, asks, action)
     try:
         encoded = encode_content(arg[0])
     except BadContent as error:
@@ -112,11 +111,11 @@ def action_call(
     _check_size(encoded.content_type, len(encoded.content), limits)
     if encoded.fields:  # an array's
         order = encoded.fields.get("byteorder", NATIVE)
-        prefix = head_prefix(encoded.content_type, encoded.encoding, {**encoded.fields, **mine}, order)
-        return Call(prefix, encoded.content, None, deadline, asks, action)
-    prefix = _prefix(action, encoded.content_type, encoded.encoding, deadline, asks)
+        prefix = opening_prefix(encoded.content_type, encoded.encoding, {**encoded.fields, **mine}, order)
+        return Opening(prefix, encoded.content, None, asks, action)
+    prefix = _prefix(action, encoded.content_type, encoded.encoding, asks)
     if encoded.content_type != JSON:
-        return Call(prefix, encoded.content, None, deadline, asks, action)
+        return Opening(prefix, encoded.content, None, asks, action)
     content = bytes(encoded.content)
     if content.startswith(b"{"):
         raise UsageError(
@@ -124,34 +123,27 @@ def action_call(
         )
     # In classic form ``null`` would mean no argument at all.
     classic = None if content == b"null" else _classic(action, content, limits)
-    return Call(prefix, content, classic, deadline, asks, action)
+    return Opening(prefix, content, classic, asks, action)
 
 
-def upload_call(
-    action: str,
-    arg: tuple[Any, ...],
-    args: Mapping[str, Any],
-    timeout: float | None,
-    limits: Limits,
-    asks: Asks = NOTHING,
-) -> Call:
-    """The call of an action one of whose arguments is a stream.
+def upload_opening(
+    action: str, arg: tuple[Any, ...], args: Mapping[str, Any], limits: Limits, asks: Asks = NOTHING
+) -> tuple[Opening, Source]:
+    """The call of an action one of whose arguments is a stream, and that stream.
 
     Raises:
-        UsageError: more than one is, or as ``action_call`` does.
+        UsageError: more than one is, or as ``action_opening`` does.
         TooLarge: the other arguments are above the limits.
     """
     found = split(action, arg, args)
     if found is None:
         raise UsageError(f"none of the arguments of {action!r} is a stream")
     source, rest = found
-    deadline = milliseconds(timeout)
     content = _named(action, rest)
     _check_size(JSON, len(content), limits)
-    call = Call(_prefix(action, JSON, "utf-8", deadline, asks, more=True), content, None, deadline, asks, action)
-    call.source = source
-    call.outgoing = Outgoing(0)  # the credit comes with the hello
-    return call
+    opening = Opening(_prefix(action, JSON, "utf-8", asks, more=True), content, None, asks, action)
+    opening.uploads = True
+    return opening, source
 
 
 def _named(action: str, args: Mapping[str, Any]) -> bytes:
@@ -173,8 +165,8 @@ def _cannot_be_sent(action: str, arg: tuple[Any, ...], args: Mapping[str, Any], 
     return UsageError(f"the arguments of {action!r} cannot be sent: {error}")
 
 
-def message_call(message: Message, timeout: float | None, limits: Limits) -> Call:
-    """The call that sends a message as it is.
+def message_opening(message: Message, limits: Limits) -> Opening:
+    """The request that is a message as it is.
 
     Raises:
         UsageError: its header cannot be sent or names a field that is the connection's own.
@@ -182,53 +174,39 @@ def message_call(message: Message, timeout: float | None, limits: Limits) -> Cal
     """
     if not isinstance(message, Message):
         raise UsageError(f"send takes a letterhead.Message, not {type(message).__name__}; call takes values")
-    deadline = milliseconds(timeout)
-    fields = {} if deadline is None else {"deadline": deadline}
-    call = _as_it_is(message, {**fields, **message.header}, deadline, limits)
-    call.raw = True
-    call.wrapped = "action" not in message.header
-    return call
+    opening = _as_it_is(message, dict(message.header), limits, NOTHING, None)
+    opening.raw = True
+    opening.classic = "action" not in message.header
+    return opening
 
 
-def _as_it_is(
-    message: Message, fields: dict[str, Any], deadline: int | None, limits: Limits, asks: Asks = NOTHING
-) -> Call:
-    """The call that sends the content of a message with these header fields, which include the message's own."""
+def _as_it_is(message: Message, fields: dict[str, Any], limits: Limits, asks: Asks, name: str | None) -> Opening:
+    """The opening with the content of a message and these header fields, which include the message's own."""
     mine = sorted(NOT_IN_MESSAGES.intersection(message.header))
     if mine:
         raise UsageError(f"the header field {mine[0]!r} is the connection's own", field=mine[0])
-    for name in ("byteorder", "content-type", "content-encoding"):
-        if not isinstance(fields.get(name, ""), str):
-            raise UsageError(f"the header field {name!r} is a string", field=name)
+    for field in ("byteorder", "content-type", "content-encoding"):
+        if not isinstance(fields.get(field, ""), str):
+            raise UsageError(f"the header field {field!r} is a string", field=field)
     content = bytes(as_octets(message.content))  # what the caller changes afterwards is not sent
     _check_size(message.type, len(content), limits)
-    prefix = head_prefix(
+    prefix = opening_prefix(
         fields.get("content-type", OCTETS),
         fields.get("content-encoding", "binary"),
         fields,
         fields.get("byteorder", NATIVE),
     )
-    return Call(prefix, content, None, deadline, asks)
+    return Opening(prefix, content, None, asks, name)
 
 
-def pack(call: Call, names: Sequence[str]) -> None:
-    """Compress its content with the first of ``names`` that is known here, if that makes it smaller.
+def pack(opening: Opening, names: Sequence[str]) -> None:
+    """Compress the content with the first of ``names`` that is known here, if that makes it smaller.
 
     It goes so only where the server reads that; which is why it stands beside the content.
     """
-    small = smaller(Encoded(OCTETS, "binary", call.content), names)
+    small = smaller(Encoded(OCTETS, "binary", opening.content), names)
     if small.fields:
-        call.packed = Packed(small.fields["compression"], bytes(small.content))
-
-
-def ping_call() -> Call:
-    """The call that finds out what an unknown server is, where the caller's own cannot."""
-    return action_call(PING, (), {}, None, _LIMITS)
-
-
-def describe_call() -> Call:
-    """The call that asks what a server's actions are."""
-    return action_call(DESCRIBE, (), {}, None, _LIMITS)
+        opening.packed = Packed(small.fields["compression"], bytes(small.content))
 
 
 @lru_cache(maxsize=512)
@@ -250,3 +228,9 @@ def _check_size(content_type: str, size: int, limits: Limits) -> None:
     fault = too_large(content_type, size, limits)
     if fault is not None:
         raise fault
+
+
+@lru_cache(maxsize=1)
+def describe_opening() -> Opening:
+    """What asks a server what its actions are."""
+    return action_opening("letterhead.describe", (), {}, _LIMITS)

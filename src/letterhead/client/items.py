@@ -1,17 +1,18 @@
 """Items of streams as applications see them: the values of those that come, the content of those that go.
 
-Nothing is decided here about when: who waits for items and for room are the clients. Items of one stream mostly look
+Nothing is decided here about when: who waits for them are the clients. Items of one stream mostly look
 alike, so what was found out about the last header is remembered for the next.
 """
 
 from typing import Any
 
+from letterhead.client.calls import Call
 from letterhead.content.encoded import Encoded
 from letterhead.content.registry import encode_content
 from letterhead.errors import BadContent, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.calls import NOT_IN_MESSAGES, Call, reader_of
+from letterhead.protocol.exchange import NOT_IN_MESSAGES, reader_of
 from letterhead.protocol.fields import FROM_CLIENT
 from letterhead.protocol.flow import Item
 from letterhead.wire import strict_json
@@ -32,7 +33,7 @@ class Values:
 
     __slots__ = ("_call", "_depth", "_limits", "_plain", "_read", "_returns")
 
-    def __init__(self, call: Call, returns: Any, limits: Limits) -> None:
+    def __init__(self, call: Call[Any, Any], returns: Any, limits: Limits) -> None:
         self._call = call
         self._returns = returns
         self._limits = limits
@@ -56,7 +57,10 @@ class Values:
                 pass  # the long way finds the words for it
         elif shape.type in JSON_TYPES and shape.encoding in _PLAIN and shape.meaning.compression is None:
             self._plain = shape
-        return self._call.value(header, content, self._returns, self._limits)
+        exchange = self._call.exchange
+        if exchange is None:
+            raise UsageError("this item is no call's")
+        return exchange.value(header, content, self._returns, self._limits)
 
 
 def encode_item(value: Any, limits: Limits) -> Encoded:
