@@ -1,6 +1,6 @@
 """``Settings``: what a client was told when it was made, checked once for both clients."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from letterhead.client.state import State
@@ -45,7 +45,7 @@ class Settings:
 
 
 def settings_of(
-    address: str | Sequence[str],
+    servers: Iterable[str],
     *,
     timeout: float | None,
     limits: Limits | None,
@@ -56,14 +56,11 @@ def settings_of(
     keep_alive: bool,
     on_state: Callable[[State], object] | None,
 ) -> Settings:
-    """The settings of a client, as its constructor takes them.
+    """The settings of a client, as its constructor takes them; ``servers`` are addresses, each once.
 
     Raises:
         UsageError: an argument is not what it should be; the sentence names it.
     """
-    written = [address] if isinstance(address, str) else address
-    if not isinstance(written, (list, tuple)) or not written:
-        raise UsageError(f"a client takes an address such as '127.0.0.1:65432', or a list of them, not {address!r}")
     if isinstance(idempotent, str) or (
         idempotent is not None and not all(isinstance(name, str) for name in idempotent)
     ):
@@ -76,7 +73,7 @@ def settings_of(
         raise UsageError(f"'on_state' takes a plain function of one argument, not {on_state!r}")
     wanted = readable(compression)
     return Settings(
-        tuple(dict.fromkeys(written)),
+        tuple(servers),
         timeout,
         limits or Limits(),
         Asks(content_types(accept), wanted) if accept or wanted else NOTHING,

@@ -8,6 +8,7 @@ What only those who listen need is imported where they do: a command that calls 
 import errno
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,19 @@ def parse(text: str) -> Address:
     if number is None:
         raise UsageError(f"{_NO_PORT}, not '{escaped(port)}' (in '{escaped(text)}')")
     return Address(host[1:-1] if bracketed else host, number)
+
+
+def parse_all(written: str | Sequence[str]) -> dict[str, Address]:
+    """The addresses that a user of a client wrote, each once, by their names.
+
+    Raises:
+        UsageError: there is none, or one of them is none; the sentence says what one looks like.
+    """
+    if isinstance(written, str):
+        written = [written]
+    if not isinstance(written, (list, tuple)) or not written:
+        raise UsageError(f"a client takes an address such as '127.0.0.1:65432', or a list of them, not {written!r}")
+    return {str(address): address for address in map(parse, written)}
 
 
 def of_parts(host: str, port: str) -> Address:

@@ -1,38 +1,45 @@
 """``AsyncClient``: many calls at once over one connection, for asyncio and uvloop.
 
-Here stand what users call, and time: who waits for a call, how long, and what becomes of it when nobody does any
-longer. On which connection a call goes is decided in ``async_connections.py``; streams are read in
-``async_streams.py``.
+Everything about calls and connections is decided in the core (``client/core.py``); here its events are carried out on
+an event loop: transports, futures, one timer. Streams are read in ``streams.py``.
+
+What serves all calls (connections, timers, callbacks) runs in an empty context: nothing of the handler or task whose
+call happened to bring it about is found there.
 """
 
 import asyncio
-import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import contextvars
+import os
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, assert_never, overload
 
 from letterhead import clock
-from letterhead.client.aio.connection import ClientConnection
-from letterhead.client.aio.connections import Connections, Connector, end
-from letterhead.client.aio.expiry import Expiry
-from letterhead.client.aio.streams import IN_THREAD, AsyncStream, Upload
-from letterhead.client.balancer import Pool, State
-from letterhead.client.blocking.common import Caller, Options, left_early
-from letterhead.client.reports import Reports, call_back
-from letterhead.errors import UsageError
+from letterhead.client import log
+from letterhead.client.aio.connection import AioCall, AioCore, AioDial, ClientConnection
+from letterhead.client.aio.streams import IN_THREAD, AsyncStream, Upload, wake
+from letterhead.client.balancer import NEVER
+from letterhead.client.calls import Call, action_call, message_call, stream_call
+from letterhead.client.core import ClientCore, Close, Dial, Logged, Readable, Send, StateChanged, Writable
+from letterhead.client.items import Values
+from letterhead.client.openings import pack
+from letterhead.client.settings import settings_of
+from letterhead.client.state import State
+from letterhead.client.timing import Timing
+from letterhead.errors import ConnectionFailed, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.calls import Call
-from letterhead.protocol.flow import Incoming
-from letterhead.protocol.items import Values
-from letterhead.protocol.openings import pack
-from letterhead.protocol.timing import Timing
+from letterhead.transport import address as addresses
+from letterhead.transport import connect_async
+from letterhead.transport.address import Address
+from letterhead.transport.stream import Turn
 
+Connector = Callable[[str, Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]
 T = TypeVar("T")
 
 
-class AsyncClient(Caller):
+class AsyncClient:
     """Calls actions of a Letterhead server, or of a classic one. Connects at the first call.
 
     One client serves any number of tasks of one event loop.
@@ -48,7 +55,8 @@ class AsyncClient(Caller):
         compression: ``"zstd"`` (which needs the extra ``zstd``) and ``"gzip"``, or one of them, better ones first: what
             the server may send compressed so, and what goes so where the server reads it. Only ``call`` and ``stream``
             do; ``send`` sends what it is given.
-        connector: instead of an address's own way to connect: ``await connector(protocol_factory)``.
+        connector: instead of an address's own way to connect: ``await connector(server, protocol_factory)``, with the
+            address of the server that is meant.
         wait_for_ready: whether calls wait, within their timeout, while no server can be reached. None: not before the
             first connection, so that a wrong address shows at once, and from then on.
         idempotent: names of actions that do the same when they run twice: calls of them that are lost with their
@@ -74,15 +82,46 @@ class AsyncClient(Caller):
         keep_alive: bool = False,
         on_state: Callable[[State], object] | None = None,
     ) -> None:
-        options = Options(wait_for_ready, idempotent, keep_alive, on_state)
-        super().__init__(address, timeout, limits, accept, compression, options)
-        reports = Reports(on_state, _soon)
-        self._connections = Connections(
-            self._pool(reports.tell), self._limits, self._requester, connector, reports.stands, keep_alive=keep_alive
+        parsed = addresses.parse_all(address)
+        self._settings = settings = settings_of(
+            parsed,
+            timeout=timeout,
+            limits=limits,
+            accept=accept,
+            compression=compression,
+            wait_for_ready=wait_for_ready,
+            idempotent=idempotent,
+            keep_alive=keep_alive,
+            on_state=on_state,
         )
-        self._expiry = Expiry(self._limits.deadline_seconds, self._expire)
+        self._addresses: dict[str, Address] = parsed
+        self._connector = connector
+        self.core: AioCore = ClientCore(settings, _random)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._uploads: set[Upload] = set()
+        self._turn = Turn()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = NEVER
+        self._pipes: set[ClientConnection] = set()
+        self._dialling: set[asyncio.Task[None]] = set()
+        self._uploads: dict[AioCall, Upload] = {}
+
+    @property
+    def state(self) -> State:
+        """What its connections are in: ``"idle"``, ``"connecting"``, ``"ready"``, ``"reconnecting"``, ``"closed"``.
+
+        Connections are made when a call needs one: an idle client whose server went away hears of it, and stays so.
+        """
+        return self.core.balancer.state
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What happened how often.
+
+        ``connected``, ``connect-failed``; ``lost``: connections that ended while calls were open, ``left``: that a
+        server ended in order; ``moved``: calls that a leaving server did not run and another got, ``repeated``: calls
+        that were sent again, after ``unavailable`` or a loss.
+        """
+        return dict(self.core.balancer.counters)
 
     # -- what users call -------------------------------------------------------------------------------------------
 
@@ -149,13 +188,9 @@ class AsyncClient(Caller):
             BadContent: the result does not fit ``returns``.
             UsageError: arguments that cannot be sent, the action answers with a stream, or the client is closed.
         """
-        call = self._action_call(action, arg, args, timeout, returns, accept, timing)
-        try:
-            await self._perform(call, supersedes)
-        finally:
-            if timing is not None:
-                timing.told(call.timing, call.repeats + 1)
-        return call.result(returns, self._limits)
+        call: AioCall = action_call(self._settings, action, arg, args, timeout, returns, accept, timing)
+        await self._perform(call, supersedes)
+        return call.result(returns, self._settings.limits)
 
     @overload
     def stream(
@@ -212,8 +247,8 @@ class AsyncClient(Caller):
             UsageError: arguments that cannot be sent, no event loop runs here, or the client is closed.
             All else is raised where items are taken.
         """
-        call = self._stream_call(action, arg, args, timeout, accept, timing)
-        return self._opened(call, call.stream(), returns, supersedes, timing)
+        call: AioCall = stream_call(self._settings, action, arg, args, timeout, accept, timing)
+        return self._open(call, returns, supersedes)
 
     def either(self, action: str, arguments: Mapping[str, Any], *, timeout: float | None = None) -> AsyncStream[Any]:
         """Call an action however it answers, for tools that cannot know: one result is a stream of it alone.
@@ -228,8 +263,8 @@ class AsyncClient(Caller):
         Raises:
             As ``stream``.
         """
-        call = self._stream_call(action, (), arguments, timeout, None, None)
-        return self._opened(call, call.stream(either=True), None, None, None)
+        call: AioCall = stream_call(self._settings, action, (), arguments, timeout, None, None, either=True)
+        return self._open(call, None, None)
 
     async def send(self, message: Message, *, timeout: float | None = None) -> Message:
         """Send a message with a header and content of your own, and return the reply as it is.
@@ -239,21 +274,23 @@ class AsyncClient(Caller):
         Raises:
             As ``call``.
         """
-        call = self._message_call(message, timeout)
+        call: AioCall = message_call(self._settings, message, timeout)
         await self._perform(call, None)
-        reply: Message = call.result(None, self._limits)
+        reply: Message = call.result(None, self._settings.limits)
         return reply
 
     async def close(self) -> None:
         """Close the connection. Calls and streams that are open fail with ``ConnectionLost``."""
-        self._expiry.close()
-        await self._connections.close(self._gone())
-        for upload in list(self._uploads):
+        self.core.close(clock.monotonic())
+        self.handle()
+        for task in list(self._dialling):
+            task.cancel()
+        if self._dialling:
+            await asyncio.wait(self._dialling)
+        if self._pipes:
+            await asyncio.wait([pipe.closed for pipe in self._pipes], timeout=1.0)
+        for upload in list(self._uploads.values()):
             await upload.ended()
-
-    @property
-    def _servers(self) -> Pool[ClientConnection]:
-        return self._connections.pool
 
     async def __aenter__(self) -> Self:
         return self
@@ -265,64 +302,38 @@ class AsyncClient(Caller):
 
     # -- one call --------------------------------------------------------------------------------------------------
 
-    def _opened(
-        self, call: Call, incoming: Incoming, returns: Any, key: Hashable, timing: Timing | None
-    ) -> AsyncStream[Any]:
-        values = Values(call, returns, self._limits)
+    def _open(self, call: AioCall, returns: Any, key: Hashable) -> AsyncStream[Any]:
+        values = Values(call, returns, self._settings.limits)
         loop = self._here()
-        if self._compression and len(call.content) < IN_THREAD:  # larger ones would hold up the loop
-            pack(call, self._in_common(self._connections.requester))
-        if key is not None:
-            self._take_place(call, key)
+        if self._settings.compression and len(call.opening.content) < IN_THREAD:  # larger ones would hold up the loop
+            pack(call.opening, self.core.compressions())
+        self.core.submit(call, clock.monotonic(), key)
         upload = self._upload(call)
-        timer = None
-        if call.deadline is None:
-            self._expiry.watch(call, loop)
-        else:
-            timer = loop.call_later(call.seconds, self._expire, call)
-            call.ends = clock.monotonic() + call.seconds
-        call.on_end = partial(self._ended, upload, timer)
-        self._connections.place(call)
-        return AsyncStream(call, incoming, values, timing, upload, self._leave)
+        self.handle()
+        return AsyncStream(self, call, values, upload, loop)
 
-    async def _perform(self, call: Call, key: Hashable) -> None:
-        if self._compression:
-            names = self._in_common(self._connections.requester)
-            if names and len(call.content) >= IN_THREAD:
-                await asyncio.to_thread(pack, call, names)
+    async def _perform(self, call: AioCall, key: Hashable) -> None:
+        if self._settings.compression and (names := self.core.compressions()):
+            if len(call.opening.content) >= IN_THREAD:
+                await asyncio.to_thread(pack, call.opening, names)
             else:
-                pack(call, names)
+                pack(call.opening, names)
         loop = self._here()
         waiter = call.waiter = loop.create_future()
-        upload = timer = None
-        if key is not None:
-            self._take_place(call, key)
-        if call.source is not None:
-            upload = self._upload(call)
-            call.on_end = partial(self._ended, upload, None)
-        self._connections.place(call)
-        if call.deadline is None:
-            self._expiry.watch(call, loop)
-        else:
-            timer = loop.call_later(call.seconds, self._expire, call)
-            call.ends = clock.monotonic() + call.seconds
+        core = self.core
+        core.submit(call, clock.monotonic(), key)
+        upload = None if call.source is None else self._upload(call)
+        self.handle()
         try:
             await waiter
         except asyncio.CancelledError:
-            if not call.done:
-                call.fail(left_early())  # else it would be sent again, should its connection be lost
-            self._connections.withdraw(call, late=False)
+            core.cancel(call, clock.monotonic())
+            self.handle()
             raise
         finally:
-            if key is None and upload is None:  # nearly all calls
-                if timer is None:
-                    self._expiry.forget(call)
-                else:
-                    timer.cancel()
-            else:
-                self._ended(upload, timer, call)
-                if upload is not None:
-                    await upload.ended()
+            call.waiter = None
+            if upload is not None:
+                await upload.ended()
 
     def _here(self) -> asyncio.AbstractEventLoop:
         """The running event loop, if this client may be used on it."""
@@ -331,58 +342,135 @@ class AsyncClient(Caller):
         except RuntimeError:
             raise UsageError("an AsyncClient is used by coroutines, on a running event loop") from None
         if loop is not self._loop:
-            if self._connections:
+            if self.core.calls or self._pipes or self._dialling:
                 raise UsageError("this client is in use on another event loop: make one for each loop")
             self._loop = loop
-            self._expiry.close()  # its timer was the other loop's
-        if self._connections.gone is not None:
-            raise UsageError("this client is closed")
+            self._turn = Turn()
+            self._timer, self._timer_due = None, NEVER  # it was the other loop's
         return loop
 
-    def _upload(self, call: Call) -> Upload | None:
-        if call.source is None:
+    def _upload(self, call: AioCall) -> Upload | None:
+        if call.source is None or call.done:
             return None
-        upload = Upload(call, self._limits, self._in_common, self._give_up)
-        self._uploads.add(upload)
-        upload.task.add_done_callback(lambda _: self._uploads.discard(upload))
+        upload = self._uploads[call] = Upload(self, call, self._settings.limits)
+        upload.task.add_done_callback(lambda _: self._uploads.pop(call, None))
         return upload
 
-    def _give_up(self, call: Call) -> None:
-        self._connections.withdraw(call, late=False)
-
-    def _leave(self, call: Call) -> None:
+    def leave(self, call: AioCall) -> None:
         """The reader of a stream wants no more of it."""
-        if call.incoming is not None:
-            call.incoming.drop()
-        if not call.done:
-            end(call, left_early())
-            self._connections.withdraw(call, late=False)
+        self.core.cancel(call, clock.monotonic())
+        self.handle()
 
-    # -- time ------------------------------------------------------------------------------------------------------
+    # -- what the core asks for ------------------------------------------------------------------------------------
 
-    def _expire(self, call: Call) -> None:
-        if call.done:
-            return
-        waited = clock.monotonic() - call.since
-        if self._may_wait_on(call) or (call.seconds == math.inf and waited < self._limits.deadline_seconds):
-            # A stream has no limit while it is open, but it may lose its connection before its first item.
-            self._expiry.watch(call, asyncio.get_running_loop())
-            return
-        end(call, self._out_of_time(call))
-        self._connections.withdraw(call, late=True)
+    def handle(self) -> None:
+        """Do what the core's events ask for."""
+        core = self.core
+        while core.events:
+            events, core.events = core.events, []
+            for event in events:
+                if isinstance(event, Send):
+                    event.connection.pipe.send_soon()
+                elif isinstance(event, Call):
+                    self._ended(event)
+                elif isinstance(event, Readable):
+                    wake(event.call.waiter)
+                elif isinstance(event, Writable):
+                    wake(event.call.sender)
+                elif isinstance(event, Dial):
+                    self._dial(event)
+                elif isinstance(event, Close):
+                    event.connection.pipe.abort()
+                elif isinstance(event, StateChanged):
+                    self._tell(event.state)
+                elif isinstance(event, Logged):
+                    log.write(event)
+                else:
+                    assert_never(event)
+        due = core.due
+        if due < self._timer_due:
+            self._wake_at(due)
 
-    def _ended(self, upload: Upload | None, timer: asyncio.TimerHandle | None, call: Call) -> None:
-        """Nobody waits for it any longer: it has its reply or its error, or its caller gave up."""
-        call.on_end = None
-        if timer is None:
-            self._expiry.forget(call)
-        else:
-            timer.cancel()
-        if call.key is not None:
-            self._leave_place(call)
-        if upload is not None:
-            upload.stop()
+    def _ended(self, call: AioCall) -> None:
+        if call.timing is not None:
+            call.tell_timing()
+        wake(call.waiter)
+        if call.source is not None:
+            wake(call.sender)
+            upload = self._uploads.get(call)
+            if upload is not None:
+                upload.stop()
+
+    def _tell(self, state: State) -> None:
+        callback = self._settings.on_state
+        if callback is not None:
+            asyncio.get_running_loop().call_soon(_call_back, callback, state, context=contextvars.Context())
+
+    def _wake_at(self, due: float) -> None:
+        """Call ``tick`` then. The timer is only replaced by an earlier one: it looks by itself what is due."""
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = max(0.0, due - clock.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick, context=contextvars.Context())
+        self._timer_due = due
+
+    def _tick(self) -> None:
+        self._timer, self._timer_due = None, NEVER
+        self.core.tick(clock.monotonic())
+        self.handle()
+
+    # -- connecting ------------------------------------------------------------------------------------------------
+
+    def _dial(self, dial: AioDial) -> None:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._connect(dial), context=contextvars.Context())
+        self._dialling.add(task)
+        task.add_done_callback(partial(self._dialled, dial))
+
+    async def _connect(self, dial: AioDial) -> None:
+        made: list[ClientConnection] = []
+        limits = self._settings.limits
+        server = dial.endpoint.name
+        where = self._addresses[server]
+
+        def factory() -> ClientConnection:
+            pipe = ClientConnection(self, dial, limits, self._turn)
+            made.append(pipe)
+            self._pipes.add(pipe)
+            pipe.closed.add_done_callback(lambda _: self._pipes.discard(pipe))
+            return pipe
+
+        failure: ConnectionFailed
+        try:
+            if self._connector is None:
+                await connect_async.connect(where, factory, limits)
+            else:
+                async with asyncio.timeout(limits.connect_seconds):
+                    await self._connector(server, factory)
+            failure = ConnectionFailed(f"the connector made no connection to {where}", address=str(where))
+        except Exception as error:  # also what a connector of the user's own raises: those who wait must hear of it
+            failure = addresses.connect_failed(where, error, limits.connect_seconds)
+        finally:
+            for pipe in made:
+                if pipe.connection is None:  # it never came to be
+                    pipe.abort()
+        self.core.connect_failed(dial, failure, clock.monotonic())  # nothing happens where it was connected
+        self.handle()
+
+    def _dialled(self, dial: AioDial, task: asyncio.Task[None]) -> None:
+        self._dialling.discard(task)
+        self.core.dial_abandoned(dial, clock.monotonic())  # where it was cancelled, perhaps before it had begun
+        self.handle()
 
 
-def _soon(callback: Callable[[State], object], state: State) -> None:
-    asyncio.get_running_loop().call_soon(call_back, callback, state)
+def _call_back(callback: Callable[[State], object], state: State) -> None:
+    """Call ``on_state``."""
+    try:
+        callback(state)
+    except Exception as error:
+        log.write_failure("on-state-failed", "on_state failed", error)
+
+
+def _random() -> float:
+    """A number from 0 to 1. The module ``random`` would take milliseconds to import, and the same seed after a fork."""
+    return int.from_bytes(os.urandom(6), "big") / 2**48
