@@ -24,7 +24,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from letterhead.client.waiting import NEVER, Waiting
+from letterhead.waiting import NEVER, Waiting
 from letterhead.errors import UsageError
 from letterhead.limits import Limits
 from letterhead.transport import address as addresses

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from letterhead.client.waiting import NEVER, Waiting
+from letterhead.waiting import NEVER, Waiting
 from letterhead.errors import UsageError
 from letterhead.limits import Limits
 from letterhead.transport import address as addresses

@@ -570,6 +570,8 @@ class ClientCore(Generic[W, P]):
             deadline = max(1, min(deadline, int((call.ends - now) * 1000)))  # what is left of its time
         call.connection = connection
         call.exchange = exchange = Exchange(call.opening, call, deadline)
+        if exchange.incoming is not None:
+            exchange.incoming.wanted = True  # who reads may have begun to wait before it was placed
         call.waits = False
         call.placed_at = now
         protocol = connection.protocol

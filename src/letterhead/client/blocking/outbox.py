@@ -3,10 +3,10 @@
 Nothing here waits, and nothing knows who else uses the wire.
 """
 
-import time
 from collections import deque
 from itertools import islice
 
+from letterhead import clock
 from letterhead.message import Buffer
 from letterhead.transport.wire import PIECES, Wire
 
@@ -42,18 +42,18 @@ class Outbox:
             went = self._wire.send((piece,))
             if went < len(piece):
                 unsent.append(memoryview(piece)[went:])
-                self._since = time.monotonic()
+                self._since = clock.monotonic()
             return
         if not unsent:
-            self._since = time.monotonic()
+            self._since = clock.monotonic()
         unsent.extend(pieces)
         pieces.clear()
         while unsent and self._send_some():
             pass
 
-    def until_stalled(self, timeout: float | None) -> float:
+    def until_stalled(self, timeout: float | None = None) -> float:
         """Seconds until unsent bytes have waited too long, or ``timeout`` if that is sooner."""
-        left = max(0.0, self._since + self._seconds - time.monotonic())
+        left = max(0.0, self._since + self._seconds - clock.monotonic())
         return left if timeout is None else min(left, timeout)
 
     def _send_some(self) -> bool:
@@ -62,7 +62,7 @@ class Outbox:
         pieces = list(islice(unsent, PIECES))
         went = self._wire.send(pieces)
         if went:
-            self._since = time.monotonic()
+            self._since = clock.monotonic()
         for piece in pieces:
             if went < len(piece):
                 unsent[0] = memoryview(piece)[went:]
