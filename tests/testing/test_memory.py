@@ -180,7 +180,7 @@ def test_a_client_that_does_not_read_stops_the_server_from_reading_and_writing()
         app = echo_app()
         loop = asyncio.get_running_loop()
         async with Server(app, ()) as server:
-            wire = await asyncio.to_thread(memory.wires(server, loop), None)
+            wire = await asyncio.to_thread(memory.wires(server, loop), memory.ADDRESS, None)
             request = encode_frame({"content-type": "text/json", "id": 1, "action": "zeros"}, b'{"count": 4000000}')
             assert wire.send([request]) == len(request)
             (connection,) = server.shared.connections

@@ -20,6 +20,7 @@ from letterhead.server.connection import ServerConnection
 from letterhead.server.shared import Shared
 from letterhead.server.shutdown import Leaving
 from letterhead.transport import address as addresses
+from letterhead.transport.address import Listener
 from letterhead.transport.listen import OUT_OF_RESOURCES, REST_SECONDS, Listeners, most_connections
 
 log = logging.getLogger("letterhead.server")
@@ -90,14 +91,15 @@ class Server:
     def _accept_again(self) -> None:
         self._resting = False
         loop = asyncio.get_running_loop()
-        for listener in self._listeners.sockets:
-            loop.add_reader(listener.fileno(), self._accept, listener)
+        for listener in self._listeners.listeners:
+            for sock in listener.sockets:
+                loop.add_reader(sock.fileno(), self._accept, listener, sock)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: Listener, listening: socket.socket) -> None:
         shared = self.shared
         for _ in range(_AT_ONCE):
             try:
-                sock, name = listener.accept()
+                sock, name = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -113,7 +115,7 @@ class Server:
             connection = ServerConnection(shared, addresses.of_peer(name), refused)
             if refused is None:
                 shared.arriving.add(connection)
-            task = asyncio.get_running_loop().create_task(self._adopt(sock, connection))
+            task = asyncio.get_running_loop().create_task(self._adopt(listener, sock, connection))
             self._adopting.add(task)
             task.add_done_callback(self._adopting.discard)
 
@@ -143,16 +145,14 @@ class Server:
         shared.counters.turned_away += 1
         return TooMany("the server has as many connections as it may; try again", limit=self._most)
 
-    async def _adopt(self, sock: socket.socket, connection: ServerConnection) -> None:
+    async def _adopt(self, listener: Listener, sock: socket.socket, connection: ServerConnection) -> None:
         """Put a conversation on an accepted socket, if only to say why it is turned away."""
         shared = self.shared
         if connection not in shared.arriving and len(shared.turned_away) >= _REFUSED_AT_ONCE:
             sock.close()
             return
         try:
-            sock.setblocking(False)
-            addresses.tune(sock, self.app.limits)
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, sock)
+            await listener.adopt(sock, connection)
         except OSError:
             sock.close()  # it went away before it could be looked at
         finally:
@@ -209,8 +209,9 @@ class Server:
 
     def _stop_accepting(self) -> Awaitable[None]:
         if not self._resting:
-            for listener in self._listeners.sockets:
-                self._accept(listener)  # what the kernel had accepted for us
+            for listener in self._listeners.listeners:
+                for sock in listener.sockets:
+                    self._accept(listener, sock)  # what the kernel had accepted for us
         self._close_listeners()
         return self._all_adopted()
 

@@ -61,13 +61,13 @@ async def accept(server: Server, inward: Flow, outward: Flow) -> None:
 
 def connector(
     server: Server, accept: Accept = accept
-) -> Callable[[Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]:
+) -> Callable[[str, Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]:
     """The ``connector=`` of an ``AsyncClient`` that lives on the event loop of ``server``.
 
     Connecting raises ConnectionRefusedError while the server does not run, or ends.
     """
 
-    async def connect(factory: Callable[[], asyncio.BufferedProtocol]) -> object:
+    async def connect(address: str, factory: Callable[[], asyncio.BufferedProtocol]) -> object:
         loop = asyncio.get_running_loop()
         to_server, to_client = pipe()
         await accept(server, to_server, to_client)
@@ -81,13 +81,13 @@ def connector(
 
 def wires(
     server: Server, loop: asyncio.AbstractEventLoop, accept: Accept = accept
-) -> Callable[[float | None], "MemoryWire"]:
+) -> Callable[[str, float | None], "MemoryWire"]:
     """The ``connector=`` of a ``Client``; ``loop`` is the event loop of ``server``, running in another thread.
 
     Connecting raises ConnectionRefusedError while the server does not run, or ends.
     """
 
-    def connect(timeout: float | None) -> MemoryWire:
+    def connect(address: str, timeout: float | None) -> MemoryWire:
         to_server, to_client = pipe()
 
         async def accepted_there() -> None:

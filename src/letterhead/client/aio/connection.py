@@ -111,9 +111,6 @@ class ClientConnection(StreamProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(sock, "setsockopt"):
-            addresses.tune(sock, self.limits)
 
     def pause_writing(self) -> None:
         self.requester.congested = True
