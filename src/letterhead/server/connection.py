@@ -49,7 +49,7 @@ class ServerConnection(StreamProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._shared.joined(self, turned_away=self._rejected is not None)
+        self._shared.joined(self)
         if self._rejected is not None:
             self._responder.fail(self._rejected)
         self._turn()
