@@ -12,6 +12,7 @@ import pytest
 from letterhead import App, AsyncClient, Client, Limits, ListenFailed, UsageError
 from letterhead.server.server import Server
 from letterhead.transport import address as addresses
+from letterhead.transport.listen import listen_failed
 from tests.conftest import Run
 from tests.net.conftest import Serve
 from tests.net.raw import echo_app
@@ -171,7 +172,7 @@ def test_an_address_of_another_machine_is_said_so(run: Run) -> None:
 
 def test_a_privileged_port_is_said_so() -> None:
     error = PermissionError(errno.EACCES, "Permission denied")
-    failed = addresses._listen_failed(addresses.parse("127.0.0.1:80"), error)
+    failed = listen_failed(addresses.parse("127.0.0.1:80"), error)
     assert "port 80 needs special rights; choose a port from 1024" in str(failed)
 
 

@@ -180,12 +180,12 @@ def test_a_client_that_does_not_read_stops_the_server_from_reading_and_writing()
         app = echo_app()
         loop = asyncio.get_running_loop()
         async with Server(app, ()) as server:
-            wire = await asyncio.to_thread(memory.wires(server, loop), None)
+            wire = await asyncio.to_thread(memory.wires(server, loop), memory.ADDRESS, None)
             request = encode_frame({"content-type": "text/json", "id": 1, "action": "zeros"}, b'{"count": 4000000}')
             assert wire.send([request]) == len(request)
             (connection,) = server.shared.connections
             assert isinstance(connection, ServerConnection)
-            transport = connection._transport
+            transport = connection.transport
             assert isinstance(transport, memory.MemoryTransport)
             await leaks.until(lambda: transport.get_write_buffer_size() > 3_000_000)
             await leaks.until(lambda: not transport.is_reading())

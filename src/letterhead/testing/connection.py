@@ -142,10 +142,10 @@ class Connected(Network):
         return self._loop
 
     def _client(self, options: dict[str, Any]) -> Client:
-        def connect(timeout: float | None) -> memory.MemoryWire:
+        def connect(address: str, timeout: float | None) -> memory.MemoryWire:
             if self._loop is None:
                 raise ConnectionRefusedError(errno.ECONNREFUSED, "the server does not run")
-            return memory.wires(self.server, self._loop, self._accept)(timeout)
+            return memory.wires(self.server, self._loop, self._accept)(address, timeout)
 
         return Client(memory.ADDRESS, connector=connect, **options)
 

@@ -70,6 +70,13 @@ class Flow:
             self.to_writer()
         return count
 
+    def take_bytes(self, most: int) -> bytes:
+        """Read at most so many bytes; none at the end of the stream, or if nothing is there yet."""
+        with self.changed:
+            data = bytes(self._data[:most])
+            self.take(memoryview(bytearray(len(data) or 1)))
+            return data
+
     def end(self) -> None:
         """The writer sends no more."""
         with self.changed:

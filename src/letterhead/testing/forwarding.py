@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from letterhead.errors import UsageError
+from letterhead.errors import ConnectionFailed, UsageError
 from letterhead.limits import Limits
 from letterhead.log import say
 from letterhead.testing.background import entered
@@ -26,6 +26,7 @@ from letterhead.testing.faults import Faults
 from letterhead.testing.network import Network, log
 from letterhead.testing.relay import Relay
 from letterhead.transport import address as addresses
+from letterhead.transport import connect_async, sockets
 from letterhead.transport.listen import OUT_OF_RESOURCES, REST_SECONDS
 
 _NO_LINGERING = struct.pack("ii", 1, 0)
@@ -66,8 +67,8 @@ class Proxy(Network):
 
     def __init__(self, target: str, faults: Faults | None, listen: str) -> None:
         super().__init__(faults)
-        self._target = addresses.parse(target)
-        self._where = addresses.parse(listen)
+        self._target = addresses.parse_socket(target)
+        self._where = addresses.parse_socket(listen)
         self._limits = Limits()
         self._sockets: list[socket.socket] = []
         self._listens = False
@@ -93,15 +94,15 @@ class Proxy(Network):
         """
         if not self._sockets:
             raise UsageError("this proxy does not run: enter it, with 'with' or 'async with'")
-        return [str(addresses.of_socket(sock)) for sock in self._sockets]
+        return [str(sockets.of_socket(sock)) for sock in self._sockets]
 
     # -- the beginning and the end ---------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self._begin()
-        self._sockets = addresses.listen(self._where, self._limits)
+        self._sockets = self._where.transport.listen(self._where, self._limits).sockets
         for sock in self._sockets:
-            if addresses.is_beyond_loopback(place := addresses.of_socket(sock)):
+            if addresses.is_beyond_loopback(place := sockets.of_socket(sock)):
                 log.warning("%s can be reached from other machines, and leads them to %s", place, self._target)
         self._loop = asyncio.get_running_loop()
         self._listens = True
@@ -197,10 +198,9 @@ class Proxy(Network):
         """Put a relay between an accepted socket and the target."""
         try:
             await self._joined.wait()
-            async with asyncio.timeout(self._limits.connect_seconds):
-                await self._connect(relay)
+            await connect_async.connect(self._target, lambda: relay.server, self._limits)
             await asyncio.get_running_loop().connect_accepted_socket(lambda: relay.client, sock)
-        except OSError as error:
+        except (OSError, ConnectionFailed) as error:
             self.counts.unreachable += 1
             why = addresses.connect_failed(self._target, error, self._limits.connect_seconds)
             say(log, logging.WARNING, "network-unreachable", "a client was reset: %s", why.message)
@@ -214,25 +214,15 @@ class Proxy(Network):
         sock.close()
         relay.give_up()
 
-    async def _connect(self, relay: Relay) -> None:
-        loop = asyncio.get_running_loop()
-        if self._target.path is not None:
-            await loop.create_unix_connection(lambda: relay.server, self._target.path)
-            return
-        try:
-            await loop.create_connection(lambda: relay.server, self._target.host or "localhost", self._target.port)
-        except ValueError:
-            raise addresses.no_such_name() from None
-
 
 def _kept_but_deaf(listener: socket.socket) -> socket.socket:
     """Close a listening socket, and keep its address bound: who connects there is refused."""
-    place, name = addresses.of_socket(listener), listener.getsockname()
+    place, name = sockets.of_socket(listener), listener.getsockname()
     _close(listener)
     sock = socket.socket(listener.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        if place.path is None:
+        if place.scheme != "unix":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -245,9 +235,9 @@ def _kept_but_deaf(listener: socket.socket) -> socket.socket:
 
 def _close(sock: socket.socket) -> None:
     """Close a socket that was bound, and remove its file."""
-    place = addresses.of_socket(sock)
+    place = sockets.of_socket(sock)
     sock.close()
-    if place.path is not None:
+    if place.scheme == "unix":
         with contextlib.suppress(FileNotFoundError):
             Path(place.path).unlink()
 

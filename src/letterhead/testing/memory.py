@@ -22,6 +22,7 @@ import contextlib
 import contextvars
 import errno
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from letterhead.server.connection import ServerConnection
 from letterhead.server.server import Server
 from letterhead.server.shared import Shared
 from letterhead.testing.flow import CAPACITY, Flow
+from letterhead.transport.wire import Received
 
 ADDRESS = "memory:0"
 """What such a client may be given as its address; it appears in messages only."""
@@ -67,7 +69,7 @@ def connector(
     Connecting raises ConnectionRefusedError while the server does not run, or ends.
     """
 
-    async def connect(name: str, factory: Callable[[], asyncio.BufferedProtocol]) -> object:
+    async def connect(address: str, factory: Callable[[], asyncio.BufferedProtocol]) -> object:
         loop = asyncio.get_running_loop()
         to_server, to_client = pipe()
         await accept(server, to_server, to_client)
@@ -87,7 +89,7 @@ def wires(
     Connecting raises ConnectionRefusedError while the server does not run, or ends.
     """
 
-    def connect(name: str, timeout: float | None) -> MemoryWire:
+    def connect(address: str, timeout: float | None) -> MemoryWire:
         to_server, to_client = pipe()
 
         async def accepted_there() -> None:
@@ -328,6 +330,7 @@ class MemoryWire:
         with self._changed:
             if not self._changed.wait_for(self._in.readable, timeout):
                 return False
+            # One C call takes and appends: no signal handler runs between the two.
             if view is None:
                 inbox.append(self._in.take_bytes(PIECE))
             else:

@@ -1,41 +1,25 @@
 """``AsyncClient``: many calls at once over one connection, for asyncio and uvloop.
 
-Everything about calls and connections is decided in the core (``client/core.py``); here its events are carried out on
-an event loop: transports, futures, one timer. Streams are read in ``streams.py``.
-
-What serves all calls (connections, timers, callbacks) runs in an empty context: nothing of the handler or task whose
-call happened to bring it about is found there.
+Here stands what users call. What is decided about calls stands in ``client/core.py``, what the event loop does for them
+in ``engine.py``.
 """
 
-import asyncio
-import contextvars
-import os
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, assert_never, overload
+from typing import Any, Self, TypeVar, overload
 
-from letterhead import clock
-from letterhead.client import log
-from letterhead.client.aio.connection import AioCall, AioCore, AioDial, ClientConnection
-from letterhead.client.aio.streams import IN_THREAD, AsyncStream, Upload, wake
-from letterhead.client.balancer import NEVER
-from letterhead.client.calls import Call, action_call, message_call, stream_call
-from letterhead.client.core import ClientCore, Close, Dial, Logged, Readable, Send, StateChanged, Writable
+from letterhead.client.aio.connection import AioCall
+from letterhead.client.aio.engine import Connector, Engine
+from letterhead.client.aio.streams import AsyncStream
+from letterhead.client.calls import action_call, message_call, stream_call
 from letterhead.client.items import Values
-from letterhead.client.openings import pack
 from letterhead.client.settings import settings_of
 from letterhead.client.state import State
 from letterhead.client.timing import Timing
-from letterhead.errors import ConnectionFailed, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.transport import address as addresses
-from letterhead.transport import connect_async
-from letterhead.transport.address import Address
-from letterhead.transport.stream import Turn
 
-Connector = Callable[[str, Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]
 T = TypeVar("T")
 
 
@@ -82,9 +66,9 @@ class AsyncClient:
         keep_alive: bool = False,
         on_state: Callable[[State], object] | None = None,
     ) -> None:
-        parsed = addresses.parse_all(address)
-        self._settings = settings = settings_of(
-            parsed,
+        servers = addresses.parse_all(address)
+        self._settings = settings_of(
+            servers,
             timeout=timeout,
             limits=limits,
             accept=accept,
@@ -94,16 +78,7 @@ class AsyncClient:
             keep_alive=keep_alive,
             on_state=on_state,
         )
-        self._addresses: dict[str, Address] = parsed
-        self._connector = connector
-        self.core: AioCore = ClientCore(settings, _random)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._turn = Turn()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_due = NEVER
-        self._pipes: set[ClientConnection] = set()
-        self._dialling: set[asyncio.Task[None]] = set()
-        self._uploads: dict[AioCall, Upload] = {}
+        self._engine = Engine(self._settings, servers, connector)
 
     @property
     def state(self) -> State:
@@ -111,7 +86,7 @@ class AsyncClient:
 
         Connections are made when a call needs one: an idle client whose server went away hears of it, and stays so.
         """
-        return self.core.balancer.state
+        return self._engine.core.balancer.state
 
     @property
     def counters(self) -> dict[str, int]:
@@ -121,7 +96,7 @@ class AsyncClient:
         server ended in order; ``moved``: calls that a leaving server did not run and another got, ``repeated``: calls
         that were sent again, after ``unavailable`` or a loss.
         """
-        return dict(self.core.balancer.counters)
+        return dict(self._engine.core.balancer.counters)
 
     # -- what users call -------------------------------------------------------------------------------------------
 
@@ -189,7 +164,7 @@ class AsyncClient:
             UsageError: arguments that cannot be sent, the action answers with a stream, or the client is closed.
         """
         call: AioCall = action_call(self._settings, action, arg, args, timeout, returns, accept, timing)
-        await self._perform(call, supersedes)
+        await self._engine.perform(call, supersedes)
         return call.result(returns, self._settings.limits)
 
     @overload
@@ -275,22 +250,13 @@ class AsyncClient:
             As ``call``.
         """
         call: AioCall = message_call(self._settings, message, timeout)
-        await self._perform(call, None)
+        await self._engine.perform(call, None)
         reply: Message = call.result(None, self._settings.limits)
         return reply
 
     async def close(self) -> None:
         """Close the connection. Calls and streams that are open fail with ``ConnectionLost``."""
-        self.core.close(clock.monotonic())
-        self.handle()
-        for task in list(self._dialling):
-            task.cancel()
-        if self._dialling:
-            await asyncio.wait(self._dialling)
-        if self._pipes:
-            await asyncio.wait([pipe.closed for pipe in self._pipes], timeout=1.0)
-        for upload in list(self._uploads.values()):
-            await upload.ended()
+        await self._engine.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -300,177 +266,7 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    # -- one call --------------------------------------------------------------------------------------------------
-
     def _open(self, call: AioCall, returns: Any, key: Hashable) -> AsyncStream[Any]:
         values = Values(call, returns, self._settings.limits)
-        loop = self._here()
-        if self._settings.compression and len(call.opening.content) < IN_THREAD:  # larger ones would hold up the loop
-            pack(call.opening, self.core.compressions())
-        self.core.submit(call, clock.monotonic(), key)
-        upload = self._upload(call)
-        self.handle()
-        return AsyncStream(self, call, values, upload, loop)
-
-    async def _perform(self, call: AioCall, key: Hashable) -> None:
-        if self._settings.compression and (names := self.core.compressions()):
-            if len(call.opening.content) >= IN_THREAD:
-                await asyncio.to_thread(pack, call.opening, names)
-            else:
-                pack(call.opening, names)
-        loop = self._here()
-        waiter = call.waiter = loop.create_future()
-        core = self.core
-        core.submit(call, clock.monotonic(), key)
-        upload = None if call.source is None else self._upload(call)
-        self.handle()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            core.cancel(call, clock.monotonic())
-            self.handle()
-            raise
-        finally:
-            call.waiter = None
-            if upload is not None:
-                await upload.ended()
-
-    def _here(self) -> asyncio.AbstractEventLoop:
-        """The running event loop, if this client may be used on it."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise UsageError("an AsyncClient is used by coroutines, on a running event loop") from None
-        if loop is not self._loop:
-            if self.core.calls or self._pipes or self._dialling:
-                raise UsageError("this client is in use on another event loop: make one for each loop")
-            self._loop = loop
-            self._turn = Turn()
-            self._timer, self._timer_due = None, NEVER  # it was the other loop's
-        return loop
-
-    def _upload(self, call: AioCall) -> Upload | None:
-        if call.source is None or call.done:
-            return None
-        upload = self._uploads[call] = Upload(self, call, self._settings.limits)
-        upload.task.add_done_callback(lambda _: self._uploads.pop(call, None))
-        return upload
-
-    def leave(self, call: AioCall) -> None:
-        """The reader of a stream wants no more of it."""
-        self.core.cancel(call, clock.monotonic())
-        self.handle()
-
-    # -- what the core asks for ------------------------------------------------------------------------------------
-
-    def handle(self) -> None:
-        """Do what the core's events ask for."""
-        core = self.core
-        while core.events:
-            events, core.events = core.events, []
-            for event in events:
-                if isinstance(event, Send):
-                    event.connection.pipe.send_soon()
-                elif isinstance(event, Call):
-                    self._ended(event)
-                elif isinstance(event, Readable):
-                    wake(event.call.waiter)
-                elif isinstance(event, Writable):
-                    wake(event.call.sender)
-                elif isinstance(event, Dial):
-                    self._dial(event)
-                elif isinstance(event, Close):
-                    event.connection.pipe.abort()
-                elif isinstance(event, StateChanged):
-                    self._tell(event.state)
-                elif isinstance(event, Logged):
-                    log.write(event)
-                else:
-                    assert_never(event)
-        due = core.due
-        if due < self._timer_due:
-            self._wake_at(due)
-
-    def _ended(self, call: AioCall) -> None:
-        if call.timing is not None:
-            call.tell_timing()
-        wake(call.waiter)
-        if call.source is not None:
-            wake(call.sender)
-            upload = self._uploads.get(call)
-            if upload is not None:
-                upload.stop()
-
-    def _tell(self, state: State) -> None:
-        callback = self._settings.on_state
-        if callback is not None:
-            asyncio.get_running_loop().call_soon(_call_back, callback, state, context=contextvars.Context())
-
-    def _wake_at(self, due: float) -> None:
-        """Call ``tick`` then. The timer is only replaced by an earlier one: it looks by itself what is due."""
-        if self._timer is not None:
-            self._timer.cancel()
-        delay = max(0.0, due - clock.monotonic())
-        self._timer = asyncio.get_running_loop().call_later(delay, self._tick, context=contextvars.Context())
-        self._timer_due = due
-
-    def _tick(self) -> None:
-        self._timer, self._timer_due = None, NEVER
-        self.core.tick(clock.monotonic())
-        self.handle()
-
-    # -- connecting ------------------------------------------------------------------------------------------------
-
-    def _dial(self, dial: AioDial) -> None:
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self._connect(dial), context=contextvars.Context())
-        self._dialling.add(task)
-        task.add_done_callback(partial(self._dialled, dial))
-
-    async def _connect(self, dial: AioDial) -> None:
-        made: list[ClientConnection] = []
-        limits = self._settings.limits
-        server = dial.endpoint.name
-        where = self._addresses[server]
-
-        def factory() -> ClientConnection:
-            pipe = ClientConnection(self, dial, limits, self._turn)
-            made.append(pipe)
-            self._pipes.add(pipe)
-            pipe.closed.add_done_callback(lambda _: self._pipes.discard(pipe))
-            return pipe
-
-        failure: ConnectionFailed
-        try:
-            if self._connector is None:
-                await connect_async.connect(where, factory, limits)
-            else:
-                async with asyncio.timeout(limits.connect_seconds):
-                    await self._connector(server, factory)
-            failure = ConnectionFailed(f"the connector made no connection to {where}", address=str(where))
-        except Exception as error:  # also what a connector of the user's own raises: those who wait must hear of it
-            failure = addresses.connect_failed(where, error, limits.connect_seconds)
-        finally:
-            for pipe in made:
-                if pipe.connection is None:  # it never came to be
-                    pipe.abort()
-        self.core.connect_failed(dial, failure, clock.monotonic())  # nothing happens where it was connected
-        self.handle()
-
-    def _dialled(self, dial: AioDial, task: asyncio.Task[None]) -> None:
-        self._dialling.discard(task)
-        self.core.dial_abandoned(dial, clock.monotonic())  # where it was cancelled, perhaps before it had begun
-        self.handle()
-
-
-def _call_back(callback: Callable[[State], object], state: State) -> None:
-    """Call ``on_state``."""
-    try:
-        callback(state)
-    except Exception as error:
-        log.write_failure("on-state-failed", "on_state failed", error)
-
-
-def _random() -> float:
-    """A number from 0 to 1. The module ``random`` would take milliseconds to import, and the same seed after a fork."""
-    return int.from_bytes(os.urandom(6), "big") / 2**48
+        upload, loop = self._engine.open(call, key)
+        return AsyncStream(self._engine, call, values, upload, loop)

@@ -13,7 +13,7 @@ from letterhead.client.connection import Connection
 from letterhead.client.core import ClientCore, Dial
 from letterhead.limits import Limits
 from letterhead.transport import address as addresses
-from letterhead.transport.stream import Pipe, Turn
+from letterhead.transport.stream import StreamProtocol, WriteBatch
 
 AioCall = Call["asyncio.Future[None]", "ClientConnection"]
 AioConnection = Connection[AioCall, "ClientConnection"]
@@ -30,34 +30,31 @@ class Owner(Protocol):
         """Do what the core's events ask for."""
 
 
-class ClientConnection(Pipe):
+class ClientConnection(StreamProtocol):
     """The client's end of one connection.
 
     Args:
         owner: the client.
         dial: what asked for it.
         limits: bounds on unsent bytes.
-        turn: collects the connections that have something to send.
+        batch: collects the connections that have something to send.
 
     Attributes:
         connection: what the core knows of it; None until it is made.
         closed: done once it is gone, or will never be made.
     """
 
-    def __init__(self, owner: Owner, dial: AioDial, limits: Limits, turn: Turn) -> None:
+    def __init__(self, owner: Owner, dial: AioDial, limits: Limits, batch: WriteBatch) -> None:
         super().__init__(limits)
         self.connection: AioConnection | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._owner = owner
         self._dial = dial
-        self._turn = turn
+        self._batch = batch
         self._direct = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(sock, "setsockopt"):
-            addresses.tune(sock, self.limits)
         owner = self._owner
         self.connection = owner.core.connected(self._dial, self, clock.monotonic())
         owner.handle()
@@ -74,7 +71,7 @@ class ClientConnection(Pipe):
     def get_buffer(self, sizehint: int) -> memoryview:
         own = None if self.connection is None else self.connection.protocol.buffer()
         self._direct = own is not None
-        return self._scratch if own is None else own
+        return self.scratch if own is None else own
 
     def buffer_updated(self, nbytes: int) -> None:
         connection, owner = self.connection, self._owner
@@ -83,7 +80,7 @@ class ClientConnection(Pipe):
         if self._direct:
             owner.core.filled(connection, nbytes, clock.monotonic())
         else:
-            owner.core.received(connection, bytes(self._scratch[:nbytes]), clock.monotonic())
+            owner.core.received(connection, bytes(self.scratch[:nbytes]), clock.monotonic())
         owner.handle()
 
     def eof_received(self) -> bool:
@@ -96,7 +93,7 @@ class ClientConnection(Pipe):
         if not self.closed.done():
             self.closed.set_result(None)
 
-    def stalled(self) -> None:
+    def write_timed_out(self) -> None:
         self._over(f"took nothing of what was sent for {self.limits.write_seconds:g} s; the connection was closed")
 
     def _over(self, how: str) -> None:
@@ -106,7 +103,7 @@ class ClientConnection(Pipe):
 
     def send_soon(self) -> None:
         """Send at the end of this turn of the loop what there is to send."""
-        self._turn.add(self.flush)
+        self._batch.add(self.flush)
 
     def flush(self) -> None:
         """Send it now, so that the transport can say whether it takes more."""
@@ -118,7 +115,7 @@ class ClientConnection(Pipe):
 
     def abort(self) -> None:
         """Close at once; what is unsent is for nobody."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
         elif not self.closed.done():
             self.closed.set_result(None)
