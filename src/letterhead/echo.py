@@ -24,12 +24,12 @@ import time
 from types import TracebackType
 from typing import Self
 
-from letterhead.waiting import NEVER, Waiting
 from letterhead.errors import UsageError
 from letterhead.limits import Limits
 from letterhead.transport import address as addresses
 from letterhead.transport import sockets
 from letterhead.transport.listen import OUT_OF_RESOURCES, REST_SECONDS, Listeners, most_connections
+from letterhead.waiting import NEVER, Waiting
 
 log = logging.getLogger("letterhead.echo")
 

@@ -16,13 +16,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from letterhead.waiting import NEVER, Waiting
 from letterhead.errors import UsageError
 from letterhead.limits import Limits
 from letterhead.transport import address as addresses
 from letterhead.transport import resolver, sockets
 from letterhead.transport.address import Address
 from letterhead.transport.listen import descriptor_limit
+from letterhead.waiting import NEVER, Waiting
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 SCRATCH = 64 * 1024

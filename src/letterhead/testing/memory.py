@@ -330,7 +330,6 @@ class MemoryWire:
         with self._changed:
             if not self._changed.wait_for(self._in.readable, timeout):
                 return False
-            # One C call takes and appends: no signal handler runs between the two.
             if view is None:
                 inbox.append(self._in.take_bytes(PIECE))
             else:

@@ -48,8 +48,9 @@ from letterhead.content.encoded import Encoded
 from letterhead.errors import ConnectionFailed, ConnectionLost, ConnectTimedOut, LetterheadError, UsageError
 from letterhead.transport import address as addresses
 from letterhead.transport.address import Address
+from letterhead.transport.connect import connect
 from letterhead.transport.stop import Stop
-from letterhead.transport.wire import Received, Wire, connect
+from letterhead.transport.wire import Received, Wire
 
 Connector = Callable[[str, float | None], Wire]
 P = ParamSpec("P")
@@ -298,7 +299,7 @@ class Engine:
                 pipe.reader = call
                 due = self.core.due
             if not pipe.inbox:
-                seconds = _seconds_until(due, None)
+                seconds = None if due >= NEVER else _seconds_until(due)
                 if pipe.outbox:
                     pipe.wait(read=True, timeout=seconds)
                     seconds = 0.0
@@ -665,6 +666,7 @@ class Engine:
                     self._free(pipe)
                     return False
                 parked = pipe.parked = _taken()
+            self._wake_driver()  # it may be that nothing is left for it to mind, either
             if parked.acquire(timeout=_LINGER_SECONDS):
                 continue
             with self._lock:
@@ -831,8 +833,8 @@ def _wake_sender(call: BlockingCall) -> None:
         sender.release()
 
 
-def _seconds_until(when: float, never: float | None = -1) -> float:
-    """Seconds until then; ``never`` where there is no such time."""
+def _seconds_until(when: float, never: float = -1) -> float:
+    """Seconds until then; ``never`` where there is no such time (-1 is that of locks)."""
     return never if when >= NEVER else max(0.0, when - clock.monotonic())
 
 
