@@ -136,6 +136,9 @@ class Engine:
             await asyncio.wait([pipe.closed for pipe in self._pipes], timeout=1.0)
         for upload in list(self._uploads.values()):
             await upload.ended()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_due = None, NEVER
 
     def leave(self, call: AioCall) -> None:
         """The reader of a stream wants no more of it."""
