@@ -58,7 +58,7 @@ async def test_a_call_that_has_ended_is_not_superseded(scene: Scene) -> None:
         assert await scene.caller.call("echo", number, supersedes="typing") == number
     assert scene.server.shared.counters.failed == {}
     client: Any = scene.caller
-    assert client.client._by_key == {}
+    assert client.client._engine.core.by_key == {}
 
 
 @claim(Limits(max_open=1))

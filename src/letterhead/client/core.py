@@ -169,6 +169,7 @@ class ClientCore(Generic[W, P]):
         calls: those that have not ended.
         connections: those that stand.
         balancer: the servers.
+        by_key: open calls whose place a later one may take.
         gone: why no call is taken any more, once ``close`` was called.
     """
 
@@ -191,7 +192,7 @@ class ClientCore(Generic[W, P]):
         self._delayed: list[tuple[float, int, Call[W, P]]] = []  # a heap: calls that want one later
         self._deadlines: list[list[Any]] = []  # a heap of [when, number, call]; None for a call that has ended
         self._number = 0
-        self._by_key: dict[Hashable, Call[W, P]] = {}  # open calls whose place a later one may take
+        self.by_key: dict[Hashable, Call[W, P]] = {}
         self._state = State.IDLE
 
     def successor(self) -> "ClientCore[W, P]":
@@ -387,6 +388,11 @@ class ClientCore(Generic[W, P]):
         self._again = True
         self._settle(now)
 
+    @property
+    def connecting(self) -> bool:
+        """Whether a connection is being made."""
+        return bool(self._dials)
+
     def received(self, connection: Connection[Call[W, P], P], data: bytes, now: float) -> None:
         """Bytes came."""
         connection.heard = now
@@ -534,10 +540,10 @@ class ClientCore(Generic[W, P]):
     def _take_place(self, call: Call[W, P], key: Hashable) -> Call[W, P] | None:
         """The call is the one with this key from now on; the one before, if that is open."""
         try:
-            earlier = self._by_key.get(key)
+            earlier = self.by_key.get(key)
         except TypeError:
             raise UsageError(f"'supersedes' takes a hashable key, not {type(key).__name__}") from None
-        self._by_key[key] = call
+        self.by_key[key] = call
         call.key = key
         return earlier
 
@@ -579,13 +585,13 @@ class ClientCore(Generic[W, P]):
             self._unbound(call, now)
         if connection.keepalive.due == NEVER:
             connection.keepalive.expect(now)
+        if len(self.balancer.endpoints) > 1:
+            self._dial_more(now)  # before it counts: a further server is for calls beside those that are open
         protocol.submit(exchange, displaced)
         endpoint = connection.endpoint
         if not endpoint.learnt and self.balancer.may_learn(endpoint, now):
             protocol.submit(Exchange(describe_opening()))
         self._moved(connection, now)
-        if len(self.balancer.endpoints) > 1:
-            self._dial_more(now)
 
     def _wait(self, call: Call[W, P], now: float) -> None:
         """It has no connection: it waits for one, unless none can come."""
@@ -693,8 +699,8 @@ class ClientCore(Generic[W, P]):
         if timer is not None:
             timer[2] = None
             call.timer = None
-        if call.key is not None and self._by_key.get(call.key) is call:
-            del self._by_key[call.key]
+        if call.key is not None and self.by_key.get(call.key) is call:
+            del self.by_key[call.key]
         self.events.append(call)
 
     def _withdraw(self, call: Call[W, P], now: float, *, late: bool) -> None:

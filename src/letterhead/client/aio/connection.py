@@ -5,6 +5,7 @@ reading, each would wait for the other.
 """
 
 import asyncio
+import contextvars
 from typing import Protocol
 
 from letterhead import clock
@@ -116,6 +117,7 @@ class ClientConnection(StreamProtocol):
     def abort(self) -> None:
         """Close at once; what is unsent is for nobody."""
         if self.transport is not None:
-            self.transport.abort()
+            # Not within ``connection_made``: uvloop would then leave the socket to the collector.
+            asyncio.get_running_loop().call_soon(self.transport.abort, context=contextvars.Context())
         elif not self.closed.done():
             self.closed.set_result(None)

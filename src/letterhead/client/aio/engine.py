@@ -176,7 +176,7 @@ class Engine:
             self._wake_at(due)
 
     def _ended(self, call: AioCall) -> None:
-        if call.timing is not None:
+        if not call.opening.streams:  # else it is told with the end of the items
             call.tell_timing()
         wake(call.waiter)
         if call.source is not None:

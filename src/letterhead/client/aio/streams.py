@@ -115,6 +115,7 @@ class AsyncStream(Generic[T_co]):
         finally:
             self._waiting = False
             call.waiter = None
+        call.tell_timing()
         if call.error is not None:
             call.raise_error()
         raise StopAsyncIteration

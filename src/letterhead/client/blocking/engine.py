@@ -391,7 +391,8 @@ class Engine:
                 if not pipe.inbox:
                     pipe.receive(0.0)
                 self._tell(pipe)
-        if alone and not core.calls and not any(core.is_wanted(pipe.connection) for pipe in self._pipes):
+        busy = core.calls or core.connecting or any(core.is_wanted(pipe.connection) for pipe in self._pipes)
+        if alone and not busy:
             self._alone = call
         else:
             self._alone = None
@@ -516,7 +517,7 @@ class Engine:
                 self._wake_driver()
 
     def _ended(self, call: BlockingCall) -> None:
-        if call.timing is not None:
+        if not call.opening.streams:  # else it is told with the end of the items
             call.tell_timing()
         _wake_reader(call)
         _wake_sender(call)
@@ -555,6 +556,7 @@ class Engine:
         if self._alone is not None and len(self._servers) == 1 and self._own_dial is None:
             self._own_dial = dial  # its thread has nothing else to do
         else:
+            self._alone = None
             self._start_dial(dial)
 
     def _start_dial(self, dial: BlockingDial) -> None:
@@ -604,8 +606,8 @@ class Engine:
         self.core.connect_failed(dial, failure, clock.monotonic())
 
     def _dial_abandoned(self, dial: BlockingDial) -> None:
+        self._tick()  # first: a call whose time is over needs no other connection
         self.core.dial_abandoned(dial, clock.monotonic())
-        self._tick()
 
     # -- threads ---------------------------------------------------------------------------------------------------
 

@@ -100,6 +100,7 @@ class Stream(Generic[T_co]):
                 if not call.done:
                     engine.sleep(call, waiter)
         call.waiter = None
+        call.tell_timing()
         if call.error is not None:
             call.raise_error()
         raise StopIteration
