@@ -32,7 +32,7 @@ _SIZES = (64 * 1024,)  # arguments of ``recv`` and ``recv_into``, for ``map``
 _ALL = (0,)
 _AT_ONCE = (socket.MSG_DONTWAIT,)
 
-Received = bytes | int | OSError
+Received = bytes | int | Exception
 """What came on a wire: bytes, or a number of them, or why no more come."""
 
 

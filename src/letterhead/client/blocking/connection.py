@@ -67,15 +67,22 @@ class ClientConnection:
         """
         try:
             self.wire.receive(self.inbox, self.connection.protocol.buffer(), timeout)
-        except OSError as error:
-            self.inbox.append(error)
+        except Exception as error:
+            self._broke(error)
 
     def wait(self, *, read: bool, timeout: float | None) -> None:
         """Wait until bytes can be sent, or also received; not longer than unsent bytes may wait."""
         try:
             self.wire.wait(write=True, read=read, timeout=self.outbox.until_stalled(timeout))
-        except OSError as error:
+        except Exception as error:
+            self._broke(error)
+
+    def _broke(self, error: Exception) -> None:
+        """The wire raised this; or a signal handler did, as a TimeoutError for instance."""
+        if isinstance(self.reader, threading.Thread) or (isinstance(error, OSError) and error.errno is not None):
             self.inbox.append(error)
+        else:
+            raise error
 
     def unpark(self) -> None:
         """Wake the thread that receives for all, if it sleeps."""

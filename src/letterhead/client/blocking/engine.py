@@ -64,6 +64,9 @@ _CLOSE_TO = 0.01
 _GRACE_SECONDS = 1.0
 """So long after its time a call ends by itself, if no driver did that: the system may have had no thread for one."""
 
+_CONNECT_ERRORS = (OSError, LetterheadError, ValueError)
+"""What connecting raises that is no fault of this program; ValueError for names that no name server can be asked."""
+
 _engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
 
@@ -585,6 +588,8 @@ class Engine:
                 if wire is None:
                     raise ConnectionFailed(f"the connector made no connection to {where}", address=name)
             except Exception as error:  # also what a connector of the user's own raises
+                if call is not None and self._connector is None and not isinstance(error, _CONNECT_ERRORS):
+                    raise  # a signal handler did that
                 failure = addresses.connect_failed(where, error, limits.connect_seconds)
                 own = call is not None and clock.monotonic() > call.ends - _CLOSE_TO
                 if own and isinstance(failure, ConnectTimedOut):  # others, who may have more time, try by themselves
