@@ -174,8 +174,11 @@ class Connected(Network):
             (relay.server, to_client, to_server),
             (relay.client, inward, outward),
         ):
+            transport = memory.MemoryTransport(loop, reading, writing)
+            transport.set_protocol(protocol)
             # A fresh context: nothing of a client's is seen behind its connection.
-            contextvars.Context().run(memory.MemoryTransport(loop, protocol, reading, writing).start)
+            contextvars.Context().run(protocol.connection_made, transport)
+            transport.start()
 
 
 def _reset(transport: asyncio.Transport) -> None:
