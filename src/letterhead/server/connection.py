@@ -1,6 +1,7 @@
 """One connection of a server: a responder on a pipe, its requests on a runner, and the lingering close."""
 
 import asyncio
+import contextvars
 import logging
 
 from letterhead import clock
@@ -67,12 +68,14 @@ class ServerConnection(StreamProtocol):
             return
         # What this read brings about is sent when it is worked off, with one write.
         queued, self._queued = self._queued, True
-        if self._direct:
-            self._responder.filled(nbytes, now)
-        else:
-            self._responder.receive(bytes(self.scratch[:nbytes]), now)
-        self._turn()
-        self._queued = queued
+        try:
+            if self._direct:
+                self._responder.filled(nbytes, now)
+            else:
+                self._responder.receive(bytes(self.scratch[:nbytes]), now)
+            self._turn()
+        finally:
+            self._queued = queued
         self._flush()
         if nbytes == SCRATCH and self._responder.buffer() is None:  # large content costs nothing to read
             self._rest()
@@ -90,9 +93,11 @@ class ServerConnection(StreamProtocol):
         super().connection_lost(exc)
         if exc is not None:
             self._shared.counters.lost += 1
-        self._responder.lost()
-        self._take_events()
-        self._shared.left(self)
+        try:
+            self._responder.lost()
+            self._take_events()
+        finally:
+            self._shared.left(self)
 
     def pause_writing(self) -> None:
         self._responder.congested = True
@@ -119,9 +124,9 @@ class ServerConnection(StreamProtocol):
 
         How long a read takes to be worked off cannot be seen here: handlers may begin later.
         """
+        asyncio.get_running_loop().call_soon(self._rested, context=contextvars.Context())
         self._resting = True
         self.update_reading()
-        asyncio.get_running_loop().call_soon(self._rested)
 
     def _rested(self) -> None:
         self._resting = False
@@ -134,8 +139,10 @@ class ServerConnection(StreamProtocol):
         responder = self._responder
         if responder.events:
             self._moving = True
-            self._take_events()
-            self._moving = False
+            try:
+                self._take_events()
+            finally:
+                self._moving = False
         if responder.out or responder.ending:
             self._flush_soon()
         if not self.reading or responder.classic:
@@ -224,12 +231,16 @@ class ServerConnection(StreamProtocol):
     def _flush_soon(self) -> None:
         """Send at the end of this turn what it gives to send."""
         if not self._queued:
-            self._queued = True
             self._shared.batch.add(self._flush_batch)
+            self._queued = True
 
     def _flush_batch(self) -> None:
         self._queued = False
-        self._flush()
+        try:
+            self._flush()
+        except Exception:
+            self.abort()
+            raise
 
     def _flush(self) -> None:
         responder = self._responder
@@ -284,11 +295,6 @@ class ServerConnection(StreamProtocol):
             self.caller, self.limits.write_seconds, unsent, peer=self.caller, unsent=unsent,
         )  # fmt: skip
 
-    def abort(self) -> None:
-        """Close at once; what is not sent is lost."""
-        if self.transport is not None:
-            self.transport.abort()
-
     def _begin_close(self, *, idle: bool) -> None:
         """Shut our sending side, then read and drop for a while: a reset must not overtake the last reply.
 
@@ -303,9 +309,7 @@ class ServerConnection(StreamProtocol):
         if self._peer_ended or quiet_enough or not self.transport.can_write_eof():
             self._close()
             return
-        if not self.reading:
-            self.reading = True
-            self.transport.resume_reading()
+        self.read_on()
         try:
             self.transport.write_eof()
         except OSError:  # the peer is gone already

@@ -203,8 +203,8 @@ class ClientConnection(StreamProtocol):
 
     def _send_soon(self) -> None:
         if self.requester.out and not self._queued:
-            self._queued = True
             self._batch.add(self._flush_batch)
+            self._queued = True
 
     def _flush_batch(self) -> None:
         self._queued = False
