@@ -1,7 +1,6 @@
 """One connection of a server: a responder on a pipe, its requests on a runner, and the lingering close."""
 
 import asyncio
-import contextvars
 import logging
 
 from letterhead import clock
@@ -68,14 +67,12 @@ class ServerConnection(StreamProtocol):
             return
         # What this read brings about is sent when it is worked off, with one write.
         queued, self._queued = self._queued, True
-        try:
-            if self._direct:
-                self._responder.filled(nbytes, now)
-            else:
-                self._responder.receive(bytes(self.scratch[:nbytes]), now)
-            self._turn()
-        finally:
-            self._queued = queued
+        if self._direct:
+            self._responder.filled(nbytes, now)
+        else:
+            self._responder.receive(bytes(self.scratch[:nbytes]), now)
+        self._turn()
+        self._queued = queued
         self._flush()
         if nbytes == SCRATCH and self._responder.buffer() is None:  # large content costs nothing to read
             self._rest()
@@ -124,9 +121,9 @@ class ServerConnection(StreamProtocol):
 
         How long a read takes to be worked off cannot be seen here: handlers may begin later.
         """
-        asyncio.get_running_loop().call_soon(self._rested, context=contextvars.Context())
         self._resting = True
         self.update_reading()
+        asyncio.get_running_loop().call_soon(self._rested)
 
     def _rested(self) -> None:
         self._resting = False
@@ -139,10 +136,8 @@ class ServerConnection(StreamProtocol):
         responder = self._responder
         if responder.events:
             self._moving = True
-            try:
-                self._take_events()
-            finally:
-                self._moving = False
+            self._take_events()
+            self._moving = False
         if responder.out or responder.ending:
             self._flush_soon()
         if not self.reading or responder.classic:
@@ -231,16 +226,12 @@ class ServerConnection(StreamProtocol):
     def _flush_soon(self) -> None:
         """Send at the end of this turn what it gives to send."""
         if not self._queued:
-            self._shared.batch.add(self._flush_batch)
             self._queued = True
+            self._shared.batch.add(self._flush_batch)
 
     def _flush_batch(self) -> None:
         self._queued = False
-        try:
-            self._flush()
-        except Exception:
-            self.abort()
-            raise
+        self._flush()
 
     def _flush(self) -> None:
         responder = self._responder
@@ -294,6 +285,11 @@ class ServerConnection(StreamProtocol):
             logging.WARNING, "peer-stalled", "cut the connection of %s: it took nothing for %g s, with %d bytes unsent",
             self.caller, self.limits.write_seconds, unsent, peer=self.caller, unsent=unsent,
         )  # fmt: skip
+
+    def abort(self) -> None:
+        """Close at once; what is not sent is lost."""
+        if self.transport is not None:
+            self.transport.abort()
 
     def _begin_close(self, *, idle: bool) -> None:
         """Shut our sending side, then read and drop for a while: a reset must not overtake the last reply.
