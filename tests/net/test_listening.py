@@ -1,5 +1,6 @@
 """Where a server listens, and what it says where it cannot."""
 
+import asyncio
 import errno
 import fcntl
 import os
@@ -359,3 +360,24 @@ def test_a_server_runs_once_at_a_time(run: Run) -> None:
 def test_serve_refuses_what_is_no_address_at_once() -> None:
     with pytest.raises(UsageError):
         App(limits=Limits()).serve("nowhere")
+
+
+def test_a_server_whose_sockets_cannot_be_watched_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has a bound on what may be watched, too."""
+
+    async def main() -> None:
+        def fails(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        server = Server(echo_app(), ["127.0.0.1:0"])
+        loop = asyncio.get_running_loop()
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "add_reader", fails)
+            with pytest.raises(OSError, match="No space left"):
+                await server.start()
+        with pytest.raises(UsageError, match="not running"):
+            _ = server.shared
+        async with server, AsyncClient(server.addresses[0]) as client:
+            assert await client.call("echo", 1) == 1
+
+    leaks.run(main())
