@@ -73,10 +73,12 @@ def transports() -> tuple[memory.MemoryTransport, Recorder, memory.MemoryTranspo
     there, back = pair()
     loop = asyncio.get_running_loop()
     here, peer = Recorder(), Recorder()
-    first = memory.MemoryTransport(loop, here, back, there)
-    second = memory.MemoryTransport(loop, peer, there, back)
-    first.start()
-    second.start()
+    first = memory.MemoryTransport(loop, back, there)
+    second = memory.MemoryTransport(loop, there, back)
+    for transport, protocol in ((first, here), (second, peer)):
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        transport.start()
     return first, here, second, peer
 
 

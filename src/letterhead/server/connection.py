@@ -90,9 +90,11 @@ class ServerConnection(StreamProtocol):
         super().connection_lost(exc)
         if exc is not None:
             self._shared.counters.lost += 1
-        self._responder.lost()
-        self._take_events()
-        self._shared.left(self)
+        try:
+            self._responder.lost()
+            self._take_events()
+        finally:
+            self._shared.left(self)
 
     def pause_writing(self) -> None:
         self._responder.congested = True
@@ -303,9 +305,7 @@ class ServerConnection(StreamProtocol):
         if self._peer_ended or quiet_enough or not self.transport.can_write_eof():
             self._close()
             return
-        if not self.reading:
-            self.reading = True
-            self.transport.resume_reading()
+        self.read_on()
         try:
             self.transport.write_eof()
         except OSError:  # the peer is gone already

@@ -75,17 +75,18 @@ class Server:
             shared = Shared(self.app)
             try:
                 await run_hooks(self.app.start_hooks)
+                contextvars.Context().run(self._accept_again)  # it may be a handler that starts the server
             except BaseException:
+                self._close_listeners()
                 await shared.runner.close()
                 raise
         except BaseException:
             self._close_listeners()
             raise
+        self._most = most_connections(limits)
         self._shared = shared
         self._leaving = Leaving(shared, self._stop_accepting, self._abandon, self._ended)
         SERVING.append(asyncio.get_running_loop())
-        self._most = most_connections(limits)
-        contextvars.Context().run(self._accept_again)
 
     # -- accepting -------------------------------------------------------------------------------------------------
 
@@ -276,7 +277,7 @@ class Server:
     def _close_listeners(self) -> None:
         if self._rest_ends is not None:
             self._rest_ends.cancel()
-        if self._shared is not None and not self._resting:
+        if not self._resting:
             for listener in self._listeners.sockets:
                 asyncio.get_running_loop().remove_reader(listener.fileno())
         self._listeners.close()

@@ -18,12 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from letterhead.errors import ConnectionFailed, UsageError
+from letterhead.errors import UsageError
 from letterhead.limits import Limits
 from letterhead.log import say
 from letterhead.testing.background import entered
 from letterhead.testing.faults import Faults
-from letterhead.testing.network import Network, log
+from letterhead.testing.network import Handles, Network, log
 from letterhead.testing.relay import Relay
 from letterhead.transport import address as addresses
 from letterhead.transport import connect_async, sockets
@@ -58,15 +58,12 @@ def proxy(target: str, faults: Faults | None = None, *, listen: str = "127.0.0.1
     return Proxy(target, faults, listen)
 
 
-class Proxy(Network):
-    """What ``proxy`` gives: ``async with`` or ``with`` it, and use its address and its handles meanwhile.
-
-    Attributes:
-        counts: what it has seen and done so far.
-    """
+class Proxy(Handles):
+    """What ``proxy`` gives: ``async with`` or ``with`` it, and use its address and its handles meanwhile."""
 
     def __init__(self, target: str, faults: Faults | None, listen: str) -> None:
-        super().__init__(faults)
+        self._network = Network(faults, self._refuse)
+        super().__init__(self._network)
         self._target = addresses.parse_socket(target)
         self._where = addresses.parse_socket(listen)
         self._limits = Limits()
@@ -104,9 +101,9 @@ class Proxy(Network):
         for sock in self._sockets:
             if addresses.is_beyond_loopback(place := sockets.of_socket(sock)):
                 log.warning("%s can be reached from other machines, and leads them to %s", place, self._target)
-        self._loop = asyncio.get_running_loop()
+        self._network.loop = asyncio.get_running_loop()
         self._listens = True
-        self._refuse(self._refusing)
+        self._refuse(self._network.refusing)
         self._accept_again()
         return self
 
@@ -118,7 +115,7 @@ class Proxy(Network):
             task.cancel()
         if self._carrying:
             await asyncio.wait(self._carrying)
-        await self._end()
+        await self._network.end()
         for sock in self._sockets:
             _close(sock)
         self._sockets.clear()
@@ -145,7 +142,6 @@ class Proxy(Network):
 
     def _refuse(self, refusing: bool) -> None:
         """Listen no more, or again. Meanwhile sockets that do not listen keep the addresses from others."""
-        super()._refuse(refusing)
         if not self._sockets or refusing is not self._listens:
             return
         if refusing:
@@ -162,18 +158,20 @@ class Proxy(Network):
 
     def _accept_again(self) -> None:
         self._rest = None
-        if self._refusing or self._loop is None:
+        loop = self._network.loop
+        if self._network.refusing or loop is None:
             return
         for listener in self._sockets:
-            self._loop.add_reader(listener.fileno(), self._accept, listener)
+            loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _accept_no_more(self) -> None:
         if self._rest is not None:
             self._rest.cancel()
             self._rest = None
-        if self._loop is not None:
+        loop = self._network.loop
+        if loop is not None:
             for listener in self._sockets:
-                self._loop.remove_reader(listener.fileno())
+                loop.remove_reader(listener.fileno())
 
     def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -189,7 +187,7 @@ class Proxy(Network):
                     self._rest = loop.call_later(REST_SECONDS, self._accept_again)
                 return
             sock.setblocking(False)
-            relay = self._new_relay(_reset, f"from {addresses.of_peer(name)} to {self._target}")
+            relay = self._network.new_relay(_reset, f"from {addresses.of_peer(name)} to {self._target}")
             task = loop.create_task(self._carry(sock, relay))
             self._carrying.add(task)
             task.add_done_callback(self._carrying.discard)
@@ -197,11 +195,11 @@ class Proxy(Network):
     async def _carry(self, sock: socket.socket, relay: Relay) -> None:
         """Put a relay between an accepted socket and the target."""
         try:
-            await self._joined.wait()
+            await self._network.joined.wait()
             await connect_async.connect(self._target, lambda: relay.server, self._limits)
             await asyncio.get_running_loop().connect_accepted_socket(lambda: relay.client, sock)
-        except (OSError, ConnectionFailed) as error:
-            self.counts.unreachable += 1
+        except OSError as error:
+            self._network.counts.unreachable += 1
             why = addresses.connect_failed(self._target, error, self._limits.connect_seconds)
             say(log, logging.WARNING, "network-unreachable", "a client was reset: %s", why.message)
             self._abandon(sock, relay)

@@ -6,6 +6,7 @@ and for event loops alike (``Attempts``), and the loop over them for threads.
 A socket that is not given out is closed before anything is returned or raised, also where the wait is interrupted.
 """
 
+import contextlib
 import errno
 import math
 import os
@@ -127,8 +128,13 @@ def tcp_socket(address: Address, seconds: float, limits: Limits, stop: Stop) -> 
     places = names.look_up(address, seconds, stop)
     race = Race(places, now=began, seconds=seconds, stagger=limits.eyeballs_seconds)
     woken, waker = socket.socketpair()
-    with woken, waker, stop.waking(lambda: waker.send(b"x")):
+    with woken, waker, stop.waking(lambda: _wake(waker)):
         return _won(race, address, seconds, woken.fileno())
+
+
+def _wake(waker: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # closed already: a signal handler has interrupted who waited
+        waker.send(b"x")
 
 
 def _won(race: Race, address: Address, seconds: float, woken: int) -> socket.socket:

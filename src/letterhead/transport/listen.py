@@ -88,7 +88,7 @@ class Listeners:
         for listener in listeners:
             try:
                 listener.close()
-            except OSError as error:  # such as rights that were dropped after the start
+            except Exception as error:  # such as rights that were dropped after the start
                 failures.append((listener.addresses[0].path, addresses.reason(error)))
         for path, why in failures:
             say(

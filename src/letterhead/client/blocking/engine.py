@@ -345,9 +345,12 @@ class Engine:
             with self._lock:
                 try:
                     try:
-                        return step(*args, **kwargs)
-                    finally:
+                        result = step(*args, **kwargs)
+                    except LetterheadError:
                         self._handle()
+                        raise
+                    self._handle()
+                    return result
                 except LetterheadError:
                     raise
                 except BaseException:  # nobody knows how far the step came
