@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from letterhead.protocol.calls import Call, reply_error
+from letterhead.protocol.openings import action_call, first_prefix, message_call, milliseconds
 
 from letterhead.errors import BadContent, ConnectionLost, Forbidden, Internal, Refused, TooLarge, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.calls import Call, reply_error
 from letterhead.protocol.fields import from_server
-from letterhead.protocol.openings import action_call, first_prefix, message_call, milliseconds
 from letterhead.wire.header import Header, Headers
 from letterhead.wire.writer import head
 from tests.protocol.pairs import LIMITS

@@ -14,7 +14,6 @@ from letterhead import App, Client
 from letterhead.testing import background
 from tests.leaks import PATIENCE
 
-
 _INTERRUPTED = "interrupted"
 
 

@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
+from letterhead.protocol.calls import Asks
+from letterhead.protocol.items import Values, encode_item
+from letterhead.protocol.openings import action_call, pack
 
 from letterhead.content.compression import compress
 from letterhead.errors import BadContent, TooLarge, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.calls import Asks
-from letterhead.protocol.items import Values, encode_item
-from letterhead.protocol.openings import action_call, pack
 from tests.protocol.pairs import Asking, asking, item, streaming_call
 from tests.wire.frames import frame, json_frame
 

@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from letterhead.protocol.openings import Streamed, action_call, upload_call
+from letterhead.protocol.sources import is_stream, split
 
 from letterhead.errors import UsageError
 from letterhead.limits import Limits
-from letterhead.protocol.openings import Streamed, action_call, upload_call
-from letterhead.protocol.sources import is_stream, split
 from letterhead.wire import strict_json
 from tests.wire.frames import frames_of
 

@@ -22,6 +22,13 @@ BlockingCore = ClientCore[threading.Lock, "ClientConnection"]
 BlockingDial = Dial[threading.Lock, "ClientConnection"]
 
 
+def is_interruption(error: Exception) -> bool:
+    """Whether a signal handler raised this, and not the wire: a TimeoutError is what many raise after an alarm."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return False
+    return not isinstance(error, OSError) or (isinstance(error, TimeoutError) and error.errno is None)
+
+
 class ClientConnection:
     """The client's end of one connection.
 
@@ -78,11 +85,9 @@ class ClientConnection:
             self._broke(error)
 
     def _broke(self, error: Exception) -> None:
-        """The wire raised this; or a signal handler did, as a TimeoutError for instance."""
-        if isinstance(self.reader, threading.Thread) or (isinstance(error, OSError) and error.errno is not None):
-            self.inbox.append(error)
-        else:
+        if is_interruption(error):
             raise error
+        self.inbox.append(error)
 
     def unpark(self) -> None:
         """Wake the thread that receives for all, if it sleeps."""

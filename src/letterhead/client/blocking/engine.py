@@ -38,7 +38,13 @@ from letterhead import clock
 from letterhead.app.context import refuse_to_block
 from letterhead.client import log
 from letterhead.client.balancer import NEVER, WARNING
-from letterhead.client.blocking.connection import BlockingCall, BlockingCore, BlockingDial, ClientConnection
+from letterhead.client.blocking.connection import (
+    BlockingCall,
+    BlockingCore,
+    BlockingDial,
+    ClientConnection,
+    is_interruption,
+)
 from letterhead.client.calls import Call
 from letterhead.client.core import ClientCore, Close, Dial, Logged, Readable, Send, StateChanged, Writable
 from letterhead.client.openings import pack
@@ -497,10 +503,15 @@ class Engine:
                         self._lines.append(event)
                     else:
                         assert_never(event)
-            if self._alone is None or self._alone.done:
+            if not self._is_alone:
                 self._share()
             if not core.events:
                 return
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether one call is all that is open, and its thread does everything."""
+        return self._alone is not None and not self._alone.done
 
     def _share(self) -> None:
         """Nobody is alone: see that the threads are there which are needed."""
@@ -535,7 +546,9 @@ class Engine:
         core, connection, outbox = self.core, pipe.connection, pipe.outbox
         try:
             outbox.send(connection.protocol.out)
-        except OSError as error:
+        except Exception as error:
+            if is_interruption(error):
+                raise
             core.closed(connection, addresses.how_it_broke(error), clock.monotonic())
             return
         if outbox:
@@ -625,9 +638,12 @@ class Engine:
         self._threads.add(thread)
         try:
             thread.start()
-        except RuntimeError:
-            self._threads.discard(thread)
-            return None
+        except BaseException as failure:
+            if thread.ident is None:
+                self._threads.discard(thread)
+            if isinstance(failure, RuntimeError):
+                return None
+            raise
         return thread
 
     def _run(self, run: Callable[[], object]) -> None:
@@ -661,8 +677,11 @@ class Engine:
         return self._claim(pipe)
 
     def _claim(self, pipe: ClientConnection) -> bool:
-        on = not pipe.closed and self.core.is_wanted(pipe.connection)
-        pipe.reader = pipe.thread if on else None
+        on = not pipe.closed and not self._is_alone and self.core.is_wanted(pipe.connection)
+        if on:
+            pipe.reader = pipe.thread
+        elif pipe.reader is pipe.thread:
+            pipe.reader = None
         return on
 
     def _park(self, pipe: ClientConnection) -> bool:
@@ -729,6 +748,11 @@ class Engine:
 
     def _drive(self) -> None:
         """Do what was posted, and mind the time, as long as anything is open."""
+        with self._lock:
+            if self._driver is None:  # whoever started it was interrupted
+                self._driver = threading.current_thread()
+            elif self._driver is not threading.current_thread():
+                return
         try:
             while True:
                 self._take_posted()
