@@ -565,6 +565,8 @@ class ClientCore(Generic[W, P]):
         displaced: Exchange[Call[W, P]] | None = None,
     ) -> None:
         """Submit it to a connection."""
+        if len(self.balancer.endpoints) > 1:  # before it counts: who makes one call after the other needs one
+            self._dial_more(now)
         deadline = call.deadline
         if deadline is not None and call.waits:
             deadline = max(1, min(deadline, int((call.ends - now) * 1000)))  # what is left of its time
@@ -584,8 +586,6 @@ class ClientCore(Generic[W, P]):
         if not endpoint.learnt and self.balancer.may_learn(endpoint, now):
             protocol.submit(Exchange(describe_opening()))
         self._moved(connection, now)
-        if len(self.balancer.endpoints) > 1:
-            self._dial_more(now)
 
     def _wait(self, call: Call[W, P], now: float) -> None:
         """It has no connection: it waits for one, unless none can come."""
