@@ -106,12 +106,12 @@ class Balancer(Generic[C, P]):
         """The server that a call goes to; None where none can take it now. ``avoid`` could not run it."""
         endpoints = self.endpoints
         if len(endpoints) == 1:
-            return endpoints[0] if endpoints[0].takes_calls(now) else None
+            return endpoints[0] if endpoints[0].takes_calls(now) and not endpoints[0].full else None
         chosen, least = None, NEVER
         start = self._next
         for step in range(len(endpoints)):
             endpoint = endpoints[(start + step) % len(endpoints)]
-            if not endpoint.takes_calls(now):
+            if endpoint.full or not endpoint.takes_calls(now):
                 continue
             load = (endpoint.load + 1) / self._weight(endpoint, now)
             if avoid is endpoint or (endpoint.connection is not None and not endpoint.answered and endpoint.load):
@@ -172,7 +172,8 @@ class Balancer(Generic[C, P]):
         Args:
             failures_before: how many failures there had been when the call began to wait.
         """
-        if self.waits or any(e.dialling is not None or e.failure <= failures_before for e in self.endpoints):
+        endpoints = self.endpoints
+        if self.waits or any(e.dialling is not None or e.full or e.failure <= failures_before for e in endpoints):
             return None
         return self.error
 

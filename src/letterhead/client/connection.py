@@ -7,6 +7,9 @@ from letterhead.client.keepalive import Keepalive
 from letterhead.errors import ConnectionFailed
 from letterhead.protocol.client import ClientProtocol
 
+CLASSIC_AT_ONCE = 16
+"""Connections at once to a classic server, which answers one request on each."""
+
 C = TypeVar("C")  # a call
 P = TypeVar("P")  # what carries the bytes
 
@@ -50,6 +53,11 @@ class Endpoint(Generic[C, P]):
         if self.classic:
             return now >= self.again_at and self.dialling is None
         return self.connection is not None and self.connection.protocol.takes_calls
+
+    @property
+    def full(self) -> bool:
+        """Whether it is classic and has as many calls as it gets at once."""
+        return self.classic and self.singles >= CLASSIC_AT_ONCE
 
     @property
     def load(self) -> int:

@@ -67,8 +67,6 @@ from letterhead.wire.header import Headers
 W = TypeVar("W")  # what a caller waits with: a lock, or a future
 P = TypeVar("P")  # what carries the bytes of a connection
 
-CLASSIC_AT_ONCE = 16
-"""Connections at once to a classic server, which answers one request on each."""
 _SPARE_TIMERS = 64
 
 
@@ -598,13 +596,13 @@ class ClientCore(Generic[W, P]):
         endpoint = self.balancer.choose(now, call.avoid)
         if endpoint is not None and not endpoint.classic and endpoint.connection is not None:
             self._give(call, endpoint.connection, now)
-        elif endpoint is not None and endpoint.singles < CLASSIC_AT_ONCE:
+        elif endpoint is not None:
             endpoint.singles += 1
             if endpoint.failures:
                 self.balancer.dials(endpoint, now)
             self._dial(Dial(endpoint, call))
         else:
-            why = None if endpoint is not None else self.balancer.unreachable(call.failures_before)
+            why = self.balancer.unreachable(call.failures_before)
             if why is not None:
                 self._fail(call, why)
                 return
