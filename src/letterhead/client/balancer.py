@@ -228,10 +228,14 @@ class Balancer(Generic[C, P]):
         )  # fmt: skip
 
     def joined(self, endpoint: Endpoint[C, P], connection: Connection[C, P], now: float) -> None:
-        """It is connected to. Whether it is what it should be shows with its first answer."""
+        """It is connected to. Whether it is what it should be shows with its first answer.
+
+        The connection is for all calls unless the server is classic, or has another one that takes them: several that
+        were asked for while it was may find out at once that it multiplexes.
+        """
         endpoint.dialling = None
         endpoint.joined_at = now
-        if not endpoint.classic:
+        if not endpoint.classic and not endpoint.takes_calls(now):
             endpoint.connection = connection
             endpoint.answered = False
             endpoint.learnt = False

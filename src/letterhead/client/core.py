@@ -343,8 +343,8 @@ class ClientCore(Generic[W, P]):
         if call is None:
             self.balancer.joined(endpoint, connection, now)
             self._review(now)
-            unused = not protocol.load and len(self.balancer.endpoints) == 1
-            if unused and not self.settings.keep_alive and not self._waiting:
+            spare = not self.settings.keep_alive and len(self.balancer.endpoints) == 1 and not self._waiting
+            if not protocol.load and (spare or endpoint.connection is not connection):
                 self._discard(connection, now)
         elif call.done:
             self.balancer.gave_up(endpoint)
@@ -783,7 +783,7 @@ class ClientCore(Generic[W, P]):
         endpoint = connection.endpoint
         endpoint.classic = False
         self._no_single(connection)
-        if endpoint.connection is None:
+        if not endpoint.takes_calls(now):
             endpoint.connection = connection
         self.balancer.answered(endpoint, now)
         for exchange in connection.protocol.open.values():
