@@ -266,6 +266,13 @@ class World:
         self._pump(pipe)
         return self.settled()
 
+    def pumped(self) -> "World":
+        """Carry what handlers have said meanwhile."""
+        for pipe in list(self._standing()):
+            if pipe.server is not None:
+                self._pump(pipe)
+        return self.settled()
+
     def says(self, *data: bytes, site: Site | None = None) -> "World":
         """A scripted server says something by itself, on its last connection."""
         self._to_core((site or self.site).pipe, b"".join(data))
