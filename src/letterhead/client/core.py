@@ -16,7 +16,7 @@ The rules:
   which a part has passed. And never without end: a request that brings down each server that it reaches must not go
   round for ever, so that ``Limits.repeats`` bounds repetitions of what was written.
 * A call's time runs from ``submit`` on, whatever becomes of its connections. A call without a time of its own may wait
-  for connections as long as a plain one; what it waited counts until a connection has lasted.
+  for connections as long as a plain one, in all: what it has waited counts for good, whatever it ran between.
 * A call that takes another's place (``key``) ends that one at once, at the server, too.
 * A connection that is silent while something is expected is asked, then given up (``keepalive.py``).
 * A call ends once: it is then in ``events``, and no longer in ``calls``.
@@ -573,7 +573,6 @@ class ClientCore(Generic[W, P]):
         if exchange.incoming is not None:
             exchange.incoming.wanted = True  # who reads may have begun to wait before it was placed
         call.waits = False
-        call.placed_at = now
         protocol = connection.protocol
         if call.seconds == math.inf and protocol.phase is Phase.MULTIPLEXED:
             self._unbound(call, now)
@@ -644,15 +643,15 @@ class ClientCore(Generic[W, P]):
 
     def _unbound(self, call: Call[W, P], now: float) -> None:
         """A server has answered it, which may take as long as it wants from now on."""
-        call.patience = max(0.0, call.ends - now)
-        self._no_end(call)
+        if call.ends < math.inf:
+            call.patience = max(0.0, call.ends - now)
+            self._no_end(call)
 
     def _back(self, call: Call[W, P], now: float, when: float = -math.inf) -> None:
         """It is not answered on its connection: it is placed anew, not before ``when``."""
-        lasted = now - call.placed_at >= self._limits.reconnect_max_seconds
         call.exchange = call.connection = None
-        if call.seconds == math.inf and call.ends == math.inf:
-            self._end_at(call, now + (self._limits.deadline_seconds if lasted else call.patience))
+        if call.ends == math.inf:
+            self._end_at(call, now + call.patience)
         call.waits = True
         if self.gone is not None:
             self._fail(call, self.gone)
