@@ -324,6 +324,7 @@ class Balancer(Generic[C, P]):
     def _set_aside(self, endpoint: Endpoint[C, P], now: float) -> float:
         """Connect to it no sooner than after a part of a time that doubles; how long that is."""
         delay = self._delay(max(1, endpoint.failures, endpoint.short))
+        endpoint.tried_at = now
         endpoint.again_at = max(endpoint.again_at, now + delay)
         return delay
 
