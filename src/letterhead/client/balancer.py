@@ -260,6 +260,18 @@ class Balancer(Generic[C, P]):
         endpoint.error = None
         endpoint.lost_at = -NEVER
 
+    def leaves(self, connection: Connection[C, P], now: float) -> None:
+        """Its server is leaving, and takes no more calls on it; what is open there may go on for as long as it wants.
+
+        To be told once, unless the connection has ended with that.
+        """
+        endpoint = connection.endpoint
+        connection.left = True
+        self._count(endpoint, now)
+        if endpoint.short > 1 or not connection.protocol.answered:
+            self._set_aside(endpoint, now)
+        self._left(endpoint)
+
     def ended(self, connection: Connection[C, P], end: ConnectionEnd, now: float) -> None:
         """A connection has ended. To be told once, and before its calls are placed anew."""
         endpoint = connection.endpoint
@@ -271,13 +283,12 @@ class Balancer(Generic[C, P]):
             endpoint.classic = True
             self.answered(endpoint, now)
             return
-        if self.closed or end.reason is EndReason.HERE:
+        if self.closed or end.reason is EndReason.HERE or connection.left:
             return
-        lasted = now >= endpoint.joined_at + self._limits.reconnect_max_seconds
-        endpoint.short = 0 if lasted else endpoint.short + 1
+        if shared:
+            self._count(endpoint, now)
         if end.leaving and end.answered:
-            self.counters["left"] += 1
-            self._report(INFO, "server-left", "%s is going away", endpoint.name, server=endpoint.name)
+            self._left(endpoint)
             if endpoint.short > 1:
                 self._set_aside(endpoint, now)
         elif end.reason is EndReason.ABANDONED or not shared:
@@ -320,6 +331,15 @@ class Balancer(Generic[C, P]):
             return False
         endpoint.learnt = True
         return True
+
+    def _count(self, endpoint: Endpoint[C, P], now: float) -> None:
+        """Its connection takes no more calls: whether it lasted says how soon there should be another one."""
+        lasted = now >= endpoint.joined_at + self._limits.reconnect_max_seconds
+        endpoint.short = 0 if lasted else endpoint.short + 1
+
+    def _left(self, endpoint: Endpoint[C, P]) -> None:
+        self.counters["left"] += 1
+        self._report(INFO, "server-left", "%s is going away", endpoint.name, server=endpoint.name)
 
     def _set_aside(self, endpoint: Endpoint[C, P], now: float) -> float:
         """Connect to it no sooner than after a part of a time that doubles; how long that is."""

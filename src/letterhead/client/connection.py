@@ -73,11 +73,12 @@ class Connection(Generic[C, P]):
         protocol: the conversation on it.
         keepalive: when the server is asked whether it is there, and given up.
         single: it is for one call to a classic server, and counts in ``endpoint.singles``.
+        left: its server said that it is leaving, and it goes on for the sake of what is open.
         heard: when bytes came last.
         pipe: the client's own: what carries the bytes.
     """
 
-    __slots__ = ("endpoint", "heard", "keepalive", "pipe", "protocol", "single")
+    __slots__ = ("endpoint", "heard", "keepalive", "left", "pipe", "protocol", "single")
 
     def __init__(
         self, endpoint: Endpoint[C, P], protocol: ClientProtocol[C], keepalive: Keepalive, pipe: P, *, single: bool
@@ -86,5 +87,6 @@ class Connection(Generic[C, P]):
         self.protocol = protocol
         self.keepalive = keepalive
         self.single = single
+        self.left = False
         self.heard = 0.0
         self.pipe = pipe

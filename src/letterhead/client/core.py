@@ -710,6 +710,11 @@ class ClientCore(Generic[W, P]):
             events, protocol.events = protocol.events, []
             for event in events:
                 self._take(connection, event, now)
+        if protocol.leaving and protocol.end is None:
+            if not connection.left:
+                self.balancer.leaves(connection, now)
+            if not protocol.wanted:
+                self._discard(connection, now)
         if protocol.out:
             self.events.append(Send(connection))
 

@@ -235,6 +235,11 @@ class ClientProtocol(Generic[O]):
         return len(self.open) + len(self._waiting)
 
     @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for an exchange that is open or waits."""
+        return any(e.owner is not None and not (e.done or e.abandoned) for e in (*self.open.values(), *self._waiting))
+
+    @property
     def streaming(self) -> bool:
         """Whether a stream is open or waits to be: bytes may come that nobody waits for."""
         return bool(self._streams)
