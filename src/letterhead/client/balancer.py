@@ -125,22 +125,30 @@ class Balancer(Generic[C, P]):
         slow = self._limits.slow_start_seconds
         return min(1.0, max(_LEAST_WEIGHT, (now - endpoint.back_at) / slow)) if slow else 1.0
 
-    def next_to_dial(self, now: float) -> Endpoint[C, P] | None:
-        """The server to connect to now, if any: where no server takes calls, or all that do are at work."""
+    def next_to_dial(self, now: float, failures_before: int = -1) -> Endpoint[C, P] | None:
+        """The server to connect to now, if any: where no server takes calls, or all that do are at work.
+
+        Args:
+            now: the time.
+            failures_before: how many failures there had been when the call began to wait for whose sake one is wanted.
+        """
         connected = [endpoint for endpoint in self.endpoints if endpoint.takes_calls(now)]
         if connected and not all(endpoint.load for endpoint in connected):
             return None
         if self.first_look(now) > now:
             return None
-        at_once = not (connected or self.waits)  # whoever does not wait tries by itself
         endpoints = self.endpoints
         for step in range(len(endpoints)):
             endpoint = endpoints[(self._next + step) % len(endpoints)]
-            may_be = endpoint.again_at <= now or (at_once and endpoint.short <= 1)
+            may_be = endpoint.again_at <= now or (not connected and self._at_once(endpoint, failures_before))
             if may_be and endpoint.dialling is None and not endpoint.takes_calls(now):
                 self._next = (self._next + step + 1) % len(endpoints)
                 return endpoint
         return None
+
+    def _at_once(self, endpoint: Endpoint[C, P], failures_before: int) -> bool:
+        """Whether a call tries it although it is set aside: whoever does not wait tries each by itself, but once."""
+        return not self.waits and endpoint.short <= 1 and endpoint.failure <= failures_before
 
     def first_look(self, now: float) -> float:
         """When another server may be connected to beside those that are being connected to."""
@@ -158,12 +166,12 @@ class Balancer(Generic[C, P]):
                 soonest = endpoint.tried_at + self._limits.reconnect_seconds
                 endpoint.again_at = min(endpoint.again_at, max(middle, soonest))
 
-    def due(self, now: float) -> float:
+    def due(self, now: float, failures_before: int = -1) -> float:
         """When ``next_to_dial`` may have more to say to who waits, if nothing happens until then."""
         idle = [e for e in self.endpoints if e.dialling is None and not e.takes_calls(now)]
         if not idle:
             return NEVER
-        soonest = min(e.again_at if self.waits or e.short > 1 else now for e in idle)
+        soonest = min(now if self._at_once(e, failures_before) else e.again_at for e in idle)
         return max(soonest, self.first_look(now))
 
     def unreachable(self, failures_before: int) -> ConnectionFailed | None:

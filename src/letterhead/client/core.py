@@ -607,8 +607,8 @@ class ClientCore(Generic[W, P]):
                 return
             self._waiting[call] = None
             self.balancer.hurry(now, call.ends)
-            self._dial_more(now)
-            self._retry_at = self.balancer.due(now)
+            self._dial_more(now, call.failures_before)
+            self._retry_at = min(self._retry_at, self.balancer.due(now, call.failures_before))
 
     def _wait_later(self, call: Call[W, P], when: float) -> None:
         self._number += 1
@@ -623,9 +623,9 @@ class ClientCore(Generic[W, P]):
             if not call.done:
                 self._wait(call, now)
 
-    def _dial_more(self, now: float) -> None:
+    def _dial_more(self, now: float, failures_before: int = -1) -> None:
         """Connect to a further server, if that is called for."""
-        endpoint = self.balancer.next_to_dial(now)
+        endpoint = self.balancer.next_to_dial(now, failures_before)
         if endpoint is None:
             return
         if endpoint.classic:  # which would take a call, were it not set aside; now it is not
