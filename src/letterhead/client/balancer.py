@@ -90,10 +90,9 @@ class Balancer(Generic[C, P]):
         """Know of the same servers what another balancer knew, but for its connections."""
         self._ever = other._ever
         self.counters = other.counters
+        self.failures = other.failures
         for endpoint, theirs in zip(self.endpoints, other.endpoints, strict=True):
-            endpoint.classic = theirs.classic
-            endpoint.idempotent = theirs.idempotent
-            endpoint.connections = theirs.connections
+            endpoint.take_over(theirs)
 
     # -- placing a call --------------------------------------------------------------------------------------------
 

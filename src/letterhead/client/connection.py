@@ -48,6 +48,16 @@ class Endpoint(Generic[C, P]):
         self.connections = 0
         self.learnt = False
 
+    def take_over(self, other: "Endpoint[C, P]") -> None:
+        """Know of the same server what another one knew, but for its connections."""
+        self.classic = other.classic
+        self.connections = other.connections
+        self.idempotent = other.idempotent
+        self.error = other.error
+        self.failures, self.failure, self.short = other.failures, other.failure, other.short
+        self.tried_at, self.again_at = other.tried_at, other.again_at
+        self.lost_at, self.back_at = other.lost_at, other.back_at
+
     def takes_calls(self, now: float) -> bool:
         """Whether a call may be given to it now."""
         if self.classic:

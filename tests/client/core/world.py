@@ -103,10 +103,16 @@ class Site:
         self.idempotent: Sequence[str] = ()
         self.script: Script | None = None
         self.pipes: list[Pipe] = []
+        self._standing: list[Pipe] = []
         self.requests: list[Request] = []
         self.open: list[tuple[Pipe, Request]] = []
         self.stopped: list[Request] = []
         self.described = 0
+
+    def accepts(self, pipe: Pipe) -> None:
+        """A connection is made."""
+        self.pipes.append(pipe)
+        self._standing.append(pipe)
 
     @property
     def pipe(self) -> Pipe:
@@ -116,7 +122,9 @@ class Site:
     @property
     def standing(self) -> list[Pipe]:
         """Connections that neither side has closed."""
-        return [pipe for pipe in self.pipes if not (pipe.closed or pipe.hung_up)]
+        if any(pipe.closed or pipe.hung_up for pipe in self._standing):
+            self._standing = [pipe for pipe in self._standing if not (pipe.closed or pipe.hung_up)]
+        return self._standing
 
     @property
     def sent(self) -> list[Frame]:
@@ -280,7 +288,7 @@ class World:
 
     def hangs_up(self, site: Site | None = None, how: str = "closed the connection") -> "World":
         """A server closes its connections without a word."""
-        for pipe in (site or self.site).standing:
+        for pipe in list((site or self.site).standing):
             self._hang_up(pipe, how)
         return self.settled()
 
@@ -291,7 +299,7 @@ class World:
 
     def drains(self, site: Site | None = None) -> "World":
         """A server is asked to stop, and leaves in order."""
-        for pipe in (site or self.site).standing:
+        for pipe in list((site or self.site).standing):
             if pipe.server is not None:
                 pipe.server.drain(self.now)
                 self._pump(pipe)
@@ -299,7 +307,7 @@ class World:
 
     def falls_silent(self, site: Site | None = None) -> "World":
         """Nothing arrives any more on the connections of a server, and nobody is told."""
-        for pipe in (site or self.site).standing:
+        for pipe in list((site or self.site).standing):
             pipe.cut = True
         return self
 
@@ -324,7 +332,7 @@ class World:
     def _connect(self, dial: Dial[None, Pipe]) -> Line:
         site = self.sites[dial.endpoint.name]
         pipe = Pipe(site, self.now)
-        site.pipes.append(pipe)
+        site.accepts(pipe)
         pipe.line = self.core.connected(dial, pipe, self.now)
         return pipe.line
 
@@ -355,7 +363,7 @@ class World:
             core.tick(self.now)
             assert core.events or core.due > self.now, "woken for nothing, and due again at once"
         for site in self.sites.values():
-            for pipe in site.standing:
+            for pipe in list(site.standing):
                 if pipe.server is not None and pipe.server.due <= self.now:
                     pipe.server.tick(self.now)
                     self._pump(pipe)
