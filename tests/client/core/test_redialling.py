@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -17,11 +18,11 @@ MOST = 150
 """Attempts in a minute, at most: one in a second on average, and some more at first."""
 CALLERS = 3
 HURRIED = 120
-"""Attempts in ten seconds where calls have little time: one in each time that the first wait may take, and some more."""
+"""Attempts in ten seconds where calls have little time: one in each first wait, and some more."""
 Begin = Callable[[World], Asked]
 
 
-def world_of(*servers: str, seed: int = 1, **options: object) -> World:
+def world_of(*servers: str, seed: int = 1, **options: Any) -> World:
     return World(*servers, limits=LIMITS, chance=Random(seed).random, **options)
 
 

@@ -214,9 +214,7 @@ class World:
 
     # -- callers ---------------------------------------------------------------------------------------------------
 
-    def calls(
-        self, action: str, *arg: Any, timeout: float | None = None, key: Hashable = None, **args: Any
-    ) -> Asked:
+    def calls(self, action: str, *arg: Any, timeout: float | None = None, key: Hashable = None, **args: Any) -> Asked:
         """A caller calls an action. What is a stream among the arguments is an upload."""
         return self.submits(action_call(self.settings, action, arg, args, timeout, None, None, None), key)
 
@@ -440,10 +438,7 @@ class World:
             if pipe.cut or pipe.closed or pipe.hung_up:
                 continue
             if pipe.server is not None:
-                server, now = pipe.server, self.now
-                self.cut.deliver(
-                    data, lambda piece: server.receive(piece, now), server.buffer, lambda n: server.filled(n, now)
-                )
+                self._to_server(pipe.server, data)
                 self._pump(pipe)
             elif pipe.site.script is not None:
                 said = pipe.site.script(frames)
@@ -451,6 +446,10 @@ class World:
                     self._hang_up(pipe, "closed the connection")
                 else:
                     self._to_core(pipe, said)
+
+    def _to_server(self, server: ServerProtocol, data: bytes) -> None:
+        now = self.now
+        self.cut.deliver(data, lambda piece: server.receive(piece, now), server.buffer, lambda n: server.filled(n, now))
 
     def _pump(self, pipe: Pipe) -> None:
         """Run what a server was asked, and carry what it says to the core."""
