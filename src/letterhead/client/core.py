@@ -517,7 +517,7 @@ class ClientCore(Generic[W, P]):
     def _look(self, connection: Connection[Call[W, P], P], now: float) -> None:
         """Nothing may have come for long: is the server there?"""
         protocol, keepalive = connection.protocol, connection.keepalive
-        if protocol.phase is Phase.PROBING or protocol.leaving:
+        if protocol.leaving or (protocol.phase is Phase.PROBING and not protocol.pinged):
             # Nothing may be asked: a classic server may take its time, and one that leaves takes no more requests.
             keepalive.expect(now)
             return

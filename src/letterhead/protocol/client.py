@@ -235,6 +235,11 @@ class ClientProtocol(Generic[O]):
         return len(self.open) + len(self._waiting)
 
     @property
+    def pinged(self) -> bool:
+        """Whether the first request was a ping, which every server answers soon, and nothing has come back."""
+        return self.phase is Phase.PROBING and all(exchange.owner is None for exchange in self.open.values())
+
+    @property
     def wanted(self) -> bool:
         """Whether somebody waits for an exchange that is open or waits."""
         return any(e.owner is not None and not (e.done or e.abandoned) for e in (*self.open.values(), *self._waiting))
