@@ -365,10 +365,10 @@ class ClientCore(Generic[W, P]):
         self.balancer.failed(endpoint, error, now)
         if call is not None:
             endpoint.singles -= 1
-            if self.balancer.waits:
-                self._wait(call, now)
-            else:
+            if not self.balancer.waits:
                 self._fail(call, error)
+            elif not call.done:
+                self._wait(call, now)
         self._again = True
         self._settle(now)
 
