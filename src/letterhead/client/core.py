@@ -253,9 +253,12 @@ class ClientCore(Generic[W, P]):
             self._fail(call, self.gone)
         self._waiting.clear()
         self._delayed.clear()
-        for dial in list(self._dials):
+        for dial in self._dials:
+            self.balancer.gave_up(dial.endpoint)
             if dial.call is not None:
+                dial.endpoint.singles -= 1
                 self._fail(dial.call, self.gone)
+        self._dials.clear()  # what comes of them is for nobody
         for connection in list(self.connections):
             connection.protocol.close(self.gone)
             self._moved(connection, now)
