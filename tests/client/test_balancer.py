@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
+from letterhead.protocol.calls import Call
+from letterhead.protocol.openings import action_call
+from letterhead.protocol.retry import Elsewhere, Why
 
 from letterhead.client.balancer import Member, Pool, State
 from letterhead.errors import ConnectionFailed, ConnectionLost, ConnectRefused, ConnectTimedOut
 from letterhead.limits import Limits
-from letterhead.protocol.calls import Call
 from letterhead.protocol.client import ClientProtocol
-from letterhead.protocol.openings import action_call
-from letterhead.protocol.retry import Elsewhere, Why
 from tests.protocol.pairs import control, hello
 from tests.wire.frames import json_frame
 

@@ -19,8 +19,8 @@ from letterhead.message import Message
 from letterhead.protocol.exchange import reply_error
 from letterhead.protocol.fields import from_server
 from letterhead.wire.header import Header, Headers
-from tests.protocol.pairs import LIMITS, Asked, Asking, asked, asking, submitted
 from tests.client.core.world import settings
+from tests.protocol.pairs import LIMITS, Asked, Asking, asked, asking, submitted
 from tests.wire.frames import Frame, header_bytes
 
 SMALL = Limits(content_bytes=2_000, json_bytes=1_000)
