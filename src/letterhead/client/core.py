@@ -23,9 +23,11 @@ The rules:
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from copy import copy
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, assert_never
 
 from letterhead.client.balancer import NEVER, Balancer
@@ -68,6 +70,7 @@ W = TypeVar("W")  # what a caller waits with: a lock, or a future
 P = TypeVar("P")  # what carries the bytes of a connection
 
 _SPARE_TIMERS = 64
+_ends = attrgetter("ends")
 
 
 class Dial(Generic[W, P]):
@@ -183,7 +186,7 @@ class ClientCore(Generic[W, P]):
         self._random = random
         self._headers = Headers(settings.limits)
         self._dials: set[Dial[W, P]] = set()  # those under way
-        self._waiting: dict[Call[W, P], None] = {}  # calls that have no connection, and want one now
+        self._waiting: OrderedDict[Call[W, P], None] = OrderedDict()  # calls that have no connection, and want one now
         self._again = False  # something has changed for them
         self._retry_at = NEVER  # when something may change for them by itself
         self._delayed: list[tuple[float, int, Call[W, P]]] = []  # a heap: calls that want one later
@@ -618,13 +621,23 @@ class ClientCore(Generic[W, P]):
         heappush(self._delayed, (when, self._number, call))
 
     def _review(self, now: float) -> None:
-        """Place the calls that wait, as far as that can be done."""
+        """Place the calls that wait, as far as that can be done.
+
+        Where they wait whatever comes, the first that cannot be placed stands for those behind it.
+        """
         self._again = False
         self._retry_at = NEVER
-        waiting, self._waiting = self._waiting, {}
-        for call in waiting:
-            if not call.done:
-                self._wait(call, now)
+        left = len(self._waiting)
+        while left and self._waiting:
+            left -= 1
+            call, _ = self._waiting.popitem(last=False)
+            self._wait(call, now)
+            if call in self._waiting and self.balancer.waits:
+                self._waiting.move_to_end(call, last=False)
+                if self._retry_at > now and self._retry_at != NEVER:
+                    self.balancer.hurry(now, min(map(_ends, self._waiting)))
+                    self._retry_at = self.balancer.due(now)
+                return
 
     def _dial_more(self, now: float, failures_before: int = -1) -> None:
         """Connect to a further server, if that is called for."""

@@ -99,10 +99,7 @@ def answered(content: bytes, compression: list[str], limits: Limits | None = Non
     world = World(compression=compression, limits=limits or Limits())
     said = {"id": 1, "compression": "gzip", "content-type": "text/json", "content-encoding": "utf-8"}
     world.site.script = lambda _: hello() + frame(said, content)
-    call = world.calls("first")
-    return call
-
-
+    return world.calls("first")
 
 
 def test_a_compressed_answer_is_read_up_to_the_limit() -> None:

@@ -1,6 +1,7 @@
 """What a client says for the log: which events, how much they matter, and that nothing of a peer stands in them raw."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -123,8 +124,8 @@ def nasty_worlds() -> dict[str, World]:
     """Clients whose servers say what they should not, wherever it might be quoted."""
     worlds = {}
 
-    def world(name: str, **options: object) -> World:
-        made = World(wait_for_ready=True, idempotent=["echo"], **options)  # type: ignore[arg-type]
+    def world(name: str, **options: Any) -> World:
+        made = World(wait_for_ready=True, idempotent=["echo"], **options)
         worlds[name] = made
         return made
 

@@ -132,7 +132,7 @@ def test_a_stream_is_superseded_like_a_call_and_what_came_is_for_nobody() -> Non
 def test_a_key_that_cannot_be_hashed_is_a_mistake_and_nothing_is_asked() -> None:
     world = World()
     with pytest.raises(UsageError, match="'supersedes' takes a hashable key, not list"):
-        world.calls("search", key=["box"])
+        world.calls("search", key=["box"])  # type: ignore[arg-type]  # that is the mistake
     assert (world.core.calls, world.dialled) == ({}, [])
 
 
