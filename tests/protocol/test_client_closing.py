@@ -2,9 +2,10 @@
 
 import pytest
 
-from letterhead.errors import Cancelled, Unavailable
-from letterhead.protocol.retry import Why
-from tests.protocol.pairs import Asking, asking, control, end, failure, hello, item, reply
+from letterhead.errors import Unavailable
+from letterhead.protocol.client import EndReason, ReturnReason
+from letterhead.protocol.exchange import Exchange
+from tests.protocol.pairs import Asking, asked, asking, control, end, failure, hello, item, reply
 from tests.wire.frames import Cut, each_cut
 
 CLOSING = control(None, closing=2)
@@ -16,18 +17,19 @@ def test_what_is_above_goes_elsewhere_and_what_is_below_goes_on(cut: Cut) -> Non
     below, above = side.calls("a", 1), side.calls("b", 1)
     side.hears(CLOSING)
     assert side.handed_back == [above]
-    assert [back.why for back in side.back] == [Why.LEAVING]
+    assert [back.reason for back in side.back] == [ReturnReason.LEAVING]
     side.hears(reply(2, "fine"))
     assert below.result() == "fine"
     assert side.ended == [below]
 
 
-def test_what_went_elsewhere_is_as_good_as_new() -> None:
+def test_what_went_elsewhere_has_not_ended_and_has_no_slot() -> None:
     side = asking()
     side.calls("a", 1)
     above = side.calls("b", 1)
     side.hears(CLOSING)
-    assert (above.id, above.home, above.repeats, above.done) == (0, None, 0, False)
+    assert (above.done, above.begun, above.abandoned) == (False, False, False)
+    assert side.core.load == 1
 
 
 def test_what_waited_for_a_slot_goes_elsewhere() -> None:
@@ -36,7 +38,7 @@ def test_what_waited_for_a_slot_goes_elsewhere() -> None:
     waiting = [side.calls("b", n) for n in range(2)]
     side.hears(CLOSING)
     assert side.handed_back == waiting
-    assert side.back[0].why is Why.UNWRITTEN
+    assert side.back[0].reason is ReturnReason.ENDED
 
 
 def test_nothing_is_asked_there_any_more() -> None:
@@ -44,7 +46,7 @@ def test_nothing_is_asked_there_any_more() -> None:
     side.calls("a", 1)
     side.hears(CLOSING)
     assert not side.core.takes_calls
-    assert not side.core.has_room
+    assert not side.core.has_slot
     side.sent.clear()
     side.core.ping()
     side.settled()
@@ -58,7 +60,8 @@ def test_the_connection_has_ended_with_the_last_answer() -> None:
     assert not side.core.ended
     side.hears(reply(2, 1))
     assert side.core.ended
-    assert side.core.open_at_end == 0
+    assert side.end is not None
+    assert (side.end.reason, side.end.open, side.end.leaving) == (EndReason.LEFT, 0, True)
 
 
 @each_cut
@@ -104,7 +107,6 @@ def test_a_call_above_that_was_given_up_goes_nowhere() -> None:
     side = asking()
     side.calls("a", 1)
     given_up = side.calls("b", 1)
-    given_up.fail(Cancelled("nobody wants it"))
     side.gives_up(given_up)
     side.hears(CLOSING)
     assert side.handed_back == []
@@ -113,7 +115,7 @@ def test_a_call_above_that_was_given_up_goes_nowhere() -> None:
 def test_the_connections_own_questions_go_nowhere() -> None:
     side = asking()
     side.core.ping()
-    side.core.learn()
+    side.core.submit(Exchange(asked("letterhead.describe").opening))
     side.settled()
     side.hears(control(None, closing=1))
     assert side.handed_back == []
@@ -138,9 +140,9 @@ def test_one_that_goes_away_without_a_word_before_is_no_classic_server() -> None
     assert not side.core.answered
 
 
-def test_what_was_refused_as_unavailable_while_it_left_goes_elsewhere() -> None:
+def test_what_was_refused_while_it_left_ends_so() -> None:
     side = asking()
     call, other = side.calls("a", 1), side.calls("b", 1)
     side.hears(control(None, closing=3), failure(2, "unavailable"), reply(3, "fine"))
-    assert side.handed_back == [call]
+    assert isinstance(call.error, Unavailable)
     assert other.result() == "fine"

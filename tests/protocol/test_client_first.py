@@ -2,6 +2,7 @@
 
 import pytest
 
+from letterhead.client.openings import message_opening
 from letterhead.errors import (
     ConnectionFailed,
     ConnectionLost,
@@ -14,17 +15,15 @@ from letterhead.errors import (
 )
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.calls import Call
-from letterhead.protocol.openings import message_call
-from letterhead.protocol.retry import Why
+from letterhead.protocol.client import EndReason, ReturnReason
 from letterhead.protocol.states import Phase
-from tests.protocol.pairs import LIMITS, Asking, failure, hello, reply
+from tests.protocol.pairs import LIMITS, Asked, Asking, failure, hello, reply, submitted
 from tests.wire.frames import Cut, each_cut, frame, framed, json_frame
 
 SMALL = Limits(content_bytes=2_000, json_bytes=1_000)
 
 
-def error_of(call: Call) -> type[Exception]:
+def error_of(call: Asked) -> type[Exception]:
     assert call.error is not None
     return type(call.error)
 
@@ -51,7 +50,7 @@ def test_before_a_call_without_classic_form_a_ping_is_sent(argument: object) -> 
 
 def test_before_a_message_a_ping_is_sent() -> None:
     side = Asking()
-    side.submits(message_call(Message(b"x", {"content-type": "a/b"}), None, LIMITS))
+    side.submits(submitted(message_opening(Message(b"x", {"content-type": "a/b"}), LIMITS)))
     assert [first.value["action"] for first in side.sent] == ["letterhead.ping"]
 
 
@@ -125,7 +124,7 @@ def test_other_calls_go_to_other_connections_of_a_classic_server() -> None:
     calls = [side.calls("a", n) for n in range(3)]
     side.hears(json_frame({"result": 0}))
     assert side.handed_back == calls[1:]
-    assert [back.why for back in side.back] == [Why.CLASSIC]
+    assert [back.reason for back in side.back] == [ReturnReason.CLASSIC]
     assert len(side.sent) == 1
 
 
@@ -166,7 +165,7 @@ def test_a_known_classic_server_gets_the_call_in_its_form() -> None:
 
 def test_a_known_classic_server_gets_a_message_as_a_classic_client_sends_it() -> None:
     side = Asking(known_classic=True)
-    call = side.submits(message_call(Message(b"\x01", {"content-type": "binary/x"}), None, LIMITS))
+    call = side.submits(submitted(message_opening(Message(b"\x01", {"content-type": "binary/x"}), LIMITS)))
     assert "id" not in side.sent[0].header
     side.hears(frame({"content-type": "binary/y"}, b"answer"))
     assert call.result().content == b"answer"
@@ -231,7 +230,7 @@ def test_calls_that_were_not_written_are_handed_back() -> None:
     side.hears_end()
     assert side.ended == [first]
     assert side.handed_back == others
-    assert [back.why for back in side.back] == [Why.UNWRITTEN]
+    assert [back.reason for back in side.back] == [ReturnReason.ENDED]
 
 
 @pytest.mark.parametrize("how", ["rejected", "foreign"])
@@ -303,12 +302,14 @@ def test_giving_up_the_first_request_closes_the_connection() -> None:
     assert side.core.ended
     assert len(side.sent) == 1
     assert side.handed_back == [waiting]
-    assert error_of(call) is ConnectionLost
+    assert not call.done
+    assert side.end is not None
+    assert (side.end.reason, type(side.end.error)) == (EndReason.ABANDONED, ConnectionLost)
 
 
 def test_giving_up_a_classic_message_closes_the_connection() -> None:
     side = Asking(known_classic=True)
-    call = side.submits(message_call(Message(b"x"), None, LIMITS))
+    call = side.submits(submitted(message_opening(Message(b"x"), LIMITS)))
     side.gives_up(call)
     assert side.core.ended
 

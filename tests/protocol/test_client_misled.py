@@ -164,7 +164,7 @@ def test_whatever_a_server_sends_every_call_ends_once_or_is_handed_back(
     for piece in data:
         side.hears(piece)
     side.hears_end()
-    assert not side.core.busy
+    assert not side.core.load
     for call in calls:
         assert side.ended.count(call) + side.handed_back.count(call) >= 1
         assert call.done or call in side.handed_back

@@ -4,9 +4,7 @@ import pytest
 
 from letterhead.errors import (
     BadHeader,
-    Cancelled,
     ConnectionLost,
-    DeadlineExceeded,
     ForeignProtocol,
     Refused,
     TooLarge,
@@ -14,9 +12,9 @@ from letterhead.errors import (
     UsageError,
 )
 from letterhead.limits import Limits
-from letterhead.protocol.calls import Asks, Call
+from letterhead.protocol.exchange import Asks
 from letterhead.protocol.flow import CREDIT, Items
-from tests.protocol.pairs import Asking, asking, control, end, failure, item, reply
+from tests.protocol.pairs import Asked, Asking, asking, control, end, failure, item, reply, streamed
 from tests.wire.frames import Cut, Frame, each_cut, each_large_cut, frame, framed, header_bytes, json_frame
 
 SMALL = Limits(content_bytes=200_000, json_bytes=1_000, skip_bytes=300_000)
@@ -30,7 +28,7 @@ def cancels(side: Asking) -> list[int]:
     return [sent.id for sent in side.sent if "cancel" in sent.header]
 
 
-def with_items(side: Asking) -> list[Call]:
+def with_items(side: Asking) -> list[Asked]:
     return [event.exchange for event in side.moved if isinstance(event, Items)]
 
 
@@ -262,31 +260,30 @@ def test_a_stream_that_broke_the_rules_keeps_its_slot_until_the_last_frame() -> 
 def test_what_waits_of_a_stream_whose_time_is_over_is_for_nobody() -> None:
     side = asking()
     call = side.streams("count")
-    side.hears(item(2, b"0"), failure(2, "deadline-exceeded"))
-    assert (side.takes(call), type(call.error)) == ([], DeadlineExceeded)
+    side.hears(item(2, b"0"))
+    side.gives_up(call, late=True)
+    assert side.takes(call) == []
 
 
 def test_the_items_of_a_stream_that_was_given_up_are_for_nobody() -> None:
     side = asking()
     call = side.streams("count")
     side.hears(item(2, b"0"))
-    call.fail(Cancelled("given up"))
     side.gives_up(call)
     side.hears(*[item(2, bytes(200_000))] * 9, failure(2, "cancelled"))
-    assert side.takes(call) == [b"0"]
+    assert side.takes(call) == []
     assert cancels(side) == [2]
     assert credits(side) == []
-    assert not side.core.busy
+    assert not side.core.load
 
 
 def test_a_stream_that_ends_as_it_is_given_up_frees_its_slot() -> None:
     side = asking(max_open=1)
     call = side.streams("count")
     waiting = side.calls("b", 1)
-    call.fail(DeadlineExceeded("no answer within 1 s"))
     side.gives_up(call).hears(item(2, b"0"), end(2))
     assert waiting.id == 3
-    assert isinstance(call.error, DeadlineExceeded)
+    assert (call.done, side.ended) == (False, [])
 
 
 def test_a_stream_whose_time_is_over_is_not_cancelled_where_the_server_knows() -> None:
@@ -309,7 +306,7 @@ def test_an_item_that_is_too_large_fails_its_stream_and_is_read_past(cut: Cut) -
     assert cancels(side) == [2]
     assert other.result() == "fine"
     side.hears(failure(2, "cancelled"))
-    assert not side.core.busy
+    assert not side.core.load
 
 
 def test_an_item_that_costs_too_much_to_skip_ends_the_connection() -> None:
@@ -338,7 +335,7 @@ def test_a_last_frame_that_is_too_large_does_not_replace_what_the_caller_was_tol
     side.hears(json_frame("x" * 1_000, {"id": 2, "status": "cancelled"}))
     assert isinstance(call.error, BadHeader)
     assert side.ended == [call]
-    assert not side.core.busy
+    assert not side.core.load
 
 
 @pytest.mark.parametrize("fields", [{"credit": 5}, {"max-open": 5}, {"more": "yes"}, {"status": 5}])
@@ -388,8 +385,7 @@ def test_a_breach_fails_streams_and_closes(breach: str) -> None:
 @pytest.mark.parametrize("last", [end(2, timing={"queued": 1, "ran": 2}), failure(2, "internal")], ids=["told", "not"])
 def test_what_the_last_frame_says_of_timing_is_kept(last: bytes) -> None:
     side = asking()
-    call = side.streams("count")
-    call.asks = Asks(timing=True)
+    call = side.submits(streamed("count", asks=Asks(timing=True)))
     side.hears(item(2, b"0", timing={"queued": 9}), last)
     assert call.timing == (None if b"status" in last else {"queued": 1, "ran": 2})
 

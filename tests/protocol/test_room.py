@@ -3,10 +3,9 @@
 import pytest
 
 from letterhead.errors import Cancelled
-from letterhead.protocol.calls import Call
 from letterhead.protocol.flow import CREDIT, Room
 from letterhead.protocol.requests import Request
-from tests.protocol.pairs import Asking, Served, asking, control, failure, named, octets, reply, served, streaming_call
+from tests.protocol.pairs import Asked, Asking, Served, asking, control, failure, named, octets, reply, served, streamed
 
 SMALL = bytes(100)
 LARGE = bytes(3 * CREDIT)  # overdraws what there is at first
@@ -18,7 +17,7 @@ def streaming() -> tuple[Served, Request]:
     return side, side.requests[0]
 
 
-def uploading() -> tuple[Asking, Call]:
+def uploading() -> tuple[Asking, Asked]:
     """A client's side on which an upload has begun; that there was room at first is forgotten."""
     side = asking()
     call = side.uploads("store")
@@ -26,7 +25,7 @@ def uploading() -> tuple[Asking, Call]:
     return side, call
 
 
-def with_room(side: Served | Asking) -> list[Request | Call]:
+def with_room(side: Served | Asking) -> list[Request | Asked]:
     return [event.exchange for event in side.moved if isinstance(event, Room)]
 
 
@@ -171,11 +170,11 @@ def test_credit_that_only_makes_up_for_a_large_item_is_no_room_for_an_upload() -
 
 def test_an_upload_waits_while_its_pipe_takes_no_bytes() -> None:
     side, call = uploading()
-    side.core.congested = True
+    side.core.paused = True
     assert not side.core.may_send(call)
     side.hears(control(2, credit=5))
     assert with_room(side) == []
-    side.core.relieved()
+    side.core.resume_writing()
     assert with_room(side.settled()) == [call]
 
 
@@ -192,17 +191,16 @@ def test_nothing_may_be_sent_after_the_end_of_an_upload() -> None:
 @pytest.mark.parametrize("how", ["answered", "refused", "given up", "superseded"])
 def test_an_upload_whose_call_has_ended_is_told_of_no_room(how: str) -> None:
     side, call = uploading()
-    side.core.congested = True
+    side.core.paused = True
     assert not side.core.may_send(call)
     if how == "answered":
         side.hears(reply(2, "enough"))
     elif how == "refused":
         side.hears(failure(2, "invalid-argument"))
     elif how == "given up":
-        call.fail(Cancelled("given up"))
         side.gives_up(call)
     else:
-        side.submits(streaming_call("store", up=True), supersedes=call)
-    side.core.relieved()
+        side.submits(streamed("store", up=True), supersedes=call)
+    side.core.resume_writing()
     assert call not in with_room(side.settled())
     assert not side.core.may_send(call)

@@ -183,7 +183,7 @@ def test_whatever_a_server_sends_the_client_stays_within_its_bounds(parts: list[
         for call in calls:
             assert call.incoming is None or call.incoming.held <= CREDIT + LARGEST
     side.hears_end()
-    assert not side.core.busy
+    assert not side.core.load
     assert all(call.done and side.ended.count(call) == 1 for call in calls)
     assert all(call.error is None or isinstance(call.error, LetterheadError) for call in calls)
 

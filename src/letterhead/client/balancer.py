@@ -90,10 +90,9 @@ class Balancer(Generic[C, P]):
         """Know of the same servers what another balancer knew, but for its connections."""
         self._ever = other._ever
         self.counters = other.counters
+        self.failures = other.failures
         for endpoint, theirs in zip(self.endpoints, other.endpoints, strict=True):
-            endpoint.classic = theirs.classic
-            endpoint.idempotent = theirs.idempotent
-            endpoint.connections = theirs.connections
+            endpoint.take_over(theirs)
 
     # -- placing a call --------------------------------------------------------------------------------------------
 
@@ -106,12 +105,12 @@ class Balancer(Generic[C, P]):
         """The server that a call goes to; None where none can take it now. ``avoid`` could not run it."""
         endpoints = self.endpoints
         if len(endpoints) == 1:
-            return endpoints[0] if endpoints[0].takes_calls(now) else None
+            return endpoints[0] if endpoints[0].takes_calls(now) and not endpoints[0].full else None
         chosen, least = None, NEVER
         start = self._next
         for step in range(len(endpoints)):
             endpoint = endpoints[(start + step) % len(endpoints)]
-            if not endpoint.takes_calls(now):
+            if endpoint.full or not endpoint.takes_calls(now):
                 continue
             load = (endpoint.load + 1) / self._weight(endpoint, now)
             if avoid is endpoint or (endpoint.connection is not None and not endpoint.answered and endpoint.load):
@@ -125,22 +124,30 @@ class Balancer(Generic[C, P]):
         slow = self._limits.slow_start_seconds
         return min(1.0, max(_LEAST_WEIGHT, (now - endpoint.back_at) / slow)) if slow else 1.0
 
-    def next_to_dial(self, now: float) -> Endpoint[C, P] | None:
-        """The server to connect to now, if any: where no server takes calls, or all that do are at work."""
+    def next_to_dial(self, now: float, failures_before: int = -1) -> Endpoint[C, P] | None:
+        """The server to connect to now, if any: where no server takes calls, or all that do are at work.
+
+        Args:
+            now: the time.
+            failures_before: how many failures there had been when the call began to wait for whose sake one is wanted.
+        """
         connected = [endpoint for endpoint in self.endpoints if endpoint.takes_calls(now)]
         if connected and not all(endpoint.load for endpoint in connected):
             return None
         if self.first_look(now) > now:
             return None
-        at_once = not (connected or self.waits)  # whoever does not wait tries by itself
         endpoints = self.endpoints
         for step in range(len(endpoints)):
             endpoint = endpoints[(self._next + step) % len(endpoints)]
-            may_be = endpoint.again_at <= now or (at_once and endpoint.short <= 1)
+            may_be = endpoint.again_at <= now or (not connected and self._at_once(endpoint, failures_before))
             if may_be and endpoint.dialling is None and not endpoint.takes_calls(now):
                 self._next = (self._next + step + 1) % len(endpoints)
                 return endpoint
         return None
+
+    def _at_once(self, endpoint: Endpoint[C, P], failures_before: int) -> bool:
+        """Whether a call tries it although it is set aside: whoever does not wait tries each by itself, but once."""
+        return not self.waits and endpoint.short <= 1 and endpoint.failure <= failures_before
 
     def first_look(self, now: float) -> float:
         """When another server may be connected to beside those that are being connected to."""
@@ -159,12 +166,12 @@ class Balancer(Generic[C, P]):
                 soonest = endpoint.tried_at + self._limits.reconnect_seconds
                 endpoint.again_at = min(endpoint.again_at, max(middle, soonest))
 
-    def due(self, now: float) -> float:
+    def due(self, now: float, failures_before: int = -1) -> float:
         """When ``next_to_dial`` may have more to say to who waits, if nothing happens until then."""
         idle = [e for e in self.endpoints if e.dialling is None and not e.takes_calls(now)]
         if not idle:
             return NEVER
-        soonest = min(e.again_at if self.waits or e.short > 1 else now for e in idle)
+        soonest = min(now if self._at_once(e, failures_before) else e.again_at for e in idle)
         return max(soonest, self.first_look(now))
 
     def unreachable(self, failures_before: int) -> ConnectionFailed | None:
@@ -173,7 +180,8 @@ class Balancer(Generic[C, P]):
         Args:
             failures_before: how many failures there had been when the call began to wait.
         """
-        if self.waits or any(e.dialling is not None or e.failure <= failures_before for e in self.endpoints):
+        endpoints = self.endpoints
+        if self.waits or any(e.dialling is not None or e.full or e.failure <= failures_before for e in endpoints):
             return None
         return self.error
 
@@ -228,10 +236,14 @@ class Balancer(Generic[C, P]):
         )  # fmt: skip
 
     def joined(self, endpoint: Endpoint[C, P], connection: Connection[C, P], now: float) -> None:
-        """It is connected to. Whether it is what it should be shows with its first answer."""
+        """It is connected to. Whether it is what it should be shows with its first answer.
+
+        The connection is for all calls unless the server is classic, or has another one that takes them: several that
+        were asked for while it was may find out at once that it multiplexes.
+        """
         endpoint.dialling = None
         endpoint.joined_at = now
-        if not endpoint.classic:
+        if not endpoint.classic and not endpoint.takes_calls(now):
             endpoint.connection = connection
             endpoint.answered = False
             endpoint.learnt = False
@@ -256,6 +268,18 @@ class Balancer(Generic[C, P]):
         endpoint.error = None
         endpoint.lost_at = -NEVER
 
+    def leaves(self, connection: Connection[C, P], now: float) -> None:
+        """Its server is leaving, and takes no more calls on it; what is open there may go on for as long as it wants.
+
+        To be told once, unless the connection has ended with that.
+        """
+        endpoint = connection.endpoint
+        connection.left = True
+        self._count(endpoint, now)
+        if endpoint.short > 1 or not connection.protocol.answered:
+            self._set_aside(endpoint, now)
+        self._left(endpoint)
+
     def ended(self, connection: Connection[C, P], end: ConnectionEnd, now: float) -> None:
         """A connection has ended. To be told once, and before its calls are placed anew."""
         endpoint = connection.endpoint
@@ -267,13 +291,12 @@ class Balancer(Generic[C, P]):
             endpoint.classic = True
             self.answered(endpoint, now)
             return
-        if self.closed or end.reason is EndReason.HERE:
+        if self.closed or end.reason is EndReason.HERE or connection.left:
             return
-        lasted = now >= endpoint.joined_at + self._limits.reconnect_max_seconds
-        endpoint.short = 0 if lasted else endpoint.short + 1
+        if shared:
+            self._count(endpoint, now)
         if end.leaving and end.answered:
-            self.counters["left"] += 1
-            self._report(INFO, "server-left", "%s is going away", endpoint.name, server=endpoint.name)
+            self._left(endpoint)
             if endpoint.short > 1:
                 self._set_aside(endpoint, now)
         elif end.reason is EndReason.ABANDONED or not shared:
@@ -317,9 +340,19 @@ class Balancer(Generic[C, P]):
         endpoint.learnt = True
         return True
 
+    def _count(self, endpoint: Endpoint[C, P], now: float) -> None:
+        """Its connection takes no more calls: whether it lasted says how soon there should be another one."""
+        lasted = now >= endpoint.joined_at + self._limits.reconnect_max_seconds
+        endpoint.short = 0 if lasted else endpoint.short + 1
+
+    def _left(self, endpoint: Endpoint[C, P]) -> None:
+        self.counters["left"] += 1
+        self._report(INFO, "server-left", "%s is going away", endpoint.name, server=endpoint.name)
+
     def _set_aside(self, endpoint: Endpoint[C, P], now: float) -> float:
         """Connect to it no sooner than after a part of a time that doubles; how long that is."""
         delay = self._delay(max(1, endpoint.failures, endpoint.short))
+        endpoint.tried_at = now
         endpoint.again_at = max(endpoint.again_at, now + delay)
         return delay
 

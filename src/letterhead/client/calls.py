@@ -75,7 +75,6 @@ class Call(Generic[W, P]):
     waits = False  # it has no connection
     failures_before = 0  # how many failures to make a connection had come before it began to wait
     avoid: "Endpoint[Call[W, P], P] | None" = None  # the server that could not run it
-    placed_at = -math.inf  # when it was given its connection
     patience = 0.0  # seconds that a call without a time of its own may still wait for a connection
 
     def __init__(self, opening: Opening, seconds: float, deadline: int | None) -> None:
@@ -134,14 +133,16 @@ class Call(Generic[W, P]):
             self.timing.told(said, self.repeats + 1)
 
     def raise_error(self) -> NoReturn:
-        """Raise what it ended with; only where there is no result. It may be raised again and again."""
-        # A traceback of their own for all that are raised again: else each raise would make it longer.
-        if self.failure is not None:
+        """Raise what it ended with; only where there is no result. It may be raised again and again.
+
+        A fresh exception each time: one that is kept, and raised, keeps the frames of all who raised it.
+        """
+        if self.failure is not None:  # that very exception is what its caller wants back; its traceback stays as it was
             failure, trace = self.failure
             raise failure.with_traceback(trace)
-        error = self.error or UsageError("the call has not ended")
+        error = UsageError("the call has not ended") if self.error is None else copy(self.error)
         error.relayed = not (self.inherited and error.code == "deadline-exceeded")
-        raise error.with_traceback(None)
+        raise error
 
     def result(self, returns: Any, limits: Limits) -> Any:
         """What its caller gets: the value, as the type ``returns`` if given; a ``Message`` for ``send``.

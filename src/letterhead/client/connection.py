@@ -7,6 +7,9 @@ from letterhead.client.keepalive import Keepalive
 from letterhead.errors import ConnectionFailed
 from letterhead.protocol.client import ClientProtocol
 
+CLASSIC_AT_ONCE = 16
+"""Connections at once to a classic server, which answers one request on each."""
+
 C = TypeVar("C")  # a call
 P = TypeVar("P")  # what carries the bytes
 
@@ -45,11 +48,26 @@ class Endpoint(Generic[C, P]):
         self.connections = 0
         self.learnt = False
 
+    def take_over(self, other: "Endpoint[C, P]") -> None:
+        """Know of the same server what another one knew, but for its connections."""
+        self.classic = other.classic
+        self.connections = other.connections
+        self.idempotent = other.idempotent
+        self.error = other.error
+        self.failures, self.failure, self.short = other.failures, other.failure, other.short
+        self.tried_at, self.again_at = other.tried_at, other.again_at
+        self.lost_at, self.back_at = other.lost_at, other.back_at
+
     def takes_calls(self, now: float) -> bool:
         """Whether a call may be given to it now."""
         if self.classic:
             return now >= self.again_at and self.dialling is None
         return self.connection is not None and self.connection.protocol.takes_calls
+
+    @property
+    def full(self) -> bool:
+        """Whether it is classic and has as many calls as it gets at once."""
+        return self.classic and self.singles >= CLASSIC_AT_ONCE
 
     @property
     def load(self) -> int:
@@ -65,11 +83,12 @@ class Connection(Generic[C, P]):
         protocol: the conversation on it.
         keepalive: when the server is asked whether it is there, and given up.
         single: it is for one call to a classic server, and counts in ``endpoint.singles``.
+        left: its server said that it is leaving, and it goes on for the sake of what is open.
         heard: when bytes came last.
         pipe: the client's own: what carries the bytes.
     """
 
-    __slots__ = ("endpoint", "heard", "keepalive", "pipe", "protocol", "single")
+    __slots__ = ("endpoint", "heard", "keepalive", "left", "pipe", "protocol", "single")
 
     def __init__(
         self, endpoint: Endpoint[C, P], protocol: ClientProtocol[C], keepalive: Keepalive, pipe: P, *, single: bool
@@ -78,5 +97,6 @@ class Connection(Generic[C, P]):
         self.protocol = protocol
         self.keepalive = keepalive
         self.single = single
+        self.left = False
         self.heard = 0.0
         self.pipe = pipe

@@ -16,16 +16,18 @@ The rules:
   which a part has passed. And never without end: a request that brings down each server that it reaches must not go
   round for ever, so that ``Limits.repeats`` bounds repetitions of what was written.
 * A call's time runs from ``submit`` on, whatever becomes of its connections. A call without a time of its own may wait
-  for connections as long as a plain one; what it waited counts until a connection has lasted.
+  for connections as long as a plain one, in all: what it has waited counts for good, whatever it ran between.
 * A call that takes another's place (``key``) ends that one at once, at the server, too.
 * A connection that is silent while something is expected is asked, then given up (``keepalive.py``).
 * A call ends once: it is then in ``events``, and no longer in ``calls``.
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from copy import copy
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, assert_never
 
 from letterhead.client.balancer import NEVER, Balancer
@@ -67,9 +69,8 @@ from letterhead.wire.header import Headers
 W = TypeVar("W")  # what a caller waits with: a lock, or a future
 P = TypeVar("P")  # what carries the bytes of a connection
 
-CLASSIC_AT_ONCE = 16
-"""Connections at once to a classic server, which answers one request on each."""
 _SPARE_TIMERS = 64
+_ends = attrgetter("ends")
 
 
 class Dial(Generic[W, P]):
@@ -186,7 +187,7 @@ class ClientCore(Generic[W, P]):
         self._random = random
         self._headers = Headers(settings.limits)
         self._dials: set[Dial[W, P]] = set()  # those under way
-        self._waiting: dict[Call[W, P], None] = {}  # calls that have no connection, and want one now
+        self._waiting: OrderedDict[Call[W, P], None] = OrderedDict()  # calls that have no connection, and want one now
         self._again = False  # something has changed for them
         self._retry_at = NEVER  # when something may change for them by itself
         self._delayed: list[tuple[float, int, Call[W, P]]] = []  # a heap: calls that want one later
@@ -256,9 +257,12 @@ class ClientCore(Generic[W, P]):
             self._fail(call, self.gone)
         self._waiting.clear()
         self._delayed.clear()
-        for dial in list(self._dials):
+        for dial in self._dials:
+            self.balancer.gave_up(dial.endpoint)
             if dial.call is not None:
+                dial.endpoint.singles -= 1
                 self._fail(dial.call, self.gone)
+        self._dials.clear()  # what comes of them is for nobody
         for connection in list(self.connections):
             connection.protocol.close(self.gone)
             self._moved(connection, now)
@@ -346,8 +350,8 @@ class ClientCore(Generic[W, P]):
         if call is None:
             self.balancer.joined(endpoint, connection, now)
             self._review(now)
-            unused = not protocol.load and len(self.balancer.endpoints) == 1
-            if unused and not self.settings.keep_alive and not self._waiting:
+            spare = not self.settings.keep_alive and len(self.balancer.endpoints) == 1 and not self._waiting
+            if not protocol.load and (spare or endpoint.connection is not connection):
                 self._discard(connection, now)
         elif call.done:
             self.balancer.gave_up(endpoint)
@@ -368,10 +372,10 @@ class ClientCore(Generic[W, P]):
         self.balancer.failed(endpoint, error, now)
         if call is not None:
             endpoint.singles -= 1
-            if self.balancer.waits:
-                self._wait(call, now)
-            else:
+            if not self.balancer.waits:
                 self._fail(call, error)
+            elif not call.done:
+                self._wait(call, now)
         self._again = True
         self._settle(now)
 
@@ -525,7 +529,7 @@ class ClientCore(Generic[W, P]):
     def _look(self, connection: Connection[Call[W, P], P], now: float) -> None:
         """Nothing may have come for long: is the server there?"""
         protocol, keepalive = connection.protocol, connection.keepalive
-        if protocol.phase is Phase.PROBING or protocol.leaving:
+        if protocol.leaving or (protocol.phase is Phase.PROBING and not protocol.pinged):
             # Nothing may be asked: a classic server may take its time, and one that leaves takes no more requests.
             keepalive.expect(now)
             return
@@ -571,6 +575,8 @@ class ClientCore(Generic[W, P]):
         displaced: Exchange[Call[W, P]] | None = None,
     ) -> None:
         """Submit it to a connection."""
+        if len(self.balancer.endpoints) > 1:  # before it counts: who makes one call after the other needs one
+            self._dial_more(now)
         deadline = call.deadline
         if deadline is not None and call.waits:
             deadline = max(1, min(deadline, int((call.ends - now) * 1000)))  # what is left of its time
@@ -579,7 +585,6 @@ class ClientCore(Generic[W, P]):
         if exchange.incoming is not None:
             exchange.incoming.wanted = True  # who reads may have begun to wait before it was placed
         call.waits = False
-        call.placed_at = now
         protocol = connection.protocol
         if call.seconds == math.inf and protocol.phase is Phase.MULTIPLEXED:
             self._unbound(call, now)
@@ -604,37 +609,47 @@ class ClientCore(Generic[W, P]):
         endpoint = self.balancer.choose(now, call.avoid)
         if endpoint is not None and not endpoint.classic and endpoint.connection is not None:
             self._give(call, endpoint.connection, now)
-        elif endpoint is not None and endpoint.singles < CLASSIC_AT_ONCE:
+        elif endpoint is not None:
             endpoint.singles += 1
             if endpoint.failures:
                 self.balancer.dials(endpoint, now)
             self._dial(Dial(endpoint, call))
         else:
-            why = None if endpoint is not None else self.balancer.unreachable(call.failures_before)
+            why = self.balancer.unreachable(call.failures_before)
             if why is not None:
                 self._fail(call, why)
                 return
             self._waiting[call] = None
             self.balancer.hurry(now, call.ends)
-            self._dial_more(now)
-            self._retry_at = self.balancer.due(now)
+            self._dial_more(now, call.failures_before)
+            self._retry_at = min(self._retry_at, self.balancer.due(now, call.failures_before))
 
     def _wait_later(self, call: Call[W, P], when: float) -> None:
         self._number += 1
         heappush(self._delayed, (when, self._number, call))
 
     def _review(self, now: float) -> None:
-        """Place the calls that wait, as far as that can be done."""
+        """Place the calls that wait, as far as that can be done.
+
+        Where they wait whatever comes, the first that cannot be placed stands for those behind it.
+        """
         self._again = False
         self._retry_at = NEVER
-        waiting, self._waiting = self._waiting, {}
-        for call in waiting:
-            if not call.done:
-                self._wait(call, now)
+        left = len(self._waiting)
+        while left and self._waiting:
+            left -= 1
+            call, _ = self._waiting.popitem(last=False)
+            self._wait(call, now)
+            if call in self._waiting and self.balancer.waits:
+                self._waiting.move_to_end(call, last=False)
+                if self._retry_at > now and self._retry_at != NEVER:
+                    self.balancer.hurry(now, min(map(_ends, self._waiting)))
+                    self._retry_at = self.balancer.due(now)
+                return
 
-    def _dial_more(self, now: float) -> None:
+    def _dial_more(self, now: float, failures_before: int = -1) -> None:
         """Connect to a further server, if that is called for."""
-        endpoint = self.balancer.next_to_dial(now)
+        endpoint = self.balancer.next_to_dial(now, failures_before)
         if endpoint is None:
             return
         if endpoint.classic:  # which would take a call, were it not set aside; now it is not
@@ -652,15 +667,15 @@ class ClientCore(Generic[W, P]):
 
     def _unbound(self, call: Call[W, P], now: float) -> None:
         """A server has answered it, which may take as long as it wants from now on."""
-        call.patience = max(0.0, call.ends - now)
-        self._no_end(call)
+        if call.ends < math.inf:
+            call.patience = max(0.0, call.ends - now)
+            self._no_end(call)
 
     def _back(self, call: Call[W, P], now: float, when: float = -math.inf) -> None:
         """It is not answered on its connection: it is placed anew, not before ``when``."""
-        lasted = now - call.placed_at >= self._limits.reconnect_max_seconds
         call.exchange = call.connection = None
-        if call.seconds == math.inf and call.ends == math.inf:
-            self._end_at(call, now + (self._limits.deadline_seconds if lasted else call.patience))
+        if call.ends == math.inf:
+            self._end_at(call, now + call.patience)
         call.waits = True
         if self.gone is not None:
             self._fail(call, self.gone)
@@ -719,6 +734,11 @@ class ClientCore(Generic[W, P]):
             events, protocol.events = protocol.events, []
             for event in events:
                 self._take(connection, event, now)
+        if protocol.leaving and protocol.end is None:
+            if not connection.left:
+                self.balancer.leaves(connection, now)
+            if not protocol.wanted:
+                self._discard(connection, now)
         if protocol.out:
             self.events.append(Send(connection))
 
@@ -791,7 +811,7 @@ class ClientCore(Generic[W, P]):
         endpoint = connection.endpoint
         endpoint.classic = False
         self._no_single(connection)
-        if endpoint.connection is None:
+        if not endpoint.takes_calls(now):
             endpoint.connection = connection
         self.balancer.answered(endpoint, now)
         for exchange in connection.protocol.open.values():

@@ -235,6 +235,16 @@ class ClientProtocol(Generic[O]):
         return len(self.open) + len(self._waiting)
 
     @property
+    def pinged(self) -> bool:
+        """Whether the first request was a ping, which every server answers soon, and nothing has come back."""
+        return self.phase is Phase.PROBING and all(exchange.owner is None for exchange in self.open.values())
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for an exchange that is open or waits."""
+        return any(e.owner is not None and not (e.done or e.abandoned) for e in (*self.open.values(), *self._waiting))
+
+    @property
     def streaming(self) -> bool:
         """Whether a stream is open or waits to be: bytes may come that nobody waits for."""
         return bool(self._streams)
@@ -295,9 +305,7 @@ class ClientProtocol(Generic[O]):
         exchange.abandoned = True
         if exchange.incoming is not None:
             exchange.incoming.drop()
-        if not exchange.id:
-            self._unwait(exchange)
-        elif self.open.get(exchange.id) is exchange:
+        if self.open.get(exchange.id) is exchange:  # a classic server's has no id
             self._blocked.pop(exchange, None)
             if self.phase is Phase.MULTIPLEXED:
                 if not late or exchange.deadline is None:
@@ -307,6 +315,8 @@ class ClientProtocol(Generic[O]):
                 why = "nothing came back in time" if late else "the first request was given up"
                 error = ConnectionLost(f"the connection to {self.address} was closed: {why}", address=self.address)
                 self._finish(EndReason.LATE if late else EndReason.ABANDONED, error)
+        elif not exchange.id:
+            self._unwait(exchange)
 
     def ping(self) -> None:
         """Ask for a sign of life. Whatever the server answers is one, also that too much is open."""
@@ -315,6 +325,8 @@ class ClientProtocol(Generic[O]):
 
     def _displaced_by_header(self, earlier: Exchange[O]) -> bool:
         """Abandon an exchange whose place another one takes; whether that one's header is to say so."""
+        if earlier.abandoned:
+            return False
         at_once = self.phase is Phase.MULTIPLEXED and len(self.open) < self._max_open and not self._waiting
         if at_once and not earlier.done and self.open.get(earlier.id) is earlier and self._may_cancel(earlier):
             earlier.abandoned = True
@@ -324,7 +336,7 @@ class ClientProtocol(Generic[O]):
             return True
         if self.phase is Phase.PROBING and self.open.get(earlier.id) is earlier:
             earlier.abandoned = True  # the server is told once it is known
-        elif not earlier.abandoned:
+        else:
             self.cancel(earlier)
         return False
 
@@ -416,6 +428,8 @@ class ClientProtocol(Generic[O]):
         """Whether an item of its upload may be sent now; if not, and it goes on, a ``Writable`` event says when."""
         outgoing = exchange.outgoing
         if outgoing is None or outgoing.ended or exchange.done or exchange.abandoned:
+            return False
+        if exchange.id and self.open.get(exchange.id) is not exchange:  # it was handed back
             return False
         if outgoing.credit > 0 and not self.paused:
             return True
