@@ -9,8 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from letterhead.protocol.openings import Streamed
-from letterhead.protocol.sources import is_stream, split
 
 from letterhead.client.openings import Streamed, action_opening, upload_opening
 from letterhead.client.sources import is_stream, split
