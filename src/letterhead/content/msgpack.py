@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 from letterhead.errors import BadContent, escaped
-from letterhead.wire.strict_json import plain_number
+from letterhead.wire.values import KEPT, LARGE, SCALARS, pieces, plain_scalar
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=plain_number)
+_encoder = msgspec.msgpack.Encoder(enc_hook=plain_scalar)
 _decoder = msgspec.msgpack.Decoder()
 _ARRAYS = bytes((*range(0x90, 0xA0), 0xDC, 0xDD))
 _MAPS = bytes((*range(0x80, 0x90), 0xDE, 0xDF))
@@ -67,16 +67,30 @@ def encode_msgpack(value: Any, encoding: str = "binary") -> bytes:
     """Msgpack content.
 
     Raises:
-        BadContent: the value has no msgpack form (integers beyond 64 bits, lone surrogates, unknown types), or another
-            encoding than ``binary``.
+        BadContent: the value has no msgpack form (integers beyond 64 bits, lone surrogates, unknown types, JSON in a
+            ``msgspec.Raw``), or another encoding than ``binary``.
     """
     _check_encoding(encoding)
     try:
-        return _encoder.encode(value)
+        data = _encoder.encode(value)
+        if type(value) not in SCALARS and type(value) is not float:
+            for part in (value,) if len(data) < LARGE else pieces(value):
+                msgspec.to_builtins(part, enc_hook=_refuse_raw, builtin_types=KEPT)
+        return data
     except (TypeError, ValueError, OverflowError, BufferError) as error:
         raise BadContent(f"no msgpack form: {error}") from None
     except RecursionError:
         raise BadContent("no msgpack form: nested too deep, or it contains itself") from None
+
+
+def _refuse_raw(part: object) -> None:
+    """Refuse what the encoder copies without a look: JSON, of which each byte is msgpack, too, but of another value.
+
+    Raises:
+        TypeError: it is that.
+    """
+    if type(part) is msgspec.Raw:
+        raise TypeError("a msgspec.Raw holds JSON: send what msgspec.json.decode makes of it")
 
 
 def check_msgpack(data: bytes, encoding: str, max_depth: int) -> None:

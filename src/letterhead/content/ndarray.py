@@ -125,10 +125,7 @@ def encode_array(array: Any, content_type: str = NDARRAY, encoding: str = "binar
         raise BadContent(f"{NDARRAY} content is a numpy.ndarray, not {type(array).__name__}")
     dtype = array.dtype
     if _SIZES.get(dtype.name) != dtype.itemsize:
-        raise BadContent(
-            f"an array of {dtype.name} cannot be sent: there are {', '.join(_SIZES)} (array.astype converts, "
-            "array.tolist() makes a list)"
-        )
+        raise BadContent(f"an array of {dtype.name} cannot be sent: there are {', '.join(_SIZES)} ({_instead(dtype)})")
     masked = sys.modules.get("numpy.ma")
     if masked is not None and isinstance(array, masked.MaskedArray):
         raise BadContent("a masked array cannot be sent with its mask: fill it (array.filled(value))")
@@ -136,6 +133,15 @@ def encode_array(array: Any, content_type: str = NDARRAY, encoding: str = "binar
     if not dtype.isnative:
         fields["byteorder"] = "big" if NATIVE == "little" else "little"
     return Encoded(content_type, encoding, _bytes_of(array), fields)
+
+
+def _instead(dtype: Any) -> str:
+    """What to send instead of an array of items that have no form on the wire."""
+    if dtype.kind in "mM":
+        return "array.astype('int64') makes numbers of times; say by a header field of a Message what they count"
+    if dtype.kind in "fc":
+        return f"array.astype('{'float64' if dtype.kind == 'f' else 'complex128'}') rounds"
+    return "array.astype converts, array.tolist() makes a list"
 
 
 def _bytes_of(array: Any) -> Buffer:
