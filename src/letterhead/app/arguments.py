@@ -9,13 +9,12 @@ type of its parameter as an item of a stream does (``ItemType``).
 """
 
 import inspect
-import typing
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from letterhead.app.hints import Streamed, streamed_parameter, streamed_result
+from letterhead.app.hints import Streamed, hints_of, is_final, parameters_of, streamed_parameter, streamed_result, told
 from letterhead.content.json import as_utf8, check_json, no_json
 from letterhead.content.ndarray import array_type_in, is_array_type
 from letterhead.content.typed import DoesNotFit, TypeReader
@@ -46,16 +45,14 @@ class Parameters:
         self.types: dict[str, Any] = {}
         self.required: list[str] = []
         self.defaults: dict[str, Any] = {}
-        try:
-            hints = typing.get_type_hints(function, include_extras=True)
-        except (NameError, SyntaxError, TypeError) as error:
-            raise UsageError(f"action {action!r}: a type hint cannot be resolved: {error}") from None
+        hints = hints_of(function, f"action {action!r}")
         self.returns: Any = hints.get("return", Any)
         self.streams: Streamed | None = streamed_result(function, self.returns)
         if self.streams is not None:
             self.returns = self.streams.item
         self.upload: Upload | None = None
-        for name, parameter in inspect.signature(function).parameters.items():
+        for parameter in parameters_of(function, f"action {action!r}"):
+            name = parameter.name
             if parameter.kind not in _TAKEN:
                 raise UsageError(f"action {action!r}: parameter {name!r} must be an ordinary one that can be named")
             what = f"action {action!r}: parameter {name!r}"
@@ -222,10 +219,12 @@ def _checked(kind: Any, what: str) -> Any:
     """A type that msgspec can check, or an error at once rather than at the first call."""
     if kind is object:
         return Any
+    if is_final(kind):
+        raise UsageError(f"{what} is Final, which is for variables and attributes: annotate the type alone")
     try:
         info = msgspec.inspect.type_info(kind)
-    except TypeError as error:
-        raise UsageError(f"{what} cannot be checked: {error}") from None
+    except Exception as error:  # of classes it evaluates the hints
+        raise UsageError(f"{what} cannot be checked: {told(error)}") from None
     if isinstance(info, msgspec.inspect.CustomType) and not is_array_type(kind):
         raise UsageError(
             f"{what} has the type {kind!r}, which no content becomes: use builtin types, dataclasses, "

@@ -19,6 +19,8 @@ from letterhead.wire import strict_json
 from letterhead.wire.header import JSON_TYPES, MSGPACK, Shape
 from letterhead.wire.values import KEPT
 
+_MISFITS = (msgspec.ValidationError, TypeError)  # the latter of a list in a set, and the like
+
 
 class DoesNotFit(ValueError):
     """The content is sound, but its value is none of the wanted type; says why in one sentence."""
@@ -38,7 +40,12 @@ class TypeReader:
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
-        self._json = msgspec.json.Decoder(kind, dec_hook=fitted)
+        try:
+            self._json = msgspec.json.Decoder(kind, dec_hook=fitted)
+        except TypeError:
+            raise
+        except Exception as error:  # the hints of classes are evaluated, and may raise anything
+            raise TypeError(f"a type hint cannot be resolved: {type(error).__name__}: {error}") from None
 
     def read(self, content: bytes, shape: Shape, max_depth: int) -> Any:
         """The value of content whose header has this shape.
@@ -55,7 +62,7 @@ class TypeReader:
         exact = KEPT if shape.type == MSGPACK else ()  # there text is no bytes: it has its own
         try:
             return msgspec.convert(value, self.kind, builtin_types=exact, dec_hook=fitted)
-        except msgspec.ValidationError as error:
+        except _MISFITS as error:
             raise DoesNotFit(str(error)) from None
         except (RecursionError, OverflowError, ValueError):
             raise DoesNotFit("it does not fit its type") from None
@@ -71,7 +78,7 @@ class TypeReader:
             value = strict_json.decode_as(self._json, data, max_depth)
             strict_json.check_unread(data, max_depth)
             return value
-        except msgspec.ValidationError as error:
+        except _MISFITS as error:
             check_json(data, max_depth)
             raise DoesNotFit(str(error)) from None
         except strict_json.NotJson as error:
@@ -86,7 +93,7 @@ class TypeReader:
         """
         try:
             return strict_json.decode_as(self._json, part, max_depth)
-        except msgspec.ValidationError as error:
+        except _MISFITS as error:
             check_json(bytes(part), max_depth)
             raise DoesNotFit(str(error)) from None
         except strict_json.NotJson as error:
