@@ -48,7 +48,7 @@ def no_json(data: bytes, error: strict_json.NotJson) -> BadContent:
     return BadContent(f"not JSON: {error}" if data else "JSON content is empty")
 
 
-def encode_json(value: Any, encoding: str = "utf-8", byteorder: str = "little") -> bytes:
+def encode_json(value: object, encoding: str = "utf-8", byteorder: str = "little") -> bytes:
     """JSON content.
 
     Raises:

@@ -37,7 +37,7 @@ _MOST_DIMENSIONS = 64
 _MOST_BYTES = 2**63 - 1
 
 
-def is_array(value: Any) -> bool:
+def is_array(value: object) -> bool:
     """Whether a value is a ``numpy.ndarray``."""
     numpy = sys.modules.get("numpy")
     kind = getattr(numpy, "ndarray", None)  # None while another thread imports it
@@ -166,20 +166,20 @@ def _is_constant(array: Any) -> bool:
     return isinstance(below, bytes) or (below is None and array.flags.owndata)
 
 
-def is_array_type(kind: Any) -> bool:
+def is_array_type(kind: object) -> bool:
     """Whether a type hint is ``numpy.ndarray`` or ``numpy.typing.NDArray[…]``."""
     numpy = sys.modules.get("numpy")
     array = getattr(numpy, "ndarray", None)
     return array is not None and (typing.get_origin(kind) or kind) is array
 
 
-def array_type_in(kind: Any) -> Any:
+def array_type_in(kind: object) -> Any:
     """The array type that a hint is or, with ``None`` beside it, holds; else None."""
     either = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, UnionType) else (kind,)
     return next(filter(is_array_type, either), None)
 
 
-def dtype_of_type(kind: Any) -> str | None:
+def dtype_of_type(kind: object) -> str | None:
     """The dtype that an array type names, such as ``float64``; None where it takes several."""
     items = _items(kind)
     numpy = sys.modules["numpy"]
@@ -208,14 +208,14 @@ def fitted(kind: Any, value: Any) -> Any:
     return value
 
 
-def _items(kind: Any) -> Any:
+def _items(kind: object) -> Any:
     """The class, or union of classes, that an array type says its items are; None where it takes any."""
     _, dtype = typing.get_args(kind) or (None, None)
     (items,) = typing.get_args(dtype) or (None,)
     return None if items is Any or isinstance(items, typing.TypeVar) else items
 
 
-def _hinted_dimensions(kind: Any) -> int | None:
+def _hinted_dimensions(kind: object) -> int | None:
     """How many dimensions an array type says, as ``numpy.ndarray[tuple[int, int], …]`` does; None where any will do."""
     shape, _ = typing.get_args(kind) or (None, None)
     sizes = typing.get_args(shape)

@@ -160,7 +160,7 @@ def _depth(brackets: bytes) -> int:
     return max(itertools.accumulate(memoryview(brackets.translate(_STEPS)).cast("b")), default=0)
 
 
-def encode(value: Any) -> bytes:
+def encode(value: object) -> bytes:
     """The JSON of a value in UTF-8: builtin types and whatever msgspec encodes (dataclasses, datetimes, enums, …).
 
     Raises:
@@ -205,7 +205,7 @@ def _plain_part(part: object) -> object:
     return None
 
 
-def _has_unsayable_float(value: Any) -> bool:
+def _has_unsayable_float(value: object) -> bool:
     pending = [value]
     while pending:
         item = pending.pop()
