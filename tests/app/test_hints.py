@@ -51,17 +51,6 @@ class Mixed(enum.Enum):
     TWO = "two"
 
 
-class Fussy(type):
-    """A metaclass that answers no question."""
-
-    def __getattr__(cls, name: str) -> Any:
-        raise RuntimeError(name)
-
-
-class Asked(metaclass=Fussy):
-    """A class of it."""
-
-
 Alias = NewType("Alias", Misspelt)
 
 UNRESOLVED = [
@@ -70,7 +59,7 @@ UNRESOLVED = [
 ]  # fmt: skip
 UNCHECKABLE = [
     Misspelt, MisspeltStruct, MisspeltDict, MisspeltTuple, Alias, Misspelt | None, list[Misspelt],
-    dict[str, Misspelt], Annotated[Misspelt, "note"], Asked, Mixed, Final[int], Annotated[Final[int], "note"], Final,
+    dict[str, Misspelt], Annotated[Misspelt, "note"], Mixed, Final[int], Annotated[Final[int], "note"], Final,
     ClassVar[int], Required[int], 5, [int], "5", Callable[[int], str], str | bytes,
 ]  # fmt: skip
 

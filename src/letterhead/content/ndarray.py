@@ -33,6 +33,7 @@ _SIZES = {
     "complex64": 8, "complex128": 16,
 }  # fmt: skip
 """Every dtype there is on the wire, and the bytes of one item."""
+_ALIAS: Any = getattr(typing, "TypeAliasType", ())  # there are none before Python 3.12
 _MOST_DIMENSIONS = 64
 _MOST_BYTES = 2**63 - 1
 
@@ -170,11 +171,21 @@ def is_array_type(kind: object) -> bool:
     """Whether a type hint is ``numpy.ndarray`` or ``numpy.typing.NDArray[…]``."""
     numpy = sys.modules.get("numpy")
     array = getattr(numpy, "ndarray", None)
+    kind = _unfolded(kind)
     return array is not None and (typing.get_origin(kind) or kind) is array
+
+
+def _unfolded(kind: Any) -> Any:
+    """A type hint, where it is an alias what that stands for: ``NDArray`` is one from numpy 2.5 on."""
+    while isinstance(alias := typing.get_origin(kind) or kind, _ALIAS):
+        arguments = typing.get_args(kind)
+        kind = alias.__value__[arguments] if arguments else alias.__value__
+    return kind
 
 
 def array_type_in(kind: object) -> Any:
     """The array type that a hint is or, with ``None`` beside it, holds; else None."""
+    kind = _unfolded(kind)
     either = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, UnionType) else (kind,)
     return next(filter(is_array_type, either), None)
 
@@ -192,6 +203,7 @@ def fitted(kind: Any, value: Any) -> Any:
     Raises:
         TypeError: the value is none, or its items or dimensions are not what the type says.
     """
+    kind = _unfolded(kind)
     if not is_array_type(kind):
         origin = typing.get_origin(kind) or kind
         if isinstance(value, origin):
@@ -210,13 +222,13 @@ def fitted(kind: Any, value: Any) -> Any:
 
 def _items(kind: object) -> Any:
     """The class, or union of classes, that an array type says its items are; None where it takes any."""
-    _, dtype = typing.get_args(kind) or (None, None)
+    _, dtype = typing.get_args(_unfolded(kind)) or (None, None)
     (items,) = typing.get_args(dtype) or (None,)
     return None if items is Any or isinstance(items, typing.TypeVar) else items
 
 
 def _hinted_dimensions(kind: object) -> int | None:
     """How many dimensions an array type says, as ``numpy.ndarray[tuple[int, int], …]`` does; None where any will do."""
-    shape, _ = typing.get_args(kind) or (None, None)
+    shape, _ = map(_unfolded, typing.get_args(_unfolded(kind)) or (None, None))
     sizes = typing.get_args(shape)
     return None if typing.get_origin(shape) is not tuple or Ellipsis in sizes else len(sizes)
