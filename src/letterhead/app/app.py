@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from letterhead.app.arguments import Parameters
 from letterhead.app.context import Context
+from letterhead.app.hints import holds_view
 from letterhead.app.hooks import is_async
 from letterhead.content.compression import readable
 from letterhead.content.encoded import Encoded
@@ -145,6 +146,7 @@ class Application:
             raise UsageError(f"the name of an action is printable text, not {name!r}")
         if name.startswith("letterhead."):
             raise UsageError(f"the name {name!r} is reserved: names that begin with 'letterhead.' are the server's")
+        check_bound(handler, f"action {name!r}")
         parameters = Parameters(handler, name)
         where = _place(handler, run, parameters, f"action {name!r}")
         self.actions[name] = Action(name, handler, where, parameters, inspect.getdoc(handler) or "", idempotent)
@@ -155,6 +157,7 @@ class Application:
         Raises:
             UsageError: it is a generator: such an answer is whole.
         """
+        check_bound(function, "the binary handler")
         _whole(function, "the binary handler")
         self.binary_handler = function
         return function
@@ -169,6 +172,7 @@ class Application:
         """
 
         def enter(function: F) -> F:
+            check_bound(function, f"the classic form of {action!r}")
             _whole(function, f"the classic form of {action!r}")
             self.classic_forms[action] = function
             return function
@@ -177,6 +181,7 @@ class Application:
 
     def on_start(self, function: F) -> F:
         """Call this (plain or async, without arguments) before the first connection is accepted."""
+        check_bound(function, "a start hook")
         self.start_hooks.append(function)
         return function
 
@@ -185,6 +190,7 @@ class Application:
 
         Each is called, whatever the others raise. A thread that does not return in time may be running still.
         """
+        check_bound(function, "a stop hook")
         self.stop_hooks.insert(0, function)
         return function
 
@@ -199,6 +205,7 @@ class Application:
         """
         if not is_async(function):
             raise UsageError(f"an around hook is async: write 'async def {getattr(function, '__name__', 'hook')}'")
+        check_bound(function, "an around hook")
         self.around_hooks.append(function)
         return function
 
@@ -224,9 +231,12 @@ def _place(handler: Callable[..., Any], run: Run | None, parameters: Parameters,
         raise UsageError(f"{what}: run='process' needs a function that can be imported from its module")
     if run == "process" and (streams is not None or upload is not None):
         raise UsageError(f"{what} streams, which a worker process cannot: leave out run='process' for a thread")
-    view = next((name for name, kind in parameters.types.items() if kind is memoryview), None)
-    if run == "process" and view is not None:
-        raise UsageError(f"{what}: parameter {view!r} cannot be a view in another process: annotate bytes")
+    if run == "process":
+        view = next((f"parameter {name!r}" for name, kind in parameters.types.items() if holds_view(kind)), None)
+        if view is None and holds_view(parameters.returns):
+            view = "the result"
+        if view is not None:
+            raise UsageError(f"{what}: {view} cannot be a memoryview, nor hold one, in another process: annotate bytes")
     place: Run = "loop" if on_loop else (run or "thread")
     if upload is not None:
         if place == "inline":
@@ -241,6 +251,26 @@ def _place(handler: Callable[..., Any], run: Run | None, parameters: Parameters,
                 "or make it async def"
             )
     return place
+
+
+def check_bound(function: Callable[..., Any], what: str) -> None:
+    """Refuse a method that was entered in the body of its class, where there is no object yet for its ``self``.
+
+    Raises:
+        UsageError: it is one; the sentence says what to write instead.
+    """
+    if isinstance(function, classmethod):
+        raise UsageError(f"{what} is a classmethod, which belongs to a class: enter it when the class is made")
+    plain = inspect.unwrap(function) if inspect.isfunction(function) else function
+    if not inspect.isfunction(plain):
+        return
+    inside, _, name = plain.__qualname__.rpartition(".")
+    first = next(iter(inspect.signature(plain).parameters), None)
+    if inside and not inside.endswith("<locals>") and first in ("self", "cls"):
+        raise UsageError(
+            f"{what} is a method in the body of a class, and would ask its callers for {first!r}: enter the method of "
+            f"an object, as in app.action(thing.{name}), or make it a @staticmethod above the decorator"
+        )
 
 
 def _whole(function: Callable[..., Any], what: str) -> None:

@@ -74,14 +74,15 @@ class Context:
     """
 
     __slots__ = (
-        "_deadline", "_headers", "_request", "action", "caller", "cancel", "client", "sender", "server", "task",
-        "upload",
+        "_content_type", "_deadline", "_headers", "_request", "action", "caller", "cancel", "client", "sender",
+        "server", "task", "upload",
     )  # fmt: skip
 
     def __init__(self, request: Request, caller: str) -> None:
         action = request.action
         self.action: str | None = action if isinstance(action, str) else None
         self.caller = caller
+        self._content_type = ""  # this and the deadline are the request's, but in a worker process, which has none
         self._deadline = math.inf
         self._request: Request | None = request
         self._headers: Mapping[str, Any] | None = None
@@ -115,7 +116,7 @@ class Context:
     @property
     def content_type(self) -> str:
         """The content type of the request, lower case, without parameters."""
-        return "" if self._request is None else self._request.header.shape.type
+        return self._content_type if self._request is None else self._request.header.shape.type
 
     @property
     def deadline(self) -> float:
@@ -143,12 +144,12 @@ class Context:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # For ``run="process"``: the worker is killed when the call is cancelled, so it need not see that.
-        return _elsewhere, (self.action, self.caller, self.deadline, dict(self.headers))
+        return _elsewhere, (self.action, self.caller, self.content_type, self.deadline, dict(self.headers))
 
 
-def _elsewhere(action: str | None, caller: str, deadline: float, headers: dict[str, Any]) -> Context:
+def _elsewhere(action: str | None, caller: str, content_type: str, deadline: float, headers: dict[str, Any]) -> Context:
     context = Context.__new__(Context)
-    context.action, context.caller, context._deadline = action, caller, deadline
+    context.action, context.caller, context._content_type, context._deadline = action, caller, content_type, deadline
     context._request = context.server = None
     context._headers = MappingProxyType(headers)
     return context

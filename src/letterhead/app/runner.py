@@ -159,7 +159,7 @@ class Runner:
         call.task = None
         finish(request, outcome)
         del outcome  # an error knows this frame: neither would be freed before the collector comes
-        request.content, request.value = b"", None  # the context of this task keeps the request, until its next one
+        request.content = b""  # the context of this task keeps the request, until its next one
         try:
             return before == contextvars.copy_context()  # did it leave every context variable as it was?
         except Exception:
