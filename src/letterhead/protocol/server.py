@@ -6,7 +6,7 @@ clock.
 
 * The first frame decides whether the connection is classic or multiplexed.
 * A request is open from its header on; its content is received only if the header passed.
-* Each ``Request`` event must be finished exactly once, whatever became of the exchange meanwhile: a request that was
+* Each ``Request`` event must be finished, whatever became of the exchange meanwhile: a request that was
   cancelled, timed out or lost its connection keeps its slot until then, since its handler may still be running.
 * ``Stop`` says that nobody waits any longer: whoever runs the request should end it.
 * An exchange ends on the wire with one frame, in both directions: ``ended`` is set by that frame or by the end of the
@@ -206,13 +206,15 @@ class ServerProtocol:
     # -- what is answered ------------------------------------------------------------------------------------------
 
     def finish(self, request: Request, outcome: Encoded | Refused | None, now: float) -> None:
-        """The request's handler has ended, or will never begin. Once for each ``Request`` event.
+        """The request's handler has ended, or will never begin. The first call for a ``Request`` event counts.
 
         Args:
             request: it.
             outcome: its result, why there is none, or None where the result was a stream that has ended.
             now: the time.
         """
+        if request.finished:
+            return
         if not request.ended:
             if request.stopped is not None:
                 outcome = request.stopped
@@ -476,8 +478,7 @@ class ServerProtocol:
 
     def fail_exchange(self, request: Request, why: Refused) -> None:
         """Whoever runs it found that it cannot be: an item is not what it says. Its last frame is sent at once."""
-        if not request.ended:
-            self._finish_on_wire(request, why)
+        self._finish_on_wire(request, why)
         if request.stopped is None:
             request.stopped = why
 
@@ -563,8 +564,9 @@ class ServerProtocol:
     def _finish_on_wire(
         self, request: Request, outcome: Encoded | Refused | None, timing: dict[str, int] | None = None
     ) -> None:
-        """The exchange's last frame; None is the end of a stream."""
-        self._end_on_wire(request)
+        """The exchange's last frame, if it has not had one; None is the end of a stream."""
+        if not self._end_on_wire(request):
+            return
         wrapped = not request.named
         if isinstance(outcome, Refused):
             self._send_error(outcome, request.id, wrapped, timing)
@@ -598,7 +600,10 @@ class ServerProtocol:
         self._finish_on_wire(request, why)
         self._stop(request, why)
 
-    def _end_on_wire(self, request: Request) -> None:
+    def _end_on_wire(self, request: Request) -> bool:
+        """Nothing more is sent or taken for this exchange; False where it had ended before."""
+        if request.ended:
+            return False
         request.ended = True
         del self._open[request.id or 0]
         self._running_on += 1
@@ -608,16 +613,18 @@ class ServerProtocol:
             self._budget.used -= incoming.drop()
             if not incoming.whole:
                 self._admission.expect_late(incoming.window)
+        return True
 
     def _done_with(self, request: Request) -> None:
         """Its handler is no longer running: the slot and the memory are free."""
+        request.finished = True
         self._running_on -= 1
         self._budget.used -= request.held
         request.held = 0
         self.counters.open_now -= 1
 
     def _stop(self, request: Request, why: Refused) -> None:
-        if request.stopped is None:
+        if request.stopped is None and not request.finished:
             request.stopped = why
             self.events.append(Stop(request))
 
