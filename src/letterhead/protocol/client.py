@@ -210,7 +210,7 @@ class ClientProtocol:
                 fault = header.shape.fault
                 if fault is not None:
                     reader.skip_content()
-                    self._faulty(header, fault)
+                    self._faulty(header, fault.error())
                     continue
                 self._incoming = header
             content = reader.read_content()
@@ -241,7 +241,7 @@ class ClientProtocol:
             standing = Standing.PAST if 0 < header.id <= self._id else Standing.NEW
         try:
             if meaning.fault is not None:
-                raise meaning.fault
+                raise meaning.fault.error()
             todo = move(AT_CLIENT, standing, meaning.kind)
             if meaning.compression is not None and meaning.compression not in self._compressions:
                 raise unlisted()

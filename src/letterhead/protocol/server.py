@@ -15,8 +15,6 @@ clock.
 * ``ending`` becomes true when the connection is to be closed once ``out`` is sent.
 """
 
-from copy import copy
-
 from letterhead.content.encoded import Encoded
 from letterhead.errors import (
     BadContent,
@@ -324,12 +322,12 @@ class ServerProtocol:
             standing = Standing.NEW if id > self._highest else Standing.PAST
         try:
             if meaning.fault is not None and meaning.fatal:
-                raise meaning.fault
+                raise meaning.fault.error()
             if meaning.authorized and self._highest:
                 raise BadHeader("'authorization' stands in the first request only", field="authorization")
             todo = move(AT_SERVER, standing, meaning.kind)
         except BadHeader as error:
-            self.fail(copy(error))
+            self.fail(error)
             return None
         if todo is Move.OPEN:
             self._highest = id
