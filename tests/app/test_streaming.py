@@ -322,7 +322,7 @@ def test_small_items_leave_with_few_writes(kind: str) -> None:
             (connection,) = client.server.shared.connections
             assert isinstance(connection, ServerConnection)
             writes: list[int] = []
-            transport = connection._transport
+            transport = connection.transport
             assert transport is not None
             write = transport.write
 
