@@ -35,7 +35,7 @@ from letterhead.protocol.admission import LEAVING, Admission, is_own
 from letterhead.protocol.budget import Budget
 from letterhead.protocol.counters import Counters
 from letterhead.protocol.fields import Kind, Meaning, from_classic_client, from_client
-from letterhead.protocol.flow import CREDIT, Incoming, Item, Items, Outgoing, Room, credit_frame, item_frame
+from letterhead.protocol.flow import CREDIT, Incoming, Item, Items, Outgoing, Room
 from letterhead.protocol.requests import Ended, Event, Part, Request, Stop
 from letterhead.protocol.states import AT_SERVER, Move, Standing, move
 from letterhead.protocol.timers import NEVER, Patience, Wait
@@ -443,12 +443,15 @@ class ServerProtocol:
     def send_item(self, request: Request, item: Encoded) -> int:
         """Send an item of a result; how many bytes that took. Only where ``may_send`` said yes, of what ``streams``.
 
-        Raises:
-            UsageError: a header field of its own cannot be sent.
+        One whose header cannot be sent ends the exchange.
         """
         if request.ended or request.outgoing is None or request.id is None:
             return 0
-        first, content = item_frame(item, request.id)
+        try:
+            first, content = frames.item(item, request.id)
+        except UsageError as error:
+            self._end_early(request, Internal(f"an item cannot be sent: {error}"))
+            return 0
         cost = len(first) + len(content)
         request.outgoing.credit -= cost
         self._admission.sent(cost)
@@ -471,7 +474,7 @@ class ServerProtocol:
             self._budget.used -= item[0].frame_size
             given = 0 if request.ended else incoming.owed()
             if given and request.id is not None:
-                self.out.append(credit_frame(given, request.id))
+                self.out.append(frames.credit(given, request.id))
         return item
 
     def fail_exchange(self, request: Request, why: Refused) -> None:
@@ -573,8 +576,7 @@ class ServerProtocol:
             if outcome is None:
                 self.out.append(frames.end_of_stream(request.id, timing))
             else:
-                reply = outcome if timing is None else outcome.with_fields({"timing": timing})
-                self.out += frames.result(reply, request.id, wrapped, self._json_bytes)
+                self.out += frames.result(outcome, request.id, wrapped, self._json_bytes, timing)
         except UsageError as error:
             self._send_error(Internal(f"the answer cannot be sent: {error}"), request.id, wrapped, timing)
         else:
