@@ -9,7 +9,7 @@ from letterhead.content.json import decode_json
 from letterhead.errors import DeadlineExceeded, Refused
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.fields import HOP, Meaning
+from letterhead.protocol.fields import NOT_FROM_CLIENTS, Meaning
 from letterhead.protocol.flow import Incoming, Items, Outgoing, Room
 from letterhead.wire.header import JSON_TYPES, Header, content_limit
 
@@ -71,7 +71,7 @@ class Request:
     def message(self) -> Message:
         """The request as an application sees it: without what belongs to this hop or is the other side's to say."""
         fields = self.header.fields
-        return Message(self.content, {n: v for n, v in fields.items() if n not in HOP and n != "status"})
+        return Message(self.content, {n: v for n, v in fields.items() if n not in NOT_FROM_CLIENTS})
 
     def read_classic_form(self, limits: Limits) -> None:
         """Find action and value in the content, where it is JSON, and undo its compression; else it is a binary one.
