@@ -13,7 +13,7 @@ from letterhead.content.encoded import Encoded
 from letterhead.errors import ConnectionFailed
 from letterhead.protocol.calls import Call
 from letterhead.protocol.client import ClientProtocol
-from letterhead.protocol.flow import Items
+from letterhead.protocol.events import Readable
 from letterhead.protocol.retry import Elsewhere
 from letterhead.protocol.states import Phase
 from letterhead.transport import address as addresses
@@ -192,7 +192,7 @@ class ClientConnection(StreamProtocol):
                     tell(event)
                 else:
                     call = event.exchange
-                    _wake(call.waiter if isinstance(event, Items) else call.sender)
+                    _wake(call.waiter if isinstance(event, Readable) else call.sender)
         if not self._multiplexed and requester.phase is Phase.MULTIPLEXED:
             self._multiplexed = True
             self._owner.learnt(self)
