@@ -85,7 +85,7 @@ class ServerConnection(StreamProtocol):
             self._turn()
         finally:
             self._receiving = False
-        self._flush()
+            self._flush()
         if nbytes == SCRATCH and self._protocol.buffer() is None:  # large content costs nothing to read
             self._rest_from_reading()
 
@@ -103,8 +103,10 @@ class ServerConnection(StreamProtocol):
         if exc is not None:
             self._shared.counters.lost += 1
         self._protocol.lost()
-        self._take_events()
-        self._shared.left(self)
+        try:
+            self._take_events()
+        finally:
+            self._shared.left(self)
 
     def pause_writing(self) -> None:
         self._protocol.paused = True
@@ -150,16 +152,18 @@ class ServerConnection(StreamProtocol):
     def _turn(self) -> None:
         """The conversation moved: hand out its events, send what it said, keep its time."""
         protocol = self._protocol
-        if protocol.events:
-            self._take_events()
-        if protocol.starts_more and self._starting is None:
-            self._starting = self._soon(self._start_more)
-        if protocol.out or protocol.ending:
-            self._flush_soon()
-        if not self.reading or protocol.phase is Phase.CLASSIC:
-            self.update_reading()
-        if protocol.due < self.wakes_at:
-            self.wake_at(protocol.due)
+        try:
+            if protocol.events:
+                self._take_events()
+        finally:
+            if protocol.starts_more and self._starting is None:
+                self._starting = self._soon(self._start_more)
+            if protocol.out or protocol.ending:
+                self._flush_soon()
+            if not self.reading or protocol.phase is Phase.CLASSIC:
+                self.update_reading()
+            if protocol.due < self.wakes_at:
+                self.wake_at(protocol.due)
 
     def _start_more(self) -> None:
         """Those handlers that were started in the turn before have taken their first step."""
