@@ -60,7 +60,7 @@ class ServerConnection(StreamProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._shared.joined(self, turned_away=self._rejected is not None)
+        self._shared.joined(self)
         if self._rejected is not None:
             self._protocol.fail(self._rejected)
         self._turn()
@@ -102,8 +102,8 @@ class ServerConnection(StreamProtocol):
         super().connection_lost(exc)
         if exc is not None:
             self._shared.counters.lost += 1
-        self._protocol.lost()
         try:
+            self._protocol.lost()
             self._take_events()
         finally:
             self._shared.left(self)
@@ -342,9 +342,7 @@ class ServerConnection(StreamProtocol):
         if self._peer_ended or quiet_enough or not self.transport.can_write_eof():
             self._close()
             return
-        if not self.reading:
-            self.reading = True
-            self.transport.resume_reading()
+        self.read_on()
         try:
             self.transport.write_eof()
         except OSError:  # the peer is gone already

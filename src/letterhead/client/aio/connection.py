@@ -111,9 +111,6 @@ class ClientConnection(StreamProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(sock, "setsockopt"):
-            addresses.tune(sock, self.limits)
 
     def pause_writing(self) -> None:
         self.requester.congested = True
@@ -206,8 +203,8 @@ class ClientConnection(StreamProtocol):
 
     def _send_soon(self) -> None:
         if self.requester.out and not self._queued:
-            self._queued = True
             self._batch.add(self._flush_batch)
+            self._queued = True
 
     def _flush_batch(self) -> None:
         self._queued = False
