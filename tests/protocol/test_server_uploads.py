@@ -362,3 +362,14 @@ def test_authorization_after_the_first_request_closes(later: bytes) -> None:
 def test_authorization_that_is_false_is_absent() -> None:
     side = uploading().hears(item(2, b"x", authorization=False), opening(3, "a", authorization=False))
     assert (side.actions, side.ending) == (["store", "a"], False)
+
+
+def test_when_a_client_sent_the_last_frame_of_an_exchange_is_known() -> None:
+    side = uploading()
+    (request,) = side.requests
+    heard = []
+    for data in (item(2, b"a"), control(2, credit=5), NEXT, end(2)):
+        side.now += 10.0
+        side.hears(data)
+        heard.append(side.now - request.heard)
+    assert heard == [0.0, 0.0, 10.0, 0.0]
