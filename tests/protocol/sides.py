@@ -11,13 +11,23 @@ from typing import Any
 from letterhead.errors import ConnectionLost, Refused
 from letterhead.limits import Limits
 from letterhead.protocol.budget import Budget
-from letterhead.protocol.client import ClientProtocol, Closed, Multiplexed, Returned, ReturnReason
-from letterhead.protocol.client import Event as ClientEvent
+from letterhead.protocol.client import ClientProtocol
 from letterhead.protocol.counters import Counters
+from letterhead.protocol.events import (
+    ClientEvent,
+    Closed,
+    Ended,
+    Multiplexed,
+    Readable,
+    Returned,
+    ReturnReason,
+    ServerEvent,
+    Stop,
+    Writable,
+)
 from letterhead.protocol.exchange import Exchange
-from letterhead.protocol.flow import CREDIT, Items, Room
-from letterhead.protocol.requests import Ended, Request, Stop
-from letterhead.protocol.requests import Event as Happened
+from letterhead.protocol.flow import CREDIT
+from letterhead.protocol.requests import Request
 from letterhead.protocol.server import ServerProtocol
 from letterhead.protocol.states import Phase
 from tests.protocol.pairs import joined, octets, result
@@ -83,6 +93,7 @@ class Sides:
             happened, self.server.events = self.server.events, []
             for one in happened:
                 self._server_hears(one)
+            self.server.start_more()
         if self.client.withholds:
             self.client.tick(self.now)
         sent = joined(self.client.out)
@@ -94,7 +105,7 @@ class Sides:
         if not self.wire.down.closed:
             self.wire.from_server(sent)
         if sent:
-            self.server.proceed(self.now)
+            self.server.sent(self.now)
         if self.client.ended:
             self.wire.up.closed = True
         if self.server.ending:
@@ -120,11 +131,11 @@ class Sides:
                 self._story(exchange).told += 1
         elif isinstance(event, Multiplexed):
             assert self.known or self.client.ended
-        elif isinstance(event, Items):
+        elif isinstance(event, Readable):
             story = self._story(event.exchange)
             self._waits_down.remove(story)
             assert story.arriving_down.items
-        elif isinstance(event, Room):
+        elif isinstance(event, Writable):
             story = self._story(event.exchange)
             self._wants_up.remove(story)
             assert self.client.may_send(event.exchange) or event.exchange.done
@@ -134,13 +145,13 @@ class Sides:
             if event.owner is not None:  # what the connection asks by itself has no story
                 self._story(event).told += 1
 
-    def _server_hears(self, event: Happened) -> None:
+    def _server_hears(self, event: ServerEvent) -> None:
         assert not isinstance(event, Ended), event.error
         if isinstance(event, Request):
             self._handed_out(event)
         elif isinstance(event, Stop):
             assert event.request.stopped is not None
-        elif isinstance(event, Items):
+        elif isinstance(event, Readable):
             (story,) = [story for story in self.stories if story.request is event.exchange]
             self._waits_up.remove(story)
             assert story.arriving_up.items or story.arriving_up.whole or event.exchange.ended

@@ -3,7 +3,7 @@
 import pytest
 
 from letterhead.errors import ConnectionLost, Refused, UsageError
-from letterhead.protocol.client import EndReason
+from letterhead.protocol.events import EndReason
 from letterhead.protocol.states import Phase
 from tests.protocol.pairs import Asking, asking, failure, hello, reply
 from tests.wire.frames import Cut, each_cut, frame, json_frame

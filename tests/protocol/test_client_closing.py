@@ -3,7 +3,7 @@
 import pytest
 
 from letterhead.errors import Unavailable
-from letterhead.protocol.client import EndReason, ReturnReason
+from letterhead.protocol.events import EndReason, ReturnReason
 from letterhead.protocol.exchange import Exchange
 from tests.protocol.pairs import Asking, asked, asking, control, end, failure, hello, item, reply
 from tests.wire.frames import Cut, each_cut

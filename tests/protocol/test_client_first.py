@@ -15,7 +15,7 @@ from letterhead.errors import (
 )
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.client import EndReason, ReturnReason
+from letterhead.protocol.events import EndReason, ReturnReason
 from letterhead.protocol.states import Phase
 from tests.protocol.pairs import LIMITS, Asked, Asking, failure, hello, reply, submitted
 from tests.wire.frames import Cut, each_cut, frame, framed, json_frame

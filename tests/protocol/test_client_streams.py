@@ -12,8 +12,9 @@ from letterhead.errors import (
     UsageError,
 )
 from letterhead.limits import Limits
+from letterhead.protocol.events import Readable
 from letterhead.protocol.exchange import Asks
-from letterhead.protocol.flow import CREDIT, Items
+from letterhead.protocol.flow import CREDIT
 from tests.protocol.pairs import Asked, Asking, asking, control, end, failure, item, reply, streamed
 from tests.wire.frames import Cut, Frame, each_cut, each_large_cut, frame, framed, header_bytes, json_frame
 
@@ -29,7 +30,7 @@ def cancels(side: Asking) -> list[int]:
 
 
 def with_items(side: Asking) -> list[Asked]:
-    return [event.exchange for event in side.moved if isinstance(event, Items)]
+    return [event.exchange for event in side.moved if isinstance(event, Readable)]
 
 
 # Items and ends

@@ -20,7 +20,7 @@ from letterhead.content.registry import encode_content
 from letterhead.errors import BadContent, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.fields import HOP
+from letterhead.protocol.fields import NOT_IN_REPLIES
 from letterhead.protocol.frames import check
 from letterhead.wire.header import too_large
 
@@ -34,9 +34,6 @@ A = TypeVar("A", bound=Around)
 
 BINARY_TYPE = "binary/custom-server-binary-type"
 """What a server without a binary handler of its own answers (protocol section 2)."""
-
-
-_NOT_IN_REPLIES = HOP | {"status", "more", "timing"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +298,7 @@ def encode_result(value: Any, limits: Limits, accept: Sequence[str] = ()) -> Enc
         encoded = encode_content(value, accept)
         if isinstance(value, Message):
             fields = encoded.fields or {}
-            encoded.fields = {name: field for name, field in fields.items() if name not in _NOT_IN_REPLIES}
+            encoded.fields = {name: field for name, field in fields.items() if name not in NOT_IN_REPLIES}
             check(encoded, limits)
             return encoded
     except (BadContent, UsageError) as error:

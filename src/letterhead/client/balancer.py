@@ -26,7 +26,7 @@ from letterhead.client.connection import Connection, Endpoint
 from letterhead.client.state import State
 from letterhead.errors import ConnectionFailed, Rejected
 from letterhead.limits import Limits
-from letterhead.protocol.client import ConnectionEnd, EndReason
+from letterhead.protocol.events import ConnectionEnd, EndReason
 
 NEVER = float("inf")
 DEBUG, INFO, WARNING = 10, 20, 30

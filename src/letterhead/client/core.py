@@ -51,8 +51,10 @@ from letterhead.errors import (
     UsageError,
     escaped,
 )
-from letterhead.protocol.client import (
-    ClientProtocol,
+from letterhead.protocol import events
+from letterhead.protocol.client import ClientProtocol
+from letterhead.protocol.events import (
+    ClientEvent,
     Closed,
     ConnectionEnd,
     EndReason,
@@ -60,9 +62,7 @@ from letterhead.protocol.client import (
     Returned,
     ReturnReason,
 )
-from letterhead.protocol.client import Event as ProtocolEvent
 from letterhead.protocol.exchange import Exchange
-from letterhead.protocol.flow import Items, Room
 from letterhead.protocol.states import Phase
 from letterhead.wire.header import Headers
 
@@ -742,13 +742,13 @@ class ClientCore(Generic[W, P]):
         if protocol.out:
             self.events.append(Send(connection))
 
-    def _take(self, connection: Connection[Call[W, P], P], event: ProtocolEvent[Call[W, P]], now: float) -> None:
+    def _take(self, connection: Connection[Call[W, P], P], event: ClientEvent[Call[W, P]], now: float) -> None:
         if isinstance(event, Exchange):
             self._ended(connection, event, now)
-        elif isinstance(event, Items):
+        elif isinstance(event, events.Readable):
             if event.exchange.owner is not None:
                 self.events.append(Readable(event.exchange.owner))
-        elif isinstance(event, Room):
+        elif isinstance(event, events.Writable):
             if event.exchange.owner is not None:
                 self.events.append(Writable(event.exchange.owner))
         elif isinstance(event, Returned):

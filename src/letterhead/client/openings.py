@@ -17,8 +17,8 @@ from letterhead.content.registry import JSON, OCTETS, encode_content
 from letterhead.errors import BadContent, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message, as_octets
-from letterhead.protocol.exchange import NOT_IN_MESSAGES, NOTHING, Asks, Opening, Packed
-from letterhead.protocol.fields import BIG
+from letterhead.protocol.exchange import NOTHING, Asks, Opening, Packed
+from letterhead.protocol.fields import BIG, HIDDEN
 from letterhead.wire import strict_json
 from letterhead.wire.header import content_limit, too_large
 from letterhead.wire.writer import NATIVE, head_prefix
@@ -182,7 +182,7 @@ def message_opening(message: Message, limits: Limits) -> Opening:
 
 def _as_it_is(message: Message, fields: dict[str, Any], limits: Limits, asks: Asks, name: str | None) -> Opening:
     """The opening with the content of a message and these header fields, which include the message's own."""
-    mine = sorted(NOT_IN_MESSAGES.intersection(message.header))
+    mine = sorted(HIDDEN.intersection(message.header))
     if mine:
         raise UsageError(f"the header field {mine[0]!r} is the connection's own", field=mine[0])
     for field in ("byteorder", "content-type", "content-encoding"):

@@ -22,9 +22,6 @@ The rules:
 
 from collections import OrderedDict
 from collections.abc import Callable
-from copy import copy
-from dataclasses import dataclass
-from enum import Enum, auto
 from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -46,9 +43,21 @@ from letterhead.errors import (
 )
 from letterhead.limits import Limits
 from letterhead.message import Buffer
+from letterhead.protocol import frames
+from letterhead.protocol.events import (
+    ClientEvent,
+    Closed,
+    ConnectionEnd,
+    EndReason,
+    Multiplexed,
+    Readable,
+    Returned,
+    ReturnReason,
+    Writable,
+)
 from letterhead.protocol.exchange import NOTHING, Asks, Exchange, Opening, reply_error
 from letterhead.protocol.fields import Kind, Meaning, from_server, unlisted
-from letterhead.protocol.flow import CREDIT, END_PREFIX, Item, Items, Room, credit_frame, item_frame
+from letterhead.protocol.flow import CREDIT, Item
 from letterhead.protocol.frames import JOINED, JSON
 from letterhead.protocol.states import AT_CLIENT, Move, Phase, Standing, move
 from letterhead.wire.header import MAX_ID, Header, Headers
@@ -56,94 +65,12 @@ from letterhead.wire.reader import Reader
 from letterhead.wire.writer import head, head_prefix, with_field
 
 PING = "letterhead.ping"
-_CANCEL = head_prefix("application/octet-stream", "binary", {"cancel": True})
 _SKIPPED = 1 << 20
 _CLOSING = frozenset({"unauthenticated", "timeout"})
 """Errors after which the server closes (section 5), as after ``too-large`` from ``_SKIPPED`` bytes on: further calls
 go to another connection at once, rather than being lost on this one."""
 
 O = TypeVar("O")  # noqa: E741  # the owner of an exchange
-
-
-class EndReason(Enum):
-    """Why a connection has ended."""
-
-    CLOSED = auto()  # the server, or what lies between, closed or broke it
-    BREACH = auto()  # what the server sent is no frame, or against the protocol; or it refused the connection
-    LEFT = auto()  # the server said that it is leaving, and nothing is open any more
-    ANSWERED = auto()  # it was classic, and its one request is answered
-    ABANDONED = auto()  # the caller of its first request waits no longer, and nothing may follow that
-    LATE = auto()  # the same because that caller's time was over
-    HERE = auto()  # this side closed it
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionEnd:
-    """How a connection ended.
-
-    Attributes:
-        reason: why.
-        error: what its open exchanges end with; where nothing is wrong, what a further one would.
-        asked: something was sent.
-        answered: the server answered something.
-        leaving: the server had said that it is leaving.
-        open: how many exchanges were open.
-    """
-
-    reason: EndReason
-    error: ConnectionFailed
-    asked: bool
-    answered: bool
-    leaving: bool
-    open: int
-
-
-class ReturnReason(Enum):
-    """Why an exchange cannot run on its connection."""
-
-    ENDED = auto()  # the connection ended before it was written
-    CLASSIC = auto()  # the server turned out to be classic: one request a connection
-    LEAVING = auto()  # the server is leaving, and will not run it
-
-
-class Returned(Generic[O]):
-    """An event: these exchanges were not run on this connection, and never will be.
-
-    Attributes:
-        exchanges: they.
-        reason: why.
-    """
-
-    __slots__ = ("exchanges", "reason")
-
-    def __init__(self, exchanges: list[Exchange[O]], reason: ReturnReason) -> None:
-        self.exchanges = exchanges
-        self.reason = reason
-
-
-class Closed(Generic[O]):
-    """An event, the last but for ``Returned``: the connection has ended.
-
-    Attributes:
-        end: how.
-        exchanges: those that were written and not answered, and for which somebody waits.
-    """
-
-    __slots__ = ("end", "exchanges")
-
-    def __init__(self, end: ConnectionEnd, exchanges: list[Exchange[O]]) -> None:
-        self.end = end
-        self.exchanges = exchanges
-
-
-class Multiplexed:
-    """An event: the server multiplexes, and may be given any exchange."""
-
-    __slots__ = ()
-
-
-Event = Exchange[O] | Returned[O] | Closed[O] | Multiplexed | Items[Exchange[O]] | Room[Exchange[O]]
-"""What may happen; an ``Exchange`` stands for its own end."""
 
 
 def _ping() -> Opening:
@@ -191,7 +118,7 @@ class ClientProtocol(Generic[O]):
         self.leaving = False
         self.answered = False
         self.end: ConnectionEnd | None = None
-        self.events: list[Event[O]] = []
+        self.events: list[ClientEvent[O]] = []
         self.out: list[Buffer] = []
         self.open: dict[int, Exchange[O]] = {}
         self.paused = False
@@ -407,7 +334,7 @@ class ClientProtocol(Generic[O]):
 
     def _ask_to_stop(self, exchange: Exchange[O]) -> None:
         if self._may_cancel(exchange):
-            self.out.append(head(_CANCEL, 0, exchange.id))
+            self.out.append(frames.cancel(exchange.id))
 
     def _may_cancel(self, exchange: Exchange[O]) -> bool:
         """Whether its cancellation may go now; else it is withheld."""
@@ -445,7 +372,7 @@ class ClientProtocol(Generic[O]):
         outgoing = exchange.outgoing
         if outgoing is None or self.open.get(exchange.id) is not exchange:
             return 0
-        first, content = item_frame(item, exchange.id)
+        first, content = frames.item(item, exchange.id)
         cost = len(first) + len(content)
         outgoing.credit -= cost
         outgoing.begun = True
@@ -459,7 +386,7 @@ class ClientProtocol(Generic[O]):
         if outgoing is not None and not outgoing.ended and goes_on:
             outgoing.ended = outgoing.begun = True
             self._blocked.pop(exchange, None)
-            self.out.append(head(END_PREFIX, 0, exchange.id))
+            self.out.append(frames.end_of_stream(exchange.id))
 
     def take(self, exchange: Exchange[O]) -> Item | None:
         """The next item of a result; None where none is there: it is done, or a ``Readable`` event follows."""
@@ -476,7 +403,7 @@ class ClientProtocol(Generic[O]):
         over = exchange.incoming is None or exchange.done or exchange.abandoned or self.end is not None
         given = 0 if over or exchange.incoming is None else exchange.incoming.owed()
         if given:
-            self.out.append(credit_frame(given, exchange.id))
+            self.out.append(frames.credit(given, exchange.id))
 
     def resume_writing(self) -> None:
         """The pipe takes bytes again."""
@@ -488,7 +415,7 @@ class ClientProtocol(Generic[O]):
         """Tell whoever waits to send that it may. Credit that only makes up for a large item opens no window."""
         if exchange in self._blocked and not self.paused and exchange.outgoing and exchange.outgoing.credit > 0:
             del self._blocked[exchange]
-            self.events.append(Room(exchange))
+            self.events.append(Writable(exchange))
 
     # -- what arrives ----------------------------------------------------------------------------------------------
 
@@ -535,7 +462,7 @@ class ClientProtocol(Generic[O]):
                 fault = header.shape.fault
                 if fault is not None:
                     reader.skip_content()
-                    self._faulty(header, copy(fault))
+                    self._faulty(header, fault.error())
                     continue
                 self._incoming = header
             content = reader.read_content()
@@ -571,7 +498,7 @@ class ClientProtocol(Generic[O]):
             standing = Standing.PAST if 0 < header.id <= self._id else Standing.NEW
         try:
             if meaning.fault is not None:
-                raise copy(meaning.fault)
+                raise meaning.fault.error()
             todo = move(AT_CLIENT, standing, meaning.kind)
             if meaning.compression is not None and meaning.compression not in self._compressions:
                 raise unlisted()
@@ -694,7 +621,7 @@ class ClientProtocol(Generic[O]):
         if incoming.held + len(content) > CREDIT and self._held() + len(content) > most:
             self._give_up(exchange, TooMany("more items wait to be taken than this client may hold", limit=most))
         elif incoming.put((header, content)):
-            self.events.append(Items(exchange))
+            self.events.append(Readable(exchange))
 
     def _held(self) -> int:
         """Bytes of items that wait to be taken."""

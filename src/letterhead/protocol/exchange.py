@@ -21,13 +21,10 @@ from letterhead.content.typed import DoesNotFit, TypeReader
 from letterhead.errors import BadContent, LetterheadError, Refused, UsageError, refusal
 from letterhead.limits import Limits
 from letterhead.message import Buffer, Message
-from letterhead.protocol.fields import FROM_CLIENT, HOP, Meaning
+from letterhead.protocol.fields import NOT_FROM_SERVERS, Meaning
 from letterhead.protocol.flow import CREDIT, Incoming, Outgoing
 from letterhead.wire import strict_json
 from letterhead.wire.header import JSON_TYPES, Header, content_limit
-
-NOT_IN_MESSAGES = HOP | {"more", "status"}
-_NOT_IN_SENT = NOT_IN_MESSAGES | FROM_CLIENT
 
 O = TypeVar("O")  # noqa: E741  # the owner of an exchange
 
@@ -174,7 +171,7 @@ class Exchange(Generic[O]):
             raise copy(self.error) if self.error is not None else UsageError("the call has not ended")
         limits = limits or _LIMITS
         if self.opening.raw:
-            fields = {name: field for name, field in header.fields.items() if name not in _NOT_IN_SENT}
+            fields = {name: field for name, field in header.fields.items() if name not in NOT_FROM_SERVERS}
             return Message(_unpacked(header, self.body, limits), fields)
         return self.value(header, self.body, returns, limits)
 

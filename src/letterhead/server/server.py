@@ -126,6 +126,10 @@ class Server:
         """Descriptors or memory ran out: stop accepting for a moment; what waits stays in the kernel's queue."""
         if self._resting:
             return
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners.sockets:
+            loop.remove_reader(listener.fileno())
+        self._rest_ends = loop.call_later(REST_SECONDS, self._accept_again)
         self._resting = True
         if not self._said_full:
             self._said_full = True
@@ -134,10 +138,6 @@ class Server:
                 log, logging.ERROR, "accept-resting",
                 "no more connections for the moment: %s; raise the limit on open files", why, reason=why,
             )  # fmt: skip
-        loop = asyncio.get_running_loop()
-        for listener in self._listeners.sockets:
-            loop.remove_reader(listener.fileno())
-        self._rest_ends = loop.call_later(REST_SECONDS, self._accept_again)
 
     # -- letting in ------------------------------------------------------------------------------------------------
 

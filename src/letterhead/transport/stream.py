@@ -24,7 +24,7 @@ from typing import cast
 from letterhead import clock
 from letterhead.limits import Limits
 from letterhead.message import Buffer
-from letterhead.protocol.timers import NEVER
+from letterhead.protocol.timers import NEVER, WriteTimer
 
 SCRATCH = 64 * 1024
 """Bytes of the scratch buffer, and so of one read."""
@@ -70,7 +70,7 @@ class StreamProtocol(asyncio.BufferedProtocol):
         self._writable = True
         self._joins_all = False
         self._timer: asyncio.TimerHandle | None = None
-        self._stalled: tuple[float, int] | None = None  # since when, and how many bytes had gone by then
+        self._write_timer = WriteTimer(limits)
 
     # -- called by the transport -----------------------------------------------------------------------------------
 
@@ -118,6 +118,9 @@ class StreamProtocol(asyncio.BufferedProtocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
+        timer = self._write_timer
+        if timer.due != NEVER and not transport.get_write_buffer_size():  # all went since it was looked last
+            timer.check(self.sent, 0, 0.0)
         if len(pieces) == 1:
             self.sent += len(pieces[0])
             transport.write(pieces[0])
@@ -128,10 +131,9 @@ class StreamProtocol(asyncio.BufferedProtocol):
                 transport.write(b"".join(pieces))
             else:
                 transport.writelines(pieces)
-        if self._stalled is None and transport.get_write_buffer_size():
-            now = clock.monotonic()
-            self._stalled = (now, self.sent - transport.get_write_buffer_size())
-            self.wake_at(now + self.limits.write_seconds)
+        if timer.due == NEVER and transport.get_write_buffer_size():
+            timer.check(self.sent - self.unsent, self.unsent, clock.monotonic())
+            self.wake_at(timer.due)
 
     def update_reading(self) -> None:
         """Pause or resume the reading, as ``wants_to_read`` and the unsent bytes have it."""
@@ -182,7 +184,7 @@ class StreamProtocol(asyncio.BufferedProtocol):
         """The moment of ``wake_at`` has come, or an earlier one: look at the time, and call ``wake_at`` again."""
 
     def write_timed_out(self) -> None:
-        """The peer took nothing for ``Limits.write_seconds``."""
+        """The peer took nothing for ``Limits.write_seconds``, or too little for too long."""
         self.abort()
 
     # -- time ------------------------------------------------------------------------------------------------------
@@ -200,29 +202,14 @@ class StreamProtocol(asyncio.BufferedProtocol):
             return
         now = clock.monotonic()
         try:
-            if self._write_is_late(now):
+            if self._write_timer.check(self.sent - self.unsent, self.unsent, now):
                 self.write_timed_out()
             else:
+                self.wake_at(self._write_timer.due)
                 self.on_time(now)
         except Exception:
             self.abort()
             raise
-
-    def _write_is_late(self, now: float) -> bool:
-        if self._stalled is None:
-            return False
-        unsent = self.unsent
-        if not unsent:
-            self._stalled = None
-            return False
-        since, gone = self._stalled
-        if self.sent - unsent > gone:
-            since, gone = now, self.sent - unsent
-            self._stalled = (since, gone)
-        if now >= since + self.limits.write_seconds:
-            return True
-        self.wake_at(since + self.limits.write_seconds)
-        return False
 
 
 class WriteBatch:

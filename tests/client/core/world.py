@@ -17,7 +17,8 @@ from letterhead.content.encoded import Encoded
 from letterhead.errors import ConnectionFailed, ConnectRefused, Refused
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.requests import Ended, Request, Stop
+from letterhead.protocol.events import Ended, Stop
+from letterhead.protocol.requests import Request
 from letterhead.protocol.server import ServerProtocol
 from tests.protocol.pairs import echo, joined, octets, result
 from tests.wire.frames import WHOLE, Cut, Frame, frames_of, json_frame
