@@ -12,6 +12,7 @@ from letterhead.content.registry import encode_content
 from letterhead.errors import BadContent, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message
+from letterhead.protocol import frames
 from letterhead.protocol.exchange import reader_of
 from letterhead.protocol.fields import NOT_FROM_SERVERS
 from letterhead.protocol.flow import Item
