@@ -147,7 +147,7 @@ def nasty_worlds() -> dict[str, World]:
 
     for name, fields in (("type", {"content-type": NASTY[:4_000]}), ("order", {"byteorder": NASTY[:4_000]})):
         wrong = world(f"sends a wrong {name}")
-        wrong.site.script = lambda _, fields=fields: frame(fields | {"id": 1})  # type: ignore[misc]
+        wrong.site.script = lambda _, fields=fields: frame(fields | {"id": 1})
         wrong.calls("echo", 1)
 
     fails = world("fails the connection")
