@@ -160,7 +160,7 @@ class Balancer(Generic[C, P]):
         None is made sooner than the first wait after the last one: many calls with little time make few attempts.
         """
         middle = now + (until - now) / 2
-        late = until - (until - now) / 4  # there would be too little time left for an answer
+        late = until - (until - now) / 8  # there would be too little time left for an answer
         for endpoint in self.endpoints:
             if endpoint.again_at > late and endpoint.dialling is None:
                 soonest = endpoint.tried_at + self._limits.reconnect_seconds

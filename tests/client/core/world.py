@@ -456,10 +456,12 @@ class World:
         """Run what a server was asked, and carry what it says to the core."""
         server = pipe.server
         assert server is not None
-        while server.events or server.out:
+        while server.events or server.out or server.starts_more:
+            server.start_more()
             self._take_events(pipe)
             data = joined(server.out)
             server.out.clear()
+            server.sent(self.now)
             self._to_core(pipe, data)
         if server.ending and not pipe.hung_up:
             self._hang_up(pipe, "closed the connection")
