@@ -315,6 +315,44 @@ def test_an_item_goes_out_although_the_next_one_takes_its_time(kind: str) -> Non
     run(main())
 
 
+def nearly_too_long() -> list[dict[str, Any]]:
+    """Header fields that just have room in a header, or just not: alone, with ``more``, with all that is added."""
+    by_bytes = [{"x": "y" * size} for size in range(16_383 - 260, 16_383 - 60, 5)]
+    return by_bytes + [{f"x-{number}": number for number in range(count)} for count in range(54, 62)]
+
+
+@each_kind
+def test_an_item_with_too_long_a_header_fails_its_stream_and_nothing_else(kind: str) -> None:
+    app = App()
+    items = [Message(b"", fields) for fields in nearly_too_long()]
+
+    @app.action(name="async")
+    async def on_the_loop(number: int) -> AsyncIterator[Message]:
+        yield items[number]
+
+    @app.action(name="thread")
+    def in_a_thread(number: int) -> Iterator[Message]:
+        yield items[number]
+
+    @app.action(name="inline", run="inline")
+    def inline(number: int) -> Iterator[Message]:
+        yield items[number]
+
+    async def main() -> None:
+        ends: list[Any] = []
+        async with wire(app) as client:
+            for number in range(len(items)):
+                client.send(opening(number + 1, kind, number=number))
+                sent, last = await client.answer(number + 1)
+                ends.append(last.status)
+                assert (last.status is None) is (len(sent) == 1)
+            client.send(opening(1000, "letterhead.ping", value=1))
+            assert (await client.frame()).value == 1
+        assert set(ends) == {None, "internal"}
+
+    run(main())
+
+
 @pytest.mark.parametrize("kind", ["async", "inline"])
 def test_small_items_leave_with_few_writes(kind: str) -> None:
     async def main() -> None:
@@ -322,7 +360,7 @@ def test_small_items_leave_with_few_writes(kind: str) -> None:
             (connection,) = client.server.shared.connections
             assert isinstance(connection, ServerConnection)
             writes: list[int] = []
-            transport = connection._transport
+            transport = connection.transport
             assert transport is not None
             write = transport.write
 

@@ -34,7 +34,7 @@ async def stopped_reading(server: Server) -> ServerConnection:
 
     def paused() -> list[ServerConnection]:
         connections = [each for each in server.shared.connections if isinstance(each, ServerConnection)]
-        return [each for each in connections if not each._reading]
+        return [each for each in connections if not each.reading]
 
     await leaks.until(paused)
     return paused()[0]

@@ -3,7 +3,7 @@
 import pytest
 
 from letterhead.content.encoded import Encoded
-from letterhead.errors import BadHeader, Cancelled, DeadlineExceeded, Internal, UsageError
+from letterhead.errors import BadHeader, Cancelled, DeadlineExceeded, Internal
 from letterhead.limits import Limits
 from letterhead.protocol.flow import CREDIT
 from tests.protocol.pairs import LIMITS, Served, control, named, octets, opening, result, served
@@ -53,11 +53,12 @@ def test_an_item_keeps_its_own_fields_and_byte_order() -> None:
     assert sent.header["more"] is True
 
 
-def test_an_item_whose_header_cannot_be_sent_costs_nothing() -> None:
+def test_an_item_whose_header_cannot_be_sent_ends_its_exchange_and_costs_nothing() -> None:
     side = streaming()
-    with pytest.raises(UsageError):
-        side.core.send_item(side.requests[0], Encoded("a/b", "binary", b"", {"x": "y" * 20_000}))
-    assert (side.sent, left(side)) == ([], CREDIT)
+    cost = side.core.send_item(side.requests[0], Encoded("a/b", "binary", b"", {"x": "y" * 20_000}))
+    side.settled()
+    assert (cost, side.codes, left(side)) == (0, [(2, "internal")], CREDIT)
+    assert side.stops == side.requests
 
 
 def test_an_error_after_items_is_one_last_frame_without_more() -> None:

@@ -185,7 +185,7 @@ def test_a_client_that_does_not_read_stops_the_server_from_reading_and_writing()
             assert wire.send([request]) == len(request)
             (connection,) = server.shared.connections
             assert isinstance(connection, ServerConnection)
-            transport = connection._transport
+            transport = connection.transport
             assert isinstance(transport, memory.MemoryTransport)
             await leaks.until(lambda: transport.get_write_buffer_size() > 3_000_000)
             await leaks.until(lambda: not transport.is_reading())

@@ -25,7 +25,3 @@ class Encoded:
         self.encoding = encoding
         self.content = content
         self.fields = fields
-
-    def with_fields(self, fields: dict[str, Any]) -> "Encoded":
-        """The same with further header fields."""
-        return Encoded(self.content_type, self.encoding, self.content, {**(self.fields or {}), **fields})

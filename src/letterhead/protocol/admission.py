@@ -1,7 +1,5 @@
 """What one connection may cost a server: whether a request is let in, and when a peer has gone too far."""
 
-from copy import copy
-
 from letterhead.errors import BadHeader, Refused, TooMany, Unavailable
 from letterhead.limits import Limits
 from letterhead.protocol.budget import Budget
@@ -41,7 +39,7 @@ class Admission:
         shape = header.shape
         fault = shape.fault or meaning.fault
         if fault is not None:
-            return copy(fault)  # faults are remembered with the header; each raise has an error of its own
+            return fault.error()
         if meaning.compression is not None and meaning.compression not in self._readable:
             return unlisted()
         if meaning.more is False:
@@ -66,7 +64,7 @@ class Admission:
         shape = header.shape
         fault = shape.fault or meaning.fault
         if fault is not None:
-            return copy(fault)
+            return fault.error()
         if meaning.more is None:
             return BadHeader("after its opening an upload goes on with 'more': true, and ends with false", field="more")
         if not meaning.more:

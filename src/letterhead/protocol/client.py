@@ -44,9 +44,10 @@ from letterhead.errors import (
 )
 from letterhead.limits import Limits
 from letterhead.message import Buffer
+from letterhead.protocol import frames
 from letterhead.protocol.calls import Call, classic_cannot, not_as_asked, reply_error, superseded
 from letterhead.protocol.fields import Kind, Meaning, from_server, unlisted
-from letterhead.protocol.flow import CREDIT, END_PREFIX, Item, Items, Room, credit_frame, item_frame
+from letterhead.protocol.flow import CREDIT, Item, Items, Room
 from letterhead.protocol.frames import JOINED
 from letterhead.protocol.openings import describe_call, first_prefix, ping_call
 from letterhead.protocol.retry import (
@@ -61,9 +62,8 @@ from letterhead.protocol.retry import (
 from letterhead.protocol.states import AT_CLIENT, Move, Phase, Standing, move
 from letterhead.wire.header import MAX_ID, Header, Headers
 from letterhead.wire.reader import Reader
-from letterhead.wire.writer import head, head_prefix, with_field
+from letterhead.wire.writer import head, with_field
 
-_CANCEL = head_prefix("application/octet-stream", "binary", {"cancel": True})
 _SKIPPED = 1 << 20
 _CLOSING = frozenset({"unauthenticated", "timeout"})
 """Errors after which the server closes (section 5), as after ``too-large`` from ``_SKIPPED`` bytes on: further calls
@@ -210,7 +210,7 @@ class ClientProtocol:
                 fault = header.shape.fault
                 if fault is not None:
                     reader.skip_content()
-                    self._faulty(header, fault)
+                    self._faulty(header, fault.error())
                     continue
                 self._incoming = header
             content = reader.read_content()
@@ -241,7 +241,7 @@ class ClientProtocol:
             standing = Standing.PAST if 0 < header.id <= self._id else Standing.NEW
         try:
             if meaning.fault is not None:
-                raise meaning.fault
+                raise meaning.fault.error()
             todo = move(AT_CLIENT, standing, meaning.kind)
             if meaning.compression is not None and meaning.compression not in self._compressions:
                 raise unlisted()
@@ -523,7 +523,7 @@ class ClientProtocol:
         outgoing = call.outgoing
         if outgoing is None or self.open.get(call.id) is not call:
             return 0
-        first, content = item_frame(item, call.id)
+        first, content = frames.item(item, call.id)
         cost = len(first) + len(content)
         outgoing.credit -= cost
         outgoing.begun = True
@@ -536,7 +536,7 @@ class ClientProtocol:
         if outgoing is not None and not outgoing.ended and self.open.get(call.id) is call and not call.done:
             outgoing.ended = outgoing.begun = True
             self._blocked.pop(call, None)
-            self.out.append(head(END_PREFIX, 0, call.id))
+            self.out.append(frames.end_of_stream(call.id))
 
     def take(self, call: Call) -> Item | None:
         """The next item of a result; None where none is there: ``call.done``, or an ``Items`` event follows."""
@@ -552,7 +552,7 @@ class ClientProtocol:
         """Send the credit that is due for what was taken of a result, also by whoever took it from there directly."""
         given = 0 if call.incoming is None or call.done else call.incoming.owed()
         if given:
-            self.out.append(credit_frame(given, call.id))
+            self.out.append(frames.credit(given, call.id))
 
     def relieved(self) -> None:
         """The pipe takes bytes again."""
@@ -650,7 +650,7 @@ class ClientProtocol:
 
     def _ask_to_stop(self, call: Call) -> None:
         if self._may_cancel(call):
-            self.out.append(head(_CANCEL, 0, call.id))
+            self.out.append(frames.cancel(call.id))
 
     def _may_cancel(self, call: Call) -> bool:
         """Whether its cancellation may go now; else it is withheld."""

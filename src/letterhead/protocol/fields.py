@@ -8,7 +8,7 @@ application; ``false`` equals absent save in ``more``; ``null`` is of the wrong 
 from enum import Enum, auto
 from typing import Any
 
-from letterhead.errors import BadHeader
+from letterhead.errors import BadHeader, Fault
 from letterhead.wire.header import MAX_ID, Shape
 
 BIG = 2**31 - 1
@@ -54,7 +54,7 @@ class Meaning:
 
     Attributes:
         kind: which kind of frame; without meaning where there is a ``fault``.
-        fault: a ``BadHeader`` for the frame, or None.
+        fault: what is wrong with the frame, or None.
         fatal: whether that fault also ends the connection (a control frame mixed with anything else).
         authorized: it brings the connection's token, which only the first request may.
     """
@@ -66,7 +66,7 @@ class Meaning:
 
     def __init__(self) -> None:
         self.kind: Kind = Kind.PLAIN
-        self.fault: BadHeader | None = None
+        self.fault: Fault[BadHeader] | None = None
         self.fatal = False
         self.action: str | None = None
         self.authorized = False
@@ -181,7 +181,7 @@ def from_client(shape: Shape) -> Meaning:
         if _present(fields, "compression"):
             meaning.compression = _string(fields, "compression")
     except _FieldError as wrong:
-        meaning.fault = BadHeader(wrong.args[0], field=wrong.args[1])
+        meaning.fault = Fault(BadHeader, wrong.args[0], field=wrong.args[1])
     return meaning
 
 
@@ -198,7 +198,7 @@ def from_classic_client(shape: Shape) -> Meaning:
     meaning = Meaning()
     for name in ("more", "credit", "cancel", "supersedes"):
         if name in shape.fields and (name == "more" or shape.fields[name] is not False):
-            meaning.fault = BadHeader(f"'{name}' needs a request with 'id'", field=name)
+            meaning.fault = Fault(BadHeader, f"'{name}' needs a request with 'id'", field=name)
             break
     deadline = shape.fields.get("deadline")
     if type(deadline) is int and 1 <= deadline <= BIG:
@@ -235,6 +235,6 @@ def from_server(shape: Shape) -> Meaning:
         if _present(fields, "compression"):
             meaning.compression = _string(fields, "compression")
     except _FieldError as wrong:
-        meaning.fault = BadHeader(wrong.args[0], field=wrong.args[1])
+        meaning.fault = Fault(BadHeader, wrong.args[0], field=wrong.args[1])
         meaning.fatal = True
     return meaning

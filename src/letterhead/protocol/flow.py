@@ -9,16 +9,12 @@ fall below. What the application takes is given back once it comes to half of wh
 """
 
 from collections import deque
-from functools import lru_cache
 from typing import Generic, TypeVar
 
-from letterhead.content.encoded import Encoded
 from letterhead.errors import BadHeader
 from letterhead.limits import MIB
-from letterhead.message import Buffer
-from letterhead.protocol.fields import BIG, OCTETS
+from letterhead.protocol.fields import BIG
 from letterhead.wire.header import Header
-from letterhead.wire.writer import NATIVE, head, head_prefix
 
 CREDIT = MIB
 """Bytes of items that may be sent at first; of uploads the hello says how many."""
@@ -166,40 +162,3 @@ class Outgoing:
         if self.credit + credit > BIG:
             raise BadHeader(f"credit of more than {BIG} bytes", field="credit")
         self.credit += credit
-
-
-@lru_cache(maxsize=256)
-def _item_prefix(content_type: str, encoding: str) -> bytes:
-    return head_prefix(content_type, encoding, {"more": True})
-
-
-_CREDIT_PREFIX = head_prefix(OCTETS, "binary", {"credit": 1}).partition(b'"credit":1')
-
-
-def item_frame(item: Encoded, id: int) -> tuple[bytes, Buffer]:
-    """An item's head and content.
-
-    Raises:
-        UsageError: a header field of its own cannot be sent.
-    """
-    fields = item.fields
-    if fields:
-        order = fields.get("byteorder", NATIVE)
-        prefix = head_prefix(item.content_type, item.encoding, {**fields, "more": True}, order)
-    else:
-        prefix = _item_prefix(item.content_type, item.encoding)
-    return head(prefix, len(item.content), id), item.content
-
-
-def end_prefix(fields: dict[str, object] | None = None) -> bytes:
-    """The head's constant part of the frame that ends a stream."""
-    return head_prefix(OCTETS, "binary", {"more": False, **(fields or {})})
-
-
-END_PREFIX = end_prefix()
-
-
-def credit_frame(credit: int, id: int) -> bytes:
-    """The frame that gives so many bytes of credit."""
-    before, _, after = _CREDIT_PREFIX
-    return head(b'%b"credit":%d%b' % (before, credit, after), 0, id)

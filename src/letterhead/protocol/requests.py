@@ -33,13 +33,15 @@ class Request:
         streams: its result is a stream, as far as is known.
         outgoing: the credit for the items of the result; None before it is known to be a stream or credit comes.
         ended: its last frame was written, or can never be.
+        finished: its handler has ended, or never will begin.
         job: the own of whoever runs it.
         started: when its handler began, by the connection's clock; filled in where ``timing`` was asked for.
     """
 
     __slots__ = (
-        "action", "binary", "compression", "content", "deadline", "ended", "header", "held", "id", "incoming", "job",
-        "meaning", "named", "outgoing", "received", "started", "stopped", "streams", "timed", "value",
+        "action", "binary", "compression", "content", "deadline", "ended", "finished", "header", "held", "id",
+        "incoming", "job", "meaning", "named", "outgoing", "received", "started", "stopped", "streams", "timed",
+        "value",
     )  # fmt: skip
 
     def __init__(self, id: int | None, header: Header, meaning: Meaning, received: float, deadline: float) -> None:
@@ -62,6 +64,7 @@ class Request:
         self.started = received
         self.stopped: Refused | None = None
         self.ended = False
+        self.finished = False
         self.job: Any = None
 
     @property

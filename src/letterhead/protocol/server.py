@@ -6,7 +6,7 @@ clock.
 
 * The first frame decides whether the connection is classic or multiplexed.
 * A request is open from its header on; its content is received only if the header passed.
-* Each ``Request`` event must be finished exactly once, whatever became of the exchange meanwhile: a request that was
+* Each ``Request`` event must be finished, whatever became of the exchange meanwhile: a request that was
   cancelled, timed out or lost its connection keeps its slot until then, since its handler may still be running.
 * ``Stop`` says that nobody waits any longer: whoever runs the request should end it.
 * An exchange ends on the wire with one frame, in both directions: ``ended`` is set by that frame or by the end of the
@@ -14,8 +14,6 @@ clock.
 * Items are handed out one by one (``take``) and counted in the budget until then; credit goes back as they are taken.
 * ``ending`` becomes true when the connection is to be closed once ``out`` is sent.
 """
-
-from copy import copy
 
 from letterhead.content.encoded import Encoded
 from letterhead.errors import (
@@ -37,7 +35,7 @@ from letterhead.protocol.admission import LEAVING, Admission, is_own
 from letterhead.protocol.budget import Budget
 from letterhead.protocol.counters import Counters
 from letterhead.protocol.fields import Kind, Meaning, from_classic_client, from_client
-from letterhead.protocol.flow import CREDIT, Incoming, Item, Items, Outgoing, Room, credit_frame, item_frame
+from letterhead.protocol.flow import CREDIT, Incoming, Item, Items, Outgoing, Room
 from letterhead.protocol.requests import Ended, Event, Part, Request, Stop
 from letterhead.protocol.states import AT_SERVER, Move, Standing, move
 from letterhead.protocol.timers import NEVER, Patience, Wait
@@ -206,13 +204,15 @@ class ServerProtocol:
     # -- what is answered ------------------------------------------------------------------------------------------
 
     def finish(self, request: Request, outcome: Encoded | Refused | None, now: float) -> None:
-        """The request's handler has ended, or will never begin. Once for each ``Request`` event.
+        """The request's handler has ended, or will never begin. The first call for a ``Request`` event counts.
 
         Args:
             request: it.
             outcome: its result, why there is none, or None where the result was a stream that has ended.
             now: the time.
         """
+        if request.finished:
+            return
         if not request.ended:
             if request.stopped is not None:
                 outcome = request.stopped
@@ -322,12 +322,12 @@ class ServerProtocol:
             standing = Standing.NEW if id > self._highest else Standing.PAST
         try:
             if meaning.fault is not None and meaning.fatal:
-                raise meaning.fault
+                raise meaning.fault.error()
             if meaning.authorized and self._highest:
                 raise BadHeader("'authorization' stands in the first request only", field="authorization")
             todo = move(AT_SERVER, standing, meaning.kind)
         except BadHeader as error:
-            self.fail(copy(error))
+            self.fail(error)
             return None
         if todo is Move.OPEN:
             self._highest = id
@@ -443,12 +443,15 @@ class ServerProtocol:
     def send_item(self, request: Request, item: Encoded) -> int:
         """Send an item of a result; how many bytes that took. Only where ``may_send`` said yes, of what ``streams``.
 
-        Raises:
-            UsageError: a header field of its own cannot be sent.
+        One whose header cannot be sent ends the exchange.
         """
         if request.ended or request.outgoing is None or request.id is None:
             return 0
-        first, content = item_frame(item, request.id)
+        try:
+            first, content = frames.item(item, request.id)
+        except UsageError as error:
+            self._end_early(request, Internal(f"an item cannot be sent: {error}"))
+            return 0
         cost = len(first) + len(content)
         request.outgoing.credit -= cost
         self._admission.sent(cost)
@@ -471,13 +474,12 @@ class ServerProtocol:
             self._budget.used -= item[0].frame_size
             given = 0 if request.ended else incoming.owed()
             if given and request.id is not None:
-                self.out.append(credit_frame(given, request.id))
+                self.out.append(frames.credit(given, request.id))
         return item
 
     def fail_exchange(self, request: Request, why: Refused) -> None:
         """Whoever runs it found that it cannot be: an item is not what it says. Its last frame is sent at once."""
-        if not request.ended:
-            self._finish_on_wire(request, why)
+        self._finish_on_wire(request, why)
         if request.stopped is None:
             request.stopped = why
 
@@ -563,8 +565,9 @@ class ServerProtocol:
     def _finish_on_wire(
         self, request: Request, outcome: Encoded | Refused | None, timing: dict[str, int] | None = None
     ) -> None:
-        """The exchange's last frame; None is the end of a stream."""
-        self._end_on_wire(request)
+        """The exchange's last frame, if it has not had one; None is the end of a stream."""
+        if not self._end_on_wire(request):
+            return
         wrapped = not request.named
         if isinstance(outcome, Refused):
             self._send_error(outcome, request.id, wrapped, timing)
@@ -573,8 +576,7 @@ class ServerProtocol:
             if outcome is None:
                 self.out.append(frames.end_of_stream(request.id, timing))
             else:
-                reply = outcome if timing is None else outcome.with_fields({"timing": timing})
-                self.out += frames.result(reply, request.id, wrapped, self._json_bytes)
+                self.out += frames.result(outcome, request.id, wrapped, self._json_bytes, timing)
         except UsageError as error:
             self._send_error(Internal(f"the answer cannot be sent: {error}"), request.id, wrapped, timing)
         else:
@@ -598,7 +600,10 @@ class ServerProtocol:
         self._finish_on_wire(request, why)
         self._stop(request, why)
 
-    def _end_on_wire(self, request: Request) -> None:
+    def _end_on_wire(self, request: Request) -> bool:
+        """Nothing more is sent or taken for this exchange; False where it had ended before."""
+        if request.ended:
+            return False
         request.ended = True
         del self._open[request.id or 0]
         self._running_on += 1
@@ -608,16 +613,18 @@ class ServerProtocol:
             self._budget.used -= incoming.drop()
             if not incoming.whole:
                 self._admission.expect_late(incoming.window)
+        return True
 
     def _done_with(self, request: Request) -> None:
         """Its handler is no longer running: the slot and the memory are free."""
+        request.finished = True
         self._running_on -= 1
         self._budget.used -= request.held
         request.held = 0
         self.counters.open_now -= 1
 
     def _stop(self, request: Request, why: Refused) -> None:
-        if request.stopped is None:
+        if request.stopped is None and not request.finished:
             request.stopped = why
             self.events.append(Stop(request))
 

@@ -11,13 +11,13 @@ from letterhead.protocol.requests import Request, Stop
 from letterhead.protocol.server import ServerProtocol
 from letterhead.protocol.timers import Wait
 from letterhead.server.shared import Shared
-from letterhead.transport.stream import SCRATCH, Pipe
+from letterhead.transport.stream import SCRATCH, StreamProtocol
 
 _GATHERED = 64 * 1024
 """Bytes of items that are sent before the turn of the loop is over."""
 
 
-class ServerConnection(Pipe):
+class ServerConnection(StreamProtocol):
     """The server's end of one connection.
 
     Args:
@@ -57,7 +57,7 @@ class ServerConnection(Pipe):
     def get_buffer(self, sizehint: int) -> memoryview:
         own = self._responder.buffer()
         self._direct = own is not None
-        return self._scratch if own is None else own
+        return self.scratch if own is None else own
 
     def buffer_updated(self, nbytes: int) -> None:
         now = clock.monotonic()
@@ -70,7 +70,7 @@ class ServerConnection(Pipe):
         if self._direct:
             self._responder.filled(nbytes, now)
         else:
-            self._responder.receive(bytes(self._scratch[:nbytes]), now)
+            self._responder.receive(bytes(self.scratch[:nbytes]), now)
         self._turn()
         self._queued = queued
         self._flush()
@@ -110,6 +110,7 @@ class ServerConnection(Pipe):
     def reading_changed(self, reading: bool) -> None:
         if reading:
             self._responder.resume(clock.monotonic())
+            self.wake_at(self._responder.due)  # the timer may have passed meanwhile
         else:
             self._responder.patience.pause(clock.monotonic())
 
@@ -119,12 +120,12 @@ class ServerConnection(Pipe):
         How long a read takes to be worked off cannot be seen here: handlers may begin later.
         """
         self._resting = True
-        self._update_reading()
+        self.update_reading()
         asyncio.get_running_loop().call_soon(self._rested)
 
     def _rested(self) -> None:
         self._resting = False
-        self._update_reading()
+        self.update_reading()
 
     # -- the conversation's wishes ---------------------------------------------------------------------------------
 
@@ -137,9 +138,9 @@ class ServerConnection(Pipe):
             self._moving = False
         if responder.out or responder.ending:
             self._flush_soon()
-        if not self._reading or responder.classic:
-            self._update_reading()
-        if responder.due < self._due or self._timer is None:
+        if not self.reading or responder.classic:
+            self.update_reading()
+        if responder.due < self.wakes_at:
             self.wake_at(responder.due)
 
     def _take_events(self) -> None:
@@ -181,7 +182,7 @@ class ServerConnection(Pipe):
         responder.finish(request, outcome, clock.monotonic())
         if self._shared.awaited:
             self._shared.look()
-        if not self._moving and (not self._queued or responder.events or not self._reading):
+        if not self._moving and (not self._queued or responder.events or not self.reading):
             self._turn()
 
     def streams(self, request: Request) -> None:
@@ -224,9 +225,9 @@ class ServerConnection(Pipe):
         """Send at the end of this turn what it gives to send."""
         if not self._queued:
             self._queued = True
-            self._shared.turn.add(self._flush_turn)
+            self._shared.batch.add(self._flush_batch)
 
-    def _flush_turn(self) -> None:
+    def _flush_batch(self) -> None:
         self._queued = False
         self._flush()
 
@@ -274,44 +275,44 @@ class ServerConnection(Pipe):
         self._responder.cut_off()
         self._turn()
 
-    def stalled(self) -> None:
-        shared, unsent = self._shared, 0 if self._transport is None else self._transport.get_write_buffer_size()
+    def write_timed_out(self) -> None:
+        shared, unsent = self._shared, self.unsent
+        super().write_timed_out()
         shared.counters.stalled += 1
         shared.log.say(
             logging.WARNING, "peer-stalled", "cut the connection of %s: it took nothing for %g s, with %d bytes unsent",
             self.caller, self.limits.write_seconds, unsent, peer=self.caller, unsent=unsent,
         )  # fmt: skip
-        super().stalled()
 
     def abort(self) -> None:
         """Close at once; what is not sent is lost."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def _begin_close(self, *, idle: bool) -> None:
         """Shut our sending side, then read and drop for a while: a reset must not overtake the last reply.
 
         Where the server ends while the connection idles, the peer has been quiet already since the last reply.
         """
-        if self._closing_since is not None or self._transport is None:
+        if self._closing_since is not None or self.transport is None:
             return
         self._closing_since = self._quiet_since = now = clock.monotonic()
-        if idle and not self._transport.get_write_buffer_size():
+        if idle and not self.transport.get_write_buffer_size():
             self._quiet_since = self._responder.patience.last
         quiet_enough = now >= self._quiet_since + self.limits.linger_quiet_seconds
-        if self._peer_ended or quiet_enough or not self._transport.can_write_eof():
+        if self._peer_ended or quiet_enough or not self.transport.can_write_eof():
             self._close()
             return
-        if not self._reading:
-            self._reading = True
-            self._transport.resume_reading()
+        if not self.reading:
+            self.reading = True
+            self.transport.resume_reading()
         try:
-            self._transport.write_eof()
+            self.transport.write_eof()
         except OSError:  # the peer is gone already
             self._close()
             return
         self.wake_at(self._quiet_since + self.limits.linger_quiet_seconds)
 
     def _close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
+        if self.transport is not None:
+            self.transport.close()

@@ -12,7 +12,7 @@ from letterhead.log import say
 from letterhead.protocol.budget import Budget
 from letterhead.protocol.counters import Counters
 from letterhead.protocol.timers import NEVER
-from letterhead.transport.stream import Turn
+from letterhead.transport.stream import WriteBatch
 from letterhead.wire.header import Headers
 
 log = logging.getLogger("letterhead.server")
@@ -68,7 +68,7 @@ class Shared:
         self.counters = Counters()
         self.budget = Budget(app.limits.buffered_bytes)
         self.headers = Headers(app.limits)
-        self.turn = Turn()
+        self.batch = WriteBatch()
         self.log = PeerLog(app.limits.log_lines)
         self.runner = Runner(app, self.counters)
         self.arriving: set[Connection] = set()  # accepted, but not yet among the connections

@@ -16,7 +16,7 @@ import copy
 import re
 from typing import Any
 
-from letterhead.errors import BadFrame, BadHeader, Refused, TooLarge
+from letterhead.errors import BadFrame, BadHeader, Fault, TooLarge
 from letterhead.limits import Limits
 from letterhead.message import media_type
 from letterhead.wire import strict_json
@@ -41,13 +41,18 @@ def content_limit(media_type: str, limits: Limits) -> int:
 
 def too_large(media_type: str, size: int, limits: Limits) -> TooLarge | None:
     """The refusal of content of this type and size, or None."""
+    fault = _too_large(media_type, size, limits)
+    return None if fault is None else fault.error()
+
+
+def _too_large(media_type: str, size: int, limits: Limits) -> Fault[TooLarge] | None:
     limit = content_limit(media_type, limits)
     if size <= limit:
         return None
     kind = "content"
     if limit < limits.content_bytes:
         kind = "msgpack content" if media_type == MSGPACK else "JSON content"
-    return TooLarge(f"{kind} of {size} bytes; the limit is {limit}", size=size, limit=limit)
+    return Fault(TooLarge, f"{kind} of {size} bytes; the limit is {limit}", size=size, limit=limit)
 
 
 class Shape:
@@ -59,7 +64,8 @@ class Shape:
         encoding: content encoding, lower case.
         byteorder: ``"little"`` or ``"big"``.
         length: content length in bytes.
-        fault: why the frame must be refused though its end is known, or None.
+        fault: why the frame must be refused though its end is known, or None. No exception: it is kept as long as
+            the shape is remembered.
         meaning: what the conversation that reads it made of it; filled there, once.
     """
 
@@ -74,20 +80,22 @@ class Shape:
         encoding = fields.get("content-encoding")
         self.encoding = encoding.lower() if isinstance(encoding, str) else ""
         self.byteorder: str = fields.get("byteorder", "")
-        self.fault: Refused | None = too_large(self.type, length, limits) or self._bad_header(limits)
+        self.fault: Fault[TooLarge] | Fault[BadHeader] | None = _too_large(
+            self.type, length, limits
+        ) or self._bad_header(limits)
 
-    def _bad_header(self, limits: Limits) -> BadHeader | None:
+    def _bad_header(self, limits: Limits) -> Fault[BadHeader] | None:
         for name in ("byteorder", "content-type", "content-encoding"):
             if name not in self.fields:
-                return BadHeader(f"the header has no {name!r}", field=name)
+                return Fault(BadHeader, f"the header has no {name!r}", field=name)
         if self.byteorder not in ("little", "big"):
-            return BadHeader('\'byteorder\' is "little" or "big"', field="byteorder")
+            return Fault(BadHeader, '\'byteorder\' is "little" or "big"', field="byteorder")
         if not TYPE.match(self.type):
-            return BadHeader("'content-type' is a string type/subtype", field="content-type")
+            return Fault(BadHeader, "'content-type' is a string type/subtype", field="content-type")
         if not self.encoding.strip():
-            return BadHeader("'content-encoding' is the name of an encoding", field="content-encoding")
+            return Fault(BadHeader, "'content-encoding' is the name of an encoding", field="content-encoding")
         if len(self.fields) > limits.header_fields:
-            return BadHeader(f"more than {limits.header_fields} header fields", limit=limits.header_fields)
+            return Fault(BadHeader, f"more than {limits.header_fields} header fields", limit=limits.header_fields)
         return None
 
 

@@ -19,6 +19,8 @@ _NUMBERS = len(',"id":9007199254740991}') + len("4294967295")
 _LENGTH_NAME = len(b',"content-length":')
 _HEADER_BYTES = Limits().header_bytes
 _HEADER_DEPTH = Limits().header_depth
+_HEADER_FIELDS = Limits().header_fields
+_COUNTED_LATER = len(("content-length", "id"))
 _OWN = frozenset({"byteorder", "content-type", "content-encoding", "content-length", "id"})
 
 
@@ -33,7 +35,7 @@ def head_prefix(
 
     Raises:
         UsageError: a field is not what section 1 wants or has no JSON form, or the header would be longer than
-            ``limit`` bytes.
+            ``limit`` bytes, or have more fields than a receiver takes.
     """
     if not isinstance(content_type, str) or not TYPE.match(media_type(content_type)):
         raise UsageError(f"a content type is type/subtype, not {content_type!r}", field="content-type")
@@ -48,6 +50,9 @@ def head_prefix(
     }
     if fields:
         header.update((name, value) for name, value in fields.items() if name not in _OWN)
+    count = len(header) + _COUNTED_LATER
+    if count > _HEADER_FIELDS:
+        raise UsageError(f"the header would have {count} fields; the limit is {_HEADER_FIELDS}", limit=_HEADER_FIELDS)
     try:
         encoded = strict_json.encode(header)
         strict_json.check_depth(encoded, _HEADER_DEPTH)

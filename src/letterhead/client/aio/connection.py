@@ -17,7 +17,7 @@ from letterhead.protocol.flow import Items
 from letterhead.protocol.retry import Elsewhere
 from letterhead.protocol.states import Phase
 from letterhead.transport import address as addresses
-from letterhead.transport.stream import Pipe, Turn
+from letterhead.transport.stream import StreamProtocol, WriteBatch
 
 
 class Owner(Protocol):
@@ -33,7 +33,7 @@ class Owner(Protocol):
         """A connection is gone."""
 
 
-class ClientConnection(Pipe):
+class ClientConnection(StreamProtocol):
     """A requester on a pipe.
 
     Attributes:
@@ -42,13 +42,13 @@ class ClientConnection(Pipe):
         parted: the owner knows that it has ended.
     """
 
-    def __init__(self, owner: Owner, requester: ClientProtocol, turn: Turn, *, keep_alive: bool) -> None:
+    def __init__(self, owner: Owner, requester: ClientProtocol, batch: WriteBatch, *, keep_alive: bool) -> None:
         super().__init__(requester.limits)
         self.requester = requester
         self.parted = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._owner = owner
-        self._turn = turn
+        self._batch = batch
         self._direct = False
         self._queued = False
         self._multiplexed = False
@@ -59,7 +59,7 @@ class ClientConnection(Pipe):
     @property
     def is_open(self) -> bool:
         """Whether it was made and is not gone."""
-        return self._transport is not None
+        return self.transport is not None
 
     def submit(self, call: Call) -> None:
         """Send a call here, or keep it until it may be sent."""
@@ -125,14 +125,14 @@ class ClientConnection(Pipe):
     def get_buffer(self, sizehint: int) -> memoryview:
         own = self.requester.buffer()
         self._direct = own is not None
-        return self._scratch if own is None else own
+        return self.scratch if own is None else own
 
     def buffer_updated(self, nbytes: int) -> None:
         self._heard = clock.monotonic()
         if self._direct:
             self.requester.filled(nbytes)
         else:
-            self.requester.receive(bytes(self._scratch[:nbytes]))
+            self.requester.receive(bytes(self.scratch[:nbytes]))
         self._moved()
 
     def eof_received(self) -> bool:
@@ -175,7 +175,7 @@ class ClientConnection(Pipe):
         elif sign is Sign.GONE:
             requester.end_of_stream(f"gave no sign of life for {liveness.patience:g} s; the connection was given up")
 
-    def stalled(self) -> None:
+    def write_timed_out(self) -> None:
         seconds = self.limits.write_seconds
         self.requester.end_of_stream(f"took nothing of what was sent for {seconds:g} s; the connection was closed")
         self._moved()
@@ -201,15 +201,15 @@ class ClientConnection(Pipe):
             if requester.withholds:
                 self.wake_at(requester.due)
         self._send_soon()
-        if requester.ended and self._transport is not None:
-            self._transport.abort()  # what is unsent is for nobody: an upload that was refused, or given up
+        if requester.ended and self.transport is not None:
+            self.transport.abort()  # what is unsent is for nobody: an upload that was refused, or given up
 
     def _send_soon(self) -> None:
         if self.requester.out and not self._queued:
             self._queued = True
-            self._turn.add(self._turn_over)
+            self._batch.add(self._flush_batch)
 
-    def _turn_over(self) -> None:
+    def _flush_batch(self) -> None:
         self._queued = False
         self.flush()
 

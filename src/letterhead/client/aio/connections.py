@@ -20,7 +20,7 @@ from letterhead.protocol.client import ClientProtocol
 from letterhead.protocol.retry import Elsewhere
 from letterhead.transport import address as addresses
 from letterhead.transport import connect_async as async_dial
-from letterhead.transport.stream import Turn
+from letterhead.transport.stream import WriteBatch
 
 Connector = Callable[[Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]
 CLASSIC_AT_ONCE = 16
@@ -60,7 +60,7 @@ class Connections:
         self._connector = connector
         self._stands = stands
         self._keep_alive = keep_alive
-        self._turn = Turn()
+        self._batch = WriteBatch()
         self._members: dict[ClientConnection, Server] = {}
         self._dialling: set[asyncio.Task[None]] = set()
         self._waiting: dict[Call, None] = {}  # calls without a connection
@@ -275,7 +275,7 @@ class Connections:
         made: list[ClientConnection] = []
 
         def factory() -> ClientConnection:
-            made.append(ClientConnection(self, self._make(member), self._turn, keep_alive=self._keep_alive))
+            made.append(ClientConnection(self, self._make(member), self._batch, keep_alive=self._keep_alive))
             self._members[made[-1]] = member
             return made[-1]
 
