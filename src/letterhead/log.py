@@ -65,9 +65,7 @@ def _report(event: str, error: BaseException) -> None:
         return
     _reported = True
     with contextlib.suppress(Exception):  # standard error may be closed, or the error be one that cannot be printed
-        print(
+        sys.stderr.write(
             f"letterhead: the event {event!r} was not logged, since a log handler, filter or formatter raised an error "
-            "(said once; see logging.raiseExceptions):",
-            file=sys.stderr,
+            f"(said once; see logging.raiseExceptions):\n{''.join(traceback.format_exception(error))}"
         )
-        traceback.print_exception(error)

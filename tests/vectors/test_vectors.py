@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letterhead.app.app import Application
 from letterhead.app.runner import Runner
 from letterhead.content.encoded import Encoded
 from letterhead.content.registry import decode
@@ -27,6 +26,7 @@ from letterhead.protocol.counters import Counters
 from letterhead.protocol.flow import Item, Items, Room
 from letterhead.protocol.requests import Request, Stop
 from letterhead.protocol.server import ServerProtocol
+from letterhead.server.app import App
 from letterhead.wire.reader import Reader
 from tests.vectors.binary_reading import untagged
 from tests.vectors.matching import differences, hello_differences, same
@@ -132,9 +132,9 @@ def test_contents(case: Case) -> None:
 # classic.json and multiplexed.json
 
 
-def sample_application() -> Application:
+def sample_application() -> App:
     """The application that README.md describes."""
-    app = Application("vectors")
+    app = App("vectors")
 
     def best(value: object) -> list[str]:
         words = str(value).lower().split()
@@ -161,7 +161,7 @@ def sample_application() -> Application:
     return app
 
 
-def add_streams(app: Application) -> None:
+def add_streams(app: App) -> None:
     """The actions of README.md that stream, or never answer by themselves."""
 
     @app.action

@@ -22,24 +22,24 @@ T = TypeVar("T")
 
 
 class Threads:
-    """At most so many threads, and the work that waits for one."""
+    """Up to so many threads, and the work that waits for them.
 
-    def __init__(self, most: int) -> None:
+    Args:
+        most: how many threads.
+        share: how many of them one owner's work may take at once; default: all.
+    """
+
+    def __init__(self, most: int, share: int | None = None) -> None:
         self._most = most
+        self._share = most if share is None else share
         self._lock = threading.Lock()
         self._owners: dict[object, _Owner] = {}  # those that have work
         self._next: dict[int, OrderedDict[_Owner, None]] = {}  # by how many threads they hold: those with waiting work
-        self._calls: SimpleQueue[bool] = SimpleQueue()  # True for each work there was, False for a thread's end
+        self._wake: SimpleQueue[None] = SimpleQueue()  # one for each idle thread that is to look for work
         self._threads = 0
-        self._free = 0  # threads without work, less the work that waits for them
-        self._queued = 0
+        self._idle = 0  # threads that wait to be woken, and were not
         self._busy = 0
         self._closed = False
-
-    @property
-    def waiting(self) -> int:
-        """How much work waits until a thread returns: there are no others, and no more may be started."""
-        return max(0, self._queued - (self._most - self._busy))
 
     def submit(self, owner: object, function: Callable[..., T], /, *args: Any) -> "Future[T]":
         """Call a function in a thread. Cancelling the future helps only until the call has begun.
@@ -56,28 +56,43 @@ class Threads:
             if self._closed:
                 raise RuntimeError("the server has ended: its threads take no more work")
             self._enqueue(work, owner)
-            self._free -= 1
-            if self._free < 0 and self._threads < self._most:
+            if work.owner.threads + len(work.owner.waiting) > self._share:
+                return work  # a thread of this owner's takes it when it returns
+            if self._idle:
+                self._idle -= 1
+                self._wake.put(None)
+            elif self._threads < self._most:
                 try:
                     self._start()
                 except Exception:
                     if not self._threads:  # else those that there are will come to it
-                        self._free += 1
                         self._withdraw(work)
                         raise
-        self._calls.put(True)
         return work
+
+    def would_begin(self, owner: object) -> bool:
+        """Whether work waits that would begin if a thread of this owner's returned."""
+        with self._lock:
+            own = self._owners.get(owner)
+            if own is not None and own.waiting:
+                return True
+            return self._busy >= self._threads and min(self._next, default=self._share) < self._share
 
     def close(self) -> None:
         """End the threads; one that is in a call ends when that returns. Calls that have not begun never will."""
         with self._lock:
             self._closed = True
-            threads = self._threads
             waiting = [work for owner in self._owners.values() for work in owner.waiting]
+            idle, self._idle = self._idle, 0
         for work in waiting:
             work.cancel()
-        for _ in range(threads):
-            self._calls.put(False)
+        for _ in range(idle):
+            self._wake.put(None)
+
+    def cancelled(self, work: "_Work[Any]") -> None:
+        """Work was cancelled: it leaves the queue, with all that it holds."""
+        with self._lock:
+            self._withdraw(work)
 
     # -- with the lock held ----------------------------------------------------------------------------------------
 
@@ -87,7 +102,6 @@ class Threads:
         name = f"letterhead_{self._threads + 1}"
         threading.Thread(target=run, args=(self._serve,), name=name, daemon=True).start()
         self._threads += 1
-        self._free += 1
 
     def _enqueue(self, work: "_Work[Any]", key: object) -> None:
         owner = self._owners.get(key)
@@ -95,43 +109,44 @@ class Threads:
             owner = self._owners[key] = _Owner(key)
         work.owner = owner
         owner.waiting[work] = None
-        self._queued += 1
         if len(owner.waiting) == 1:
-            self._next.setdefault(owner.threads, OrderedDict())[owner] = None
+            self._join_line(owner)
 
     def _withdraw(self, work: "_Work[Any]") -> None:
         """Take work out of the queue, if it still is in there."""
         owner = work.owner
         if work in owner.waiting:
             del owner.waiting[work]
-            self._queued -= 1
             if not owner.waiting:
                 self._leave_line(owner)
                 self._forget_idle(owner)
 
     def _take(self) -> "_Work[Any] | None":
-        """The work that is next; None where what there was has been cancelled."""
-        if not self._next:
+        """The work that is next, of the owner with the fewest threads; None where no work may begin."""
+        fewest = min(self._next, default=self._share)
+        if fewest >= self._share:
             return None
-        owner = next(iter(self._next[min(self._next)]))
+        owner = next(iter(self._next[fewest]))
         self._leave_line(owner)
         work, _ = owner.waiting.popitem(last=False)
-        self._queued -= 1
-        self._busy += 1
         owner.threads += 1
+        self._busy += 1
         if owner.waiting:
-            self._next.setdefault(owner.threads, OrderedDict())[owner] = None
+            self._join_line(owner)
         return work
 
     def _give_back(self, owner: "_Owner") -> None:
         """A thread of this owner's has returned."""
         if owner.waiting:
             self._leave_line(owner)
-        self._busy -= 1
         owner.threads -= 1
+        self._busy -= 1
         if owner.waiting:
-            self._next.setdefault(owner.threads, OrderedDict())[owner] = None
+            self._join_line(owner)
         self._forget_idle(owner)
+
+    def _join_line(self, owner: "_Owner") -> None:
+        self._next.setdefault(owner.threads, OrderedDict())[owner] = None
 
     def _leave_line(self, owner: "_Owner") -> None:
         line = self._next[owner.threads]
@@ -147,28 +162,29 @@ class Threads:
 
     def _serve(self) -> None:
         try:
-            while self._calls.get():
-                self._do_next()
+            while self._serve_next():
+                pass
         finally:
             with self._lock:
                 self._threads -= 1
 
-    def _do_next(self) -> None:
+    def _serve_next(self) -> bool:
+        """Do the next work, or wait until there may be some; False where the thread is to end."""
         with self._lock:
             work = self._take()
-        if work is not None:
-            try:
-                work.run()
-            finally:
-                with self._lock:
-                    self._give_back(work.owner)
-        with self._lock:
-            self._free += 1
-
-    def cancelled(self, work: "_Work[Any]") -> None:
-        """Work was cancelled: it leaves the queue, with all that it holds."""
-        with self._lock:
-            self._withdraw(work)
+            if work is None:
+                if self._closed:
+                    return False
+                self._idle += 1
+        if work is None:
+            self._wake.get()
+            return True
+        try:
+            work.run()
+        finally:
+            with self._lock:
+                self._give_back(work.owner)
+        return True
 
 
 class _Owner:

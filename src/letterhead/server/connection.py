@@ -67,12 +67,14 @@ class ServerConnection(StreamProtocol):
             return
         # What this read brings about is sent when it is worked off, with one write.
         queued, self._queued = self._queued, True
-        if self._direct:
-            self._responder.filled(nbytes, now)
-        else:
-            self._responder.receive(bytes(self.scratch[:nbytes]), now)
-        self._turn()
-        self._queued = queued
+        try:
+            if self._direct:
+                self._responder.filled(nbytes, now)
+            else:
+                self._responder.receive(bytes(self.scratch[:nbytes]), now)
+            self._turn()
+        finally:
+            self._queued = queued
         self._flush()
         if nbytes == SCRATCH and self._responder.buffer() is None:  # large content costs nothing to read
             self._rest()
@@ -91,8 +93,10 @@ class ServerConnection(StreamProtocol):
         if exc is not None:
             self._shared.counters.lost += 1
         self._responder.lost()
-        self._take_events()
-        self._shared.left(self)
+        try:
+            self._take_events()
+        finally:
+            self._shared.left(self)
 
     def pause_writing(self) -> None:
         self._responder.congested = True
@@ -134,8 +138,10 @@ class ServerConnection(StreamProtocol):
         responder = self._responder
         if responder.events:
             self._moving = True
-            self._take_events()
-            self._moving = False
+            try:
+                self._take_events()
+            finally:
+                self._moving = False
         if responder.out or responder.ending:
             self._flush_soon()
         if not self.reading or responder.classic:
@@ -176,8 +182,13 @@ class ServerConnection(StreamProtocol):
 
     # -- from the runner -------------------------------------------------------------------------------------------
 
+    def answer(self, request: Request, outcome: Encoded | Refused | None) -> None:
+        """The answer to a request of which something still runs; ``finish`` is to follow."""
+        self._responder.answer(request, outcome, clock.monotonic())
+        self._flush_soon()
+
     def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
-        """The answer to a request."""
+        """Nothing of a request runs any more; its answer, where it has none yet."""
         responder = self._responder
         responder.finish(request, outcome, clock.monotonic())
         if self._shared.awaited:
@@ -229,7 +240,13 @@ class ServerConnection(StreamProtocol):
 
     def _flush_batch(self) -> None:
         self._queued = False
-        self._flush()
+        try:
+            if self._responder.events:  # an item could not be sent
+                self._turn()
+            self._flush()
+        except BaseException:
+            self.abort()  # of what was to be sent nobody knows how much was: other connections go on
+            raise
 
     def _flush(self) -> None:
         responder = self._responder

@@ -5,15 +5,16 @@ uvloop says nothing at all. Here accepting rests for a moment, is said once, and
 """
 
 import asyncio
+import contextvars
 import logging
 import socket
 from collections.abc import Awaitable, Sequence
 from types import TracebackType
 from typing import Self
 
-from letterhead.app.app import Application
 from letterhead.app.context import SERVING
 from letterhead.app.hooks import run_hooks
+from letterhead.app.service import Service
 from letterhead.errors import TooMany, UsageError
 from letterhead.log import say
 from letterhead.server.connection import ServerConnection
@@ -35,7 +36,7 @@ class Server:
         addresses: where it listens, as a client would write it (the real port where 0 was asked for).
     """
 
-    def __init__(self, app: Application, where: Sequence[str]) -> None:
+    def __init__(self, app: Service, where: Sequence[str]) -> None:
         self.app = app
         self._where = [addresses.parse(text) for text in where]
         self._listeners = Listeners(log, "whoever reaches it may call every action")
@@ -83,7 +84,8 @@ class Server:
         self._leaving = Leaving(shared, self._stop_accepting, self._ended)
         SERVING.append(asyncio.get_running_loop())
         self._most = most_connections(limits)
-        self._accept_again()
+        # In a context of its own: what accepts serves all, not who started it, which may be a handler.
+        contextvars.Context().run(self._accept_again)
 
     # -- accepting -------------------------------------------------------------------------------------------------
 

@@ -14,8 +14,10 @@ How connections are accepted is not known here, nor what is said on them.
 """
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from letterhead import clock
 from letterhead.app.hooks import run_stop_hooks
@@ -61,7 +63,7 @@ class Leaving:
         """All steps.
 
         Raises:
-            Exception: what a stop hook raised, or an ExceptionGroup of what several raised.
+            BaseException: what a stop hook raised, or a group of what several raised.
         """
         if self._closing is not None and asyncio.current_task() is self._closing:
             return  # a stop hook asks for it
@@ -69,7 +71,7 @@ class Leaving:
         self._cut_at = min(self._cut_at, clock.monotonic() + timeout)
         self._shared.look()
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close())
+            self._closing = _task(self._close())
         await asyncio.shield(self._closing)
 
     def _begin(self, timeout: float) -> asyncio.Task[None]:
@@ -85,7 +87,7 @@ class Leaving:
                 timeout, counters.open_now, len(shared.connections),
                 open=counters.open_now, connections=len(shared.connections), limit=timeout,
             )  # fmt: skip
-            self._telling = asyncio.get_running_loop().create_task(self._tell(half_made))
+            self._telling = _task(self._tell(half_made))
         return self._telling
 
     async def _tell(self, half_made: Awaitable[None]) -> None:
@@ -130,3 +132,8 @@ class Leaving:
             "stopped after %.2f s; requests cancelled: %d, handlers left behind: %d", seconds, cancelled, left,
             seconds=round(seconds, 3), cancelled=cancelled, left=left,
         )  # fmt: skip
+
+
+def _task(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    """A task in a context of its own: a handler may have asked for the end, and is not who runs the stop hooks."""
+    return contextvars.Context().run(asyncio.get_running_loop().create_task, coroutine)

@@ -221,4 +221,8 @@ class WriteBatch:
         while self._dirty:
             dirty, self._dirty = self._dirty, []
             for flush in dirty:
-                flush()
+                try:
+                    flush()
+                except Exception as error:  # of one connection: the others still send
+                    told = {"message": "a connection could not send", "exception": error}
+                    asyncio.get_running_loop().call_exception_handler(told)
