@@ -162,7 +162,7 @@ class Runner:
             outcome, failure = failed(), error
         call.task = None
         try:
-            if call.work and interrupt is None:
+            if call.work and interrupt is None and not self._tasks.closed:
                 await self._returned(call, outcome)
         finally:
             finish(request, outcome)

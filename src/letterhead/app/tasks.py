@@ -32,6 +32,9 @@ class Tasks:
         serve: makes the coroutine that answers a call.
         ended: told of each call once nothing of its task runs any more, and of the error that ended it, if one did. A
             task that is cancelled before its first step, and one that could not be made, have never served the call.
+
+    Attributes:
+        closed: all tasks were cancelled, and no more are started.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class Tasks:
         self._ended = ended
         self._tasks: set[asyncio.Task[None]] = set()
         self._context = contextvars.Context()  # of what serves all
-        self._closed = False
+        self.closed = False
 
     def start(self, call: Context) -> None:
         """Serve a call in a task of its own: its first step is made now where that can be, else soon."""
@@ -57,7 +60,7 @@ class Tasks:
 
     async def close(self) -> None:
         """Cancel all tasks, start no more, and wait for their end."""
-        self._closed = True
+        self.closed = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -71,7 +74,7 @@ class Tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
 
     def _start(self, call: Context) -> None:
-        if self._closed:
+        if self.closed:
             self._ended(call, None)
             return
         coroutine = self._serve(call)
