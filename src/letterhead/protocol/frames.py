@@ -192,7 +192,9 @@ def error(
         content = strict_json.encode(
             {**shown, "error": {**told, **refused.facts}} if classic else {"error": {**told, **refused.facts}, **shown}
         )
-    except Exception:  # of a fact that has no JSON form, or whose class raises when it is looked at
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of a fact that has no JSON form, or whose class raises when it is looked at
         content = b""
     if not content or len(content) > most:
         told["message"] = message = message.encode("utf-8", "replace").decode()[:1000]
