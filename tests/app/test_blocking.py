@@ -184,7 +184,8 @@ def application() -> App:
     return app
 
 
-LARGE, SMALL = [[]] * 100_000, [[]] * 10
+LARGE: list[Any] = [[]] * 100_000
+SMALL: list[Any] = [[]] * 10
 
 
 @pytest.mark.parametrize("action", ["on_loop", "inline", "letterhead.ping"])

@@ -178,7 +178,7 @@ def test_a_method_in_the_body_of_a_class_is_refused_with_what_to_write_instead()
         ):
 
             class Thing:
-                @enter  # type: ignore[arg-type, type-var]
+                @enter
                 async def answer(self, call: Any, proceed: Any) -> Any: ...
 
     with pytest.raises(UsageError, match="'many' is a method in the body of a class"):

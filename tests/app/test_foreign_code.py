@@ -35,7 +35,7 @@ class Raising(logging.Handler):
         self.raised += 1
         raise self.error("a broken log handler")
 
-    def filter(self, record: logging.LogRecord) -> bool:  # type: ignore[override]
+    def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno == logging.ERROR and record.args and "filtered" in str(record.args):
             self.emit(record)
         return True
@@ -167,7 +167,7 @@ class NoFacts(Refused):
     """A refusal whose facts cannot be had."""
 
     @property
-    def facts(self) -> dict[str, Any]:  # type: ignore[override]
+    def facts(self) -> dict[str, Any]:
         raise ZeroDivisionError
 
     @facts.setter
@@ -282,7 +282,7 @@ class Closes:
         raise Stranger
 
     def __aiter__(self) -> AsyncIterator[int]:
-        return self  # type: ignore[return-value]
+        return self
 
     async def __anext__(self) -> int:
         try:
@@ -300,7 +300,7 @@ def test_an_iterable_that_raises_when_it_is_closed_costs_its_own_stream(run: Run
 
     @app.action(name="async")
     async def on_the_loop() -> AsyncIterator[int]:
-        return Closes()  # type: ignore[return-value]
+        return Closes()
 
     @app.action(name="inline", run="inline")
     def inline() -> Iterator[int]:

@@ -358,9 +358,14 @@ def test_threads_are_shared_fairly_between_owners() -> None:
     threads = Threads(1)
     gate = threading.Event()
     done: list[str] = []
+
+    def note(name: str) -> bool:
+        done.append(name)
+        return True
+
     futures = [threads.submit("gate", gate.wait, leaks.PATIENCE)]
-    futures += [threads.submit("many", lambda n=n: done.append(f"many {n}") or True) for n in range(5)]
-    futures += [threads.submit("few", lambda n=n: done.append(f"few {n}") or True) for n in range(2)]
+    futures += [threads.submit("many", note, f"many {n}") for n in range(5)]
+    futures += [threads.submit("few", note, f"few {n}") for n in range(2)]
     gate.set()
     assert all(future.result(leaks.PATIENCE) for future in futures)
     threads.close()

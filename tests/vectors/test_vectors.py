@@ -289,6 +289,10 @@ class Conversation:
     def fail(self, request: Request, why: Refused) -> None:
         self.core.fail_exchange(request, why)
 
+    def answer(self, request: Request, outcome: Encoded | Refused | None) -> None:
+        """From the runner."""
+        self.core.answer(request, outcome, time.monotonic())
+
     def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
         self.core.finish(request, outcome, time.monotonic())
         self._take_events()
