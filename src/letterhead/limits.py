@@ -81,6 +81,8 @@ class Limits:
     """A request whose client named no deadline; at a client, how long it waits where a call names no timeout."""
     deadline_max_seconds: float = 300.0
     """The longest deadline accepted; longer ones are shortened to it."""
+    stream_quiet_seconds: float = 60.0
+    """A stream in a thread whose peer is waited for. It is ended only while others wait for a thread."""
     linger_quiet_seconds: float = 2.0
     """Lingering close: how long the peer must be quiet."""
     linger_seconds: float = 10.0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from letterhead import App, Cancelled, Context, DeadlineExceeded, Internal, Message, Refused, decode
-from letterhead.app.app import Proceed
+from letterhead.app.actions import Proceed
 from letterhead.server.server import Server
 from tests import leaks
 from tests.app import jobs

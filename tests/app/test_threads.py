@@ -201,7 +201,7 @@ def test_calls_that_gave_up_waiting_for_a_thread_leave_nothing_behind() -> None:
         return len(data)
 
     async def main() -> None:
-        async with client_of(app) as client:
+        async with served(app) as server, client_to(server) as client:
             blocked = asyncio.ensure_future(client.call("block"))
             await asyncio.sleep(0)
             tracemalloc.start()
@@ -209,6 +209,7 @@ def test_calls_that_gave_up_waiting_for_a_thread_leave_nothing_behind() -> None:
                 for _ in range(20):
                     with pytest.raises(DeadlineExceeded):
                         await client.call("take", data="x" * 1_000_000, timeout=0.01)
+                await leaks.until(lambda: server.shared.counters.open_now == 1)  # all of it has arrived
                 gc.collect()
                 held, _ = tracemalloc.get_traced_memory()
             finally:

@@ -1,6 +1,7 @@
 """How streams share the event loop: one of those that stand in line goes on in each turn."""
 
 import asyncio
+import contextvars
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -67,6 +68,21 @@ def test_who_waits_no_longer_keeps_nobody_from_going_on() -> None:
         first.cancel()
         await second
         assert first.cancelled()
+
+    run(main())
+
+
+def test_who_goes_on_does_so_in_nobodys_context() -> None:
+    mark: contextvars.ContextVar[str] = contextvars.ContextVar("mark", default="unmarked")
+
+    async def main() -> None:
+        turns = Turns(asyncio.get_running_loop())
+        mark.set("of a handler")
+        seen: list[str] = []
+        for _ in range(3):
+            turns.ask(lambda: seen.append(mark.get()))
+        await until(lambda: len(seen) == 3)
+        assert seen == ["unmarked"] * 3
 
     run(main())
 

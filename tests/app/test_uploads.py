@@ -481,7 +481,7 @@ def test_a_thread_that_a_handler_leaves_behind_gets_no_items_and_does_not_hang()
 
     async def main() -> None:
         async with wire(app) as client:
-            client.send(opening(1, "leaves", more=True))
+            client.send(opening(1, "leaves", more=True), item(1, 5))
             assert (await client.answer(1))[1].value == 1
             await asyncio.to_thread(left[0].join)
             assert [type(error) for error in seen] == [UsageError]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from letterhead import clock
 from letterhead.content.encoded import Encoded
@@ -18,14 +18,21 @@ from letterhead.protocol.fields import NOT_IN_CONTEXTS
 from letterhead.protocol.flow import Item
 from letterhead.protocol.requests import Request
 
+if TYPE_CHECKING:  # clients import this module, and not all of them need an event loop
+    from asyncio import Task
+    from concurrent.futures import Future
+
 
 class Client(Protocol):
     """Where requests come from: one connection. All of it is called in the runner's loop."""
 
     caller: str
 
+    def answer(self, request: Request, outcome: Encoded | Refused | None) -> None:
+        """The answer to a request of which something still runs; None is the end of a stream. ``finish`` follows."""
+
     def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
-        """The answer to a request, once for each; None is the end of a stream."""
+        """Nothing of a request runs any more, once for each; its answer, where it has none yet."""
 
     def streams(self, request: Request) -> None:
         """Its answer is a stream."""
@@ -72,23 +79,29 @@ class Context:
     """
 
     __slots__ = (
-        "_content_type", "_deadline", "_headers", "_request", "action", "caller", "cancel", "client", "sender",
-        "server", "task", "upload",
+        "_content_type", "_deadline", "_headers", "_request", "action", "caller", "client", "sender", "server", "task",
+        "upload", "waits", "work",
     )  # fmt: skip
 
-    def __init__(self, request: Request, caller: str) -> None:
+    client: Client
+    server: Leaving | None
+
+    def __init__(self, request: Request, client: Client, server: Leaving) -> None:
         action = request.action
         self.action: str | None = action if isinstance(action, str) else None
-        self.caller = caller
+        self.caller = client.caller
         self._content_type = ""  # this and the deadline are the request's, but in a worker process, which has none
         self._deadline = math.inf
         self._request: Request | None = request
         self._headers: Mapping[str, Any] | None = None
         # The runner's own: where the answer goes, and what is to be stopped or told.
-        self.client: Any = None
-        self.server: Leaving | None = None
-        self.task: Any = None
-        self.cancel: Callable[[], object] | None = None
+        self.client = client
+        self.server = server
+        self.task: Task[None] | None = None
+        self.work: dict[Future[Any], Callable[[], object]] = {}
+        """What runs for it in threads and processes, and what cancels that."""
+        self.waits = 0
+        """How often it is waited for that at the moment."""
         self.sender: Moved | None = None
         self.upload: Upload | None = None
 

@@ -4,10 +4,12 @@ from typing import Any
 
 import msgspec
 
-from letterhead.app.app import Action, Application
+from letterhead.app.actions import Action
 from letterhead.app.arguments import Parameters
+from letterhead.app.service import Service
 from letterhead.content.ndarray import NDARRAY, array_type_in, dtype_of_type, is_array_type, readable
 from letterhead.content.registry import JSON, OCTETS
+from letterhead.limits import Limits
 from letterhead.wire import strict_json
 from letterhead.wire.header import MSGPACK
 
@@ -26,7 +28,28 @@ OWN_ACTIONS: dict[str, str] = {
 }
 
 
-def describe(app: Application) -> dict[str, Any]:
+class Description:
+    """What a service offers, as ``describe`` has it, made anew only once that has changed.
+
+    JSON Schemas of many types take their time, and clients ask by themselves: after a restart all of them at once.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._described: tuple[str, Limits, dict[str, Action]] | None = None
+        self._json = b""
+
+    def value(self) -> dict[str, Any]:
+        """The description; the caller may do with it what it likes."""
+        service = self._service
+        if self._described != (service.name, service.limits, service.actions):
+            self._json = strict_json.encode(describe(service))
+            self._described = (service.name, service.limits, dict(service.actions))
+        value: dict[str, Any] = msgspec.json.decode(self._json)
+        return value
+
+
+def describe(app: Service) -> dict[str, Any]:
     """Name, protocol version, limits, and every action with its parameters and result as JSON Schema (2020-12).
 
     Of an action that streams, ``result`` is one item of the stream. One that takes a stream has ``upload``: the name of

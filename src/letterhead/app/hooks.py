@@ -17,19 +17,22 @@ async def run_stop_hooks(hooks: Sequence[Callable[[], Any]]) -> None:
     """Call stop hooks, one after the other, each of them whatever the others do.
 
     Raises:
-        Exception: the one that a hook raised.
-        ExceptionGroup: those that several raised.
+        BaseException: the one that a hook raised.
+        BaseExceptionGroup: those that several raised; an ExceptionGroup where all are of class Exception.
     """
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     for hook in hooks:
         try:
             await run_hooks([hook])
-        except Exception as error:
+        except BaseException as error:  # also SystemExit, and the cancellation of something that a hook waited for
             errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ExceptionGroup(f"{len(errors)} stop hooks failed", errors)
+    try:
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise BaseExceptionGroup(f"{len(errors)} stop hooks failed", errors)
+    finally:
+        errors.clear()  # they know this frame: neither would be freed before the collector comes
 
 
 def is_async(function: Callable[..., Any]) -> bool:

@@ -77,17 +77,23 @@ class Processes:
         with self._lock:
             while self._waiting and self._running < self._count and not self._closed:
                 job, _ = self._waiting.popitem(last=False)
-                if not self._pools[-1].active:
-                    self._pools.append(self._make())
-                job.inner = self._pools[-1].schedule(_call, args=job.work)
+                try:
+                    if not self._pools[-1].active:
+                        self._pools.append(self._make())
+                    job.inner = self._pools[-1].schedule(_call, args=job.work)
+                except Exception as error:  # no process or thread can be had now
+                    job.set_exception(error)
+                    continue
                 self._running += 1
                 job.inner.add_done_callback(partial(self._ended, job))
 
     def _ended(self, job: "_Job", inner: "Future[Any]") -> None:
         with self._lock:
             self._running -= 1
-        job.end_as(inner)
-        self._hand_out()
+        try:
+            job.end_as(inner)
+        finally:
+            self._hand_out()
 
 
 class _Job(Future[Any]):

@@ -13,6 +13,7 @@ Who answers, and what an error becomes, is the runner's; frames and credit are t
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
@@ -20,6 +21,7 @@ from typing import Any
 
 from letterhead import clock
 from letterhead.app.context import Context
+from letterhead.app.stream_threads import StreamThreads
 from letterhead.app.turns import TURN_BYTES, TURN_SECONDS, Turns
 from letterhead.content.encoded import Encoded
 
@@ -118,16 +120,28 @@ class LoopSender:
 class ThreadSender:
     """Sends what a handler gives in a thread.
 
+    Args:
+        call: what is answered.
+        turns: where it stands in line when it had its turn.
+        encode: makes an item of what the handler gives, in the thread.
+        loop: the server's event loop.
+        threads: where the handler runs; told when it waits for its peer.
+
     The thread only adds to ``_waiting`` and ``_put``, the loop only takes from there and adds to ``_taken``: no lock is
     needed to know how far the thread is ahead.
     """
 
-    def __init__(self, call: Context, turns: Turns, encode: Encode, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, call: Context, turns: Turns, encode: Encode, loop: asyncio.AbstractEventLoop, threads: StreamThreads
+    ) -> None:
+        self._call = call
+        self._threads = threads
         self._request = call.request
         self._client = call.client
         self._turns = turns
         self._encode = encode
         self._loop = loop
+        self._context = contextvars.Context()
         self._waiting: deque[Encoded] = deque()
         self._put = 0
         self._taken = 0
@@ -162,7 +176,7 @@ class ThreadSender:
                 if not self._told:
                     self._told = True
                     with contextlib.suppress(RuntimeError):  # the loop has ended, and the server with it
-                        self._loop.call_soon_threadsafe(self.moved)
+                        self._loop.call_soon_threadsafe(self.moved, context=self._context)
                 if self._put - self._taken >= AHEAD_BYTES:
                     self._rest()
         finally:
@@ -212,7 +226,10 @@ class ThreadSender:
             cost = send(request, item)
             if not cost:
                 self._told = True
+                self._threads.waits(self._call)
                 break
+            if not sent:
+                self._threads.goes_on(self._call)
             waiting.popleft()
             self._taken += len(item.content) + ITEM_BYTES
             sent += cost

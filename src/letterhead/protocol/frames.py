@@ -11,7 +11,7 @@ from typing import Any
 
 from letterhead.content.encoded import Encoded
 from letterhead.content.json import as_utf8
-from letterhead.errors import BadContent, Refused, UsageError
+from letterhead.errors import BadContent, Refused, TooLarge, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Buffer, media_type
 from letterhead.wire import strict_json
@@ -143,7 +143,8 @@ def result(
         timing: the field of that name, where it was asked for.
 
     Raises:
-        UsageError: a header field cannot be sent, or the JSON is too large once it is wrapped.
+        UsageError: a header field cannot be sent.
+        TooLarge: the JSON is larger than the other side takes, once it is wrapped.
     """
     content, encoding, fields = reply.content, reply.encoding, reply.fields
     byteorder = fields.get("byteorder", NATIVE) if fields else NATIVE
@@ -154,7 +155,8 @@ def result(
             raise UsageError(error.message) from None
         encoding = "utf-8"
         if len(content) > most:
-            raise UsageError(f"a result of {len(content)} bytes; the limit is {most}", limit=most)
+            size = len(content)
+            raise TooLarge(f"the result is too large: {size} bytes, and the limit is {most}", size=size, limit=most)
     if timing is not None:
         prefix = head_prefix(reply.content_type, encoding, {**(fields or {}), "timing": timing}, byteorder)
     elif fields:
@@ -190,7 +192,9 @@ def error(
         content = strict_json.encode(
             {**shown, "error": {**told, **refused.facts}} if classic else {"error": {**told, **refused.facts}, **shown}
         )
-    except strict_json.NotJson:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of a fact that has no JSON form, or whose class raises when it is looked at
         content = b""
     if not content or len(content) > most:
         told["message"] = message = message.encode("utf-8", "replace").decode()[:1000]

@@ -224,6 +224,19 @@ class ServerProtocol:
 
     # -- what is answered ------------------------------------------------------------------------------------------
 
+    def answer(self, request: Request, outcome: Encoded | Refused | None, now: float) -> None:
+        """Send a request's last frame, although something that runs for it has not ended. ``finish`` is to follow.
+
+        Args:
+            request: it.
+            outcome: its result, why there is none, or None where the result was a stream that has ended.
+            now: the time.
+        """
+        if not request.ended:
+            if request.stopped is not None:
+                outcome = request.stopped
+            self._finish_on_wire(request, outcome, request.timing(now) if request.timed else None)
+
     def finish(self, request: Request, outcome: Encoded | Refused | None, now: float) -> None:
         """The request's handler has ended, or will never begin. The first call for a ``Request`` event counts.
 
@@ -234,10 +247,7 @@ class ServerProtocol:
         """
         if request.finished:
             return
-        if not request.ended:
-            if request.stopped is not None:
-                outcome = request.stopped
-            self._finish_on_wire(request, outcome, request.timing(now) if request.timed else None)
+        self.answer(request, outcome, now)
         self._done_with(request)
         self.timer.active(now)
         if self.phase is Phase.CLASSIC or self._admission.draining or self._ended_by_peer:
@@ -660,6 +670,8 @@ class ServerProtocol:
                     self._send_error(self._admission.too_much(), request.id, wrapped, timing)
                     return
                 self._send(*pieces)
+        except TooLarge as error:
+            self._send_error(error, request.id, wrapped, timing)
         except UsageError as error:
             self._send_error(Internal(f"the answer cannot be sent: {error}"), request.id, wrapped, timing)
         else:

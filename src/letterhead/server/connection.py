@@ -211,8 +211,13 @@ class ServerConnection(StreamProtocol):
 
     # -- from the runner -------------------------------------------------------------------------------------------
 
+    def answer(self, request: Request, outcome: Encoded | Refused | None) -> None:
+        """The answer to a request of which something still runs; ``finish`` is to follow."""
+        self._protocol.answer(request, outcome, clock.monotonic())
+        self._flush_soon()
+
     def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
-        """The answer to a request."""
+        """Nothing of a request runs any more; its answer, where it has none yet."""
         protocol = self._protocol
         protocol.finish(request, outcome, clock.monotonic())
         if self._shared.awaited:
@@ -271,7 +276,11 @@ class ServerConnection(StreamProtocol):
 
     def _flush_batch(self) -> None:
         self._flush_queued = False
-        self._flush()
+        try:
+            self._flush()
+        except BaseException:
+            self.abort()  # of what was to be sent nobody knows how much was: other connections go on
+            raise
 
     def _flush(self) -> None:
         protocol = self._protocol

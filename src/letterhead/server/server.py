@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from letterhead.app.app import Application
 from letterhead.app.context import SERVING
 from letterhead.app.hooks import run_hooks
+from letterhead.app.service import Service
 from letterhead.errors import TooMany, Unavailable, UsageError
 from letterhead.log import say
 from letterhead.server.connection import ServerConnection
@@ -37,7 +37,7 @@ class Server:
         addresses: where it listens, as a client would write it (the real port where 0 was asked for).
     """
 
-    def __init__(self, app: Application, where: Sequence[str]) -> None:
+    def __init__(self, app: Service, where: Sequence[str]) -> None:
         self.app = app
         self._where = [addresses.parse(text) for text in where]
         self._listeners = Listeners(log, "whoever reaches it may call every action")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from letterhead import clock
-from letterhead.app.app import Application
 from letterhead.app.runner import Runner
+from letterhead.app.service import Service
 from letterhead.log import say
 from letterhead.protocol.budget import Budget
 from letterhead.protocol.counters import Counters
@@ -63,7 +63,7 @@ class PeerLog:
 class Shared:
     """One server's runner, counters, bounds, and its connections."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Service) -> None:
         self.app = app
         self.counters = Counters()
         self.budget = Budget(app.limits.buffered_bytes)

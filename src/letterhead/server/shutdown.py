@@ -76,7 +76,7 @@ class Leaving:
         """All steps.
 
         Raises:
-            Exception: what a stop hook raised, or an ExceptionGroup of what several raised.
+            BaseException: what a stop hook raised, or a group of what several raised.
         """
         if self._closing is not None and asyncio.current_task() is self._closing:
             return  # a stop hook asks for it

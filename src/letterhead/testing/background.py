@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
-from letterhead.app.app import Application
+from letterhead.app.service import Service
 from letterhead.server.server import Server
 from letterhead.testing.memory import MemoryWire, wires
 
@@ -43,7 +43,7 @@ class Served:
 
 @contextmanager
 def running(
-    app: Application, *addresses: str, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    app: Service, *addresses: str, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
 ) -> Iterator[Served]:
     """Serve in a thread while the block runs; at its end what was accepted is answered, and the thread has ended.
 

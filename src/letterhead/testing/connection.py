@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from letterhead import clock
-from letterhead.app.app import Application
+from letterhead.app.service import Service
 from letterhead.client.aio.client import AsyncClient
 from letterhead.client.blocking.client import Client
 from letterhead.errors import UsageError
@@ -28,7 +28,7 @@ from letterhead.testing.flow import Flow
 from letterhead.testing.network import Handles, Network
 
 
-def connected(app: Application, *, faults: Faults | None = None, **options: Any) -> "Connected":
+def connected(app: Service, *, faults: Faults | None = None, **options: Any) -> "Connected":
     """Serve ``app`` in memory and give a client of it::
 
         async with testing.connected(app) as client:
@@ -63,7 +63,7 @@ class Connected(Handles):
         server: the server, to ``drain`` it for instance: in ``with`` blocks on its own loop, in another thread.
     """
 
-    def __init__(self, app: Application, faults: Faults | None, options: dict[str, Any]) -> None:
+    def __init__(self, app: Service, faults: Faults | None, options: dict[str, Any]) -> None:
         self._network = Network(faults)
         super().__init__(self._network)
         self._options = options

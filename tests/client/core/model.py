@@ -391,14 +391,10 @@ class Life(RuleBasedStateMachine):
         kept=seldom,
         cut=st.sampled_from(CUTS),
     )
-    def begins(
-        self, servers: int, slots: int, draw: int, ready: bool | None, told: bool, kept: bool, cut: Cut
-    ) -> None:
+    def begins(self, servers: int, slots: int, draw: int, ready: bool | None, told: bool, kept: bool, cut: Cut) -> None:
         self.moves["runs"] += 1
         idempotent = ["again"] if told else None
-        self.play = Play(
-            servers, slots, draw, cut=cut, wait_for_ready=ready, idempotent=idempotent, keep_alive=kept
-        )
+        self.play = Play(servers, slots, draw, cut=cut, wait_for_ready=ready, idempotent=idempotent, keep_alive=kept)
         self._dialled = 0
         self._passed = 0.0
 
