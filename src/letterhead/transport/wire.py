@@ -14,6 +14,7 @@ import errno
 import select
 import socket
 import struct
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -60,6 +61,13 @@ class Wire(Protocol):
 
     def close(self) -> None:
         """Free the pipe; nobody waits on it any more."""
+
+
+def is_interruption(error: Exception) -> bool:
+    """Whether a signal handler raised this, and not the wire: a TimeoutError is what many raise after an alarm."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return False
+    return not isinstance(error, OSError) or (isinstance(error, TimeoutError) and error.errno is None)
 
 
 class SocketWire:

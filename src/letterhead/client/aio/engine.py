@@ -9,7 +9,6 @@ call happened to bring it about is found there.
 
 import asyncio
 import contextvars
-import os
 from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
 from typing import assert_never
@@ -48,7 +47,7 @@ class Engine:
 
     def __init__(self, settings: Settings, servers: dict[str, Address], connector: Connector | None) -> None:
         self.settings = settings
-        self.core: AioCore = ClientCore(settings, _random)
+        self.core: AioCore = ClientCore(settings, clock.chance)
         self._servers = servers
         self._connector = connector
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -253,8 +252,3 @@ def _call_back(callback: Callable[[State], object], state: State) -> None:
         callback(state)
     except Exception as error:
         log.write_failure("on-state-failed", "on_state failed", error)
-
-
-def _random() -> float:
-    """A number from 0 to 1. The module ``random`` would take milliseconds to import, and the same seed after a fork."""
-    return int.from_bytes(os.urandom(6), "big") / 2**48

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar, overload
 
 from letterhead.client.blocking.connection import BlockingCall
 from letterhead.client.blocking.engine import Connector, Engine
-from letterhead.client.blocking.streams import Stream
+from letterhead.client.blocking.streams import Stream, Upload
 from letterhead.client.calls import action_call, message_call, stream_call
 from letterhead.client.items import Values
 from letterhead.client.settings import settings_of
@@ -164,7 +164,7 @@ class Client:
                 call would block the event loop of the very server that runs this handler.
         """
         call: BlockingCall = action_call(self._settings, action, arg, args, timeout, returns, accept, timing)
-        self._engine.perform(call, supersedes)
+        self._engine.perform(call, supersedes, self._upload(call))
         return call.result(returns, self._settings.limits)
 
     @overload
@@ -252,7 +252,7 @@ class Client:
             As ``call``.
         """
         call: BlockingCall = message_call(self._settings, message, timeout)
-        self._engine.perform(call, None)
+        self._engine.perform(call, None, None)
         reply: Message = call.result(None, self._settings.limits)
         return reply
 
@@ -276,5 +276,8 @@ class Client:
 
     def _open(self, call: BlockingCall, returns: Any, key: Hashable) -> Stream[Any]:
         values = Values(call, returns, self._settings.limits)
-        self._engine.open(call, key)
+        self._engine.open(call, key, self._upload(call))
         return Stream(self._engine, call, values)
+
+    def _upload(self, call: BlockingCall) -> Callable[[], None] | None:
+        return None if call.source is None else Upload(self._engine, call).start

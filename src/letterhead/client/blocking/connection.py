@@ -10,23 +10,16 @@ which a signal handler raises can come between. Whoever gets the client's lock n
 import threading
 from collections import deque
 
-from letterhead.client.blocking.outbox import Outbox
 from letterhead.client.calls import Call
 from letterhead.client.connection import Connection
 from letterhead.client.core import ClientCore, Dial
-from letterhead.transport.wire import Received, Wire
+from letterhead.transport.outbox import Outbox
+from letterhead.transport.wire import Received, Wire, is_interruption
 
 BlockingCall = Call[threading.Lock, "ClientConnection"]
 BlockingConnection = Connection[BlockingCall, "ClientConnection"]
 BlockingCore = ClientCore[threading.Lock, "ClientConnection"]
 BlockingDial = Dial[threading.Lock, "ClientConnection"]
-
-
-def is_interruption(error: Exception) -> bool:
-    """Whether a signal handler raised this, and not the wire: a TimeoutError is what many raise after an alarm."""
-    if threading.get_ident() != threading.main_thread().ident:
-        return False
-    return not isinstance(error, OSError) or (isinstance(error, TimeoutError) and error.errno is None)
 
 
 class ClientConnection:

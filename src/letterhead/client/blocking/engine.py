@@ -43,7 +43,6 @@ from letterhead.client.blocking.connection import (
     BlockingCore,
     BlockingDial,
     ClientConnection,
-    is_interruption,
 )
 from letterhead.client.calls import Call
 from letterhead.client.core import ClientCore, Close, Dial, Logged, Readable, Send, StateChanged, Writable
@@ -56,7 +55,7 @@ from letterhead.transport import address as addresses
 from letterhead.transport.address import Address
 from letterhead.transport.connect import connect
 from letterhead.transport.stop import Stop
-from letterhead.transport.wire import Received, Wire
+from letterhead.transport.wire import Received, Wire, is_interruption
 
 Connector = Callable[[str, float | None], Wire]
 P = ParamSpec("P")
@@ -98,7 +97,7 @@ class Engine:
 
     def __init__(self, settings: Settings, servers: dict[str, Address], connector: Connector | None) -> None:
         self.settings = settings
-        self.core: BlockingCore = ClientCore(settings, _random)
+        self.core: BlockingCore = ClientCore(settings, clock.chance)
         self._servers = servers
         self._connector = connector
         self._lock = threading.Lock()
@@ -120,8 +119,8 @@ class Engine:
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
-    def perform(self, call: BlockingCall, key: Hashable) -> None:
-        """Submit a call and wait until it has ended.
+    def perform(self, call: BlockingCall, key: Hashable, upload: Callable[[], object] | None) -> None:
+        """Submit a call and wait until it has ended; ``upload`` begins to send its items, where it has any.
 
         Raises:
             UsageError: the client is closed, the key cannot be hashed, or this thread must not wait here.
@@ -130,14 +129,14 @@ class Engine:
         thread = self._enter()
         try:
             self._inside.add(thread)
-            self._do(call, self._submit, call, key, call.source is None)
-            if call.source is not None:
-                self._upload(call)
+            self._do(call, self._submit, call, key, upload is None)
+            if upload is not None:
+                upload()
             while not call.done:
                 if self._alone is call:
                     self._go_on_alone(call)
                 else:
-                    self._sleep(call, call.ends + _GRACE_SECONDS)
+                    self._sleep(call)
         except BaseException:  # Ctrl-C, or whatever else was raised here: nobody waits for the result
             self._do(call, self._cancel, call)
             raise
@@ -146,24 +145,21 @@ class Engine:
                 self._alone = None
             self._inside.discard(thread)
 
-    def open(self, call: BlockingCall, key: Hashable) -> None:
+    def open(self, call: BlockingCall, key: Hashable, upload: Callable[[], object] | None) -> None:
         """Submit a call whose result is a stream.
 
         Raises:
             UsageError: as ``perform``.
         """
         self._before(call)
-        thread = self._enter()
-        try:
-            self._inside.add(thread)
-            self._do(call, self._submit, call, key, False)
-            if call.source is not None:
-                self._upload(call)
-        except BaseException:
-            self._do(call, self._cancel, call)
-            raise
-        finally:
-            self._inside.discard(thread)
+        with self.waiting():
+            try:
+                self._do(call, self._submit, call, key, False)
+                if upload is not None:
+                    upload()
+            except BaseException:
+                self._do(call, self._cancel, call)
+                raise
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -179,10 +175,9 @@ class Engine:
         finally:
             self._inside.discard(thread)
 
-    def sleep(self, call: BlockingCall, waiter: threading.Lock) -> None:
-        """Wait for ``waiter``, which is the call's, or until the call has ended."""
-        ends = call.ends + _GRACE_SECONDS
-        if not waiter.acquire(timeout=_seconds_until(ends)):
+    def sleep(self, call: BlockingCall, waiter: threading.Lock, until: float | None = None) -> None:
+        """Wait for ``waiter``, which is the call's, as long as the call may take, or ``until`` then."""
+        if not waiter.acquire(timeout=_seconds_until(call.ends + _GRACE_SECONDS if until is None else until)):
             self._do(call, self._tick)
 
     def leave(self, call: BlockingCall) -> None:
@@ -205,7 +200,7 @@ class Engine:
     def give_back(self, call: BlockingCall) -> None:
         """Items were taken: send the credit that is due for them."""
         with self.waiting():
-            self._do(call, self._give_back, call)
+            self._do(call, lambda: self.core.give_back(call, clock.monotonic()))
 
     def close(self) -> None:
         """End everything and wait for the threads.
@@ -215,7 +210,8 @@ class Engine:
         """
         with self.waiting():
             self._closing = True
-            self._do(None, self._close)
+            self._do(None, lambda: self.core.close(clock.monotonic()))
+            self._wake_driver()
             self._stop.stop()
             for thread in list(self._threads):
                 if thread is not threading.current_thread():
@@ -248,11 +244,11 @@ class Engine:
         exchange = call.exchange
         begun = exchange is not None and exchange.outgoing is not None and exchange.outgoing.begun
         if begun or self.writable(call):  # one of which nothing has gone may be on its way to another connection
-            self._do(call, self._end_upload, call)
+            self._do(call, lambda: self.core.end_upload(call, clock.monotonic()))
 
     def fail_upload(self, call: BlockingCall, failure: BaseException) -> bool:
         """Its upload raised this; whether the caller hears of it."""
-        return self._do(call, self._fail_upload, call, failure)
+        return self._do(call, lambda: self.core.fail_upload(call, failure, clock.monotonic()))
 
     # -- before a call ---------------------------------------------------------------------------------------------
 
@@ -282,11 +278,6 @@ class Engine:
                 "program looks at"
             )
         return thread
-
-    def _upload(self, call: BlockingCall) -> None:
-        from letterhead.client.blocking.streams import Upload  # which only such calls need
-
-        Upload(self, call).start()
 
     # -- a call alone ----------------------------------------------------------------------------------------------
 
@@ -329,10 +320,10 @@ class Engine:
             if dial is not None:  # interrupted, perhaps; nothing happens where it has ended
                 self._do(call, self._dial_abandoned, dial)
 
-    def _sleep(self, call: BlockingCall, until: float) -> None:
+    def _sleep(self, call: BlockingCall, until: float | None = None) -> None:
         waiter = call.waiter = _taken()
-        if not call.done and not waiter.acquire(timeout=_seconds_until(until)):
-            self._do(call, self._tick)
+        if not call.done:
+            self.sleep(call, waiter, until)
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -342,7 +333,8 @@ class Engine:
         Args:
             own: the call that this thread is here for.
         """
-        if threading.get_ident() == _main_thread and self._harms_others(own):
+        calls = self.core.calls
+        if threading.get_ident() == _main_thread and len(calls) > (own in calls):  # of others, who shall not suffer
             return self._by_driver(partial(step, *args, **kwargs))
         return self._step(step, *args, **kwargs)
 
@@ -368,11 +360,6 @@ class Engine:
             while self._lines:
                 with contextlib.suppress(IndexError):  # another thread writes them, too
                     log.write(self._lines.popleft())
-
-    def _harms_others(self, own: BlockingCall | None) -> bool:
-        """Whether a step that breaks off would end calls of others."""
-        calls = self.core.calls
-        return len(calls) > (own in calls)
 
     def _by_driver(self, step: Callable[[], T]) -> T:
         """Have the driver take a step in the place of this thread."""
@@ -404,10 +391,7 @@ class Engine:
                     pipe.receive(0.0)
                 self._tell(pipe)
         busy = core.calls or core.connecting or any(core.is_wanted(pipe.connection) for pipe in self._pipes)
-        if alone and not busy:
-            self._alone = call
-        else:
-            self._alone = None
+        self._alone = call if alone and not busy else None
         core.submit(call, clock.monotonic(), key)
 
     def _cancel(self, call: BlockingCall) -> None:
@@ -416,9 +400,6 @@ class Engine:
                 self._tell(pipe)
         if call.done or call in self.core.calls:
             self.core.cancel(call, clock.monotonic())
-
-    def _give_back(self, call: BlockingCall) -> None:
-        self.core.give_back(call, clock.monotonic())
 
     def _ask_to_send(self, call: BlockingCall, sender: threading.Lock) -> bool:
         if call.done or self.core.may_send(call):
@@ -433,17 +414,6 @@ class Engine:
         packing = (small.fields or {}).get("compression")
         core.send_item(call, small if packing in core.compressions(call) else item, clock.monotonic())
         return True
-
-    def _end_upload(self, call: BlockingCall) -> None:
-        if not call.done:
-            self.core.end_upload(call, clock.monotonic())
-
-    def _fail_upload(self, call: BlockingCall, failure: BaseException) -> bool:
-        return self.core.fail_upload(call, failure, clock.monotonic())
-
-    def _close(self) -> None:
-        self.core.close(clock.monotonic())
-        self._wake_driver()
 
     def _tick(self) -> None:
         now = clock.monotonic()
@@ -518,20 +488,16 @@ class Engine:
         dial, self._own_dial = self._own_dial, None
         if dial is not None:
             self._start_dial(dial)
-        wanted = bool(self.core.calls)
         for pipe in list(self._pipes):
             if pipe.outbox and pipe.writer is None:
                 self._start_writer(pipe)
-            if self.core.is_wanted(pipe.connection):
-                wanted = True
-                if pipe.reader is None:
-                    self._start_reader(pipe)
-        if wanted:
-            due = self.core.due
-            if due < self._driver_due or self._driver is None:
-                self._ensure_driver()
-                self._driver_due = due
-                self._wake_driver()
+            if pipe.reader is None and self.core.is_wanted(pipe.connection):
+                self._start_reader(pipe)
+        due = self.core.due
+        if (due < self._driver_due or self._driver is None) and self._is_needed():
+            self._ensure_driver()
+            self._driver_due = due
+            self._wake_driver()
 
     def _ended(self, call: BlockingCall) -> None:
         if not call.opening.streams:  # else it is told with the end of the items
@@ -611,7 +577,7 @@ class Engine:
                 if own and isinstance(failure, ConnectTimedOut):  # others, who may have more time, try by themselves
                     self._do(call, self._dial_abandoned, dial)
                 else:
-                    self._do(call, self._connect_failed, dial, failure)
+                    self._do(call, lambda: self.core.connect_failed(dial, failure, clock.monotonic()))
                 return
             wire = self._do(call, self._connected, dial, wire)
         finally:
@@ -622,9 +588,6 @@ class Engine:
         pipe = ClientConnection(wire, self.settings.limits.write_seconds)
         self._pipes.add(pipe)
         pipe.connection = self.core.connected(dial, pipe, clock.monotonic())
-
-    def _connect_failed(self, dial: BlockingDial, failure: ConnectionFailed) -> None:
-        self.core.connect_failed(dial, failure, clock.monotonic())
 
     def _dial_abandoned(self, dial: BlockingDial) -> None:
         self._tick()  # first: a call whose time is over needs no other connection
@@ -778,7 +741,8 @@ class Engine:
             self._driver = None
             if self._posted:  # by a finalizer, which takes no lock, and which still saw the driver
                 self._driver = threading.current_thread()
-            return self._driver is None
+                return False
+            return True
 
     def _is_needed(self) -> bool:
         core = self.core
@@ -849,7 +813,7 @@ class StateTeller:
                 state = self._states.popleft()
             try:
                 on_state(state)
-            except Exception as error:
+            except BaseException as error:  # nobody else would hear of it
                 log.write_failure("on-state-failed", "on_state failed", error)
 
 
@@ -870,11 +834,6 @@ def _wake_sender(call: BlockingCall) -> None:
 def _seconds_until(when: float, never: float = -1) -> float:
     """Seconds until then; ``never`` where there is no such time (-1 is that of locks)."""
     return never if when >= NEVER else max(0.0, when - clock.monotonic())
-
-
-def _random() -> float:
-    """A number from 0 to 1. The module ``random`` would take milliseconds to import, and the same seed after a fork."""
-    return int.from_bytes(os.urandom(6), "big") / 2**48
 
 
 _main_thread = threading.main_thread().ident
