@@ -281,7 +281,7 @@ def record_two_calls(address: str, question: str) -> list[Piece]:
     """What a client sends and gets in its first two calls."""
     host, _, port = address.rpartition(":")
     recorder = Recorder(socket.create_connection((host, int(port))))
-    with letterhead.Client(address, connector=lambda _: recorder) as client:
+    with letterhead.Client(address, connector=lambda server, timeout: recorder) as client:
         client.call("search", query=question, limit=1)
         client.call("search", query=question, limit=1, offset=1)
     return recorder.pieces

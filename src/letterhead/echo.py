@@ -28,6 +28,7 @@ from letterhead.client.waiting import NEVER, Waiting
 from letterhead.errors import UsageError
 from letterhead.limits import Limits
 from letterhead.transport import address as addresses
+from letterhead.transport import sockets
 from letterhead.transport.listen import OUT_OF_RESOURCES, REST_SECONDS, Listeners, most_connections
 
 log = logging.getLogger("letterhead.echo")
@@ -99,7 +100,7 @@ class EchoServer:
 
     def __init__(self, *where: str, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        places = [addresses.parse(text) for text in where or ("127.0.0.1:65432",)]
+        places = [addresses.parse_socket(text) for text in where or ("127.0.0.1:65432",)]
         self.accepted = self.turned_away = self.received = self.sent = 0
         self._most = most_connections(self.limits)
         self._connections: set[_Connection] = set()
@@ -218,7 +219,7 @@ class EchoServer:
     def _welcome(self, sock: socket.socket, peer: str) -> None:
         try:
             sock.setblocking(False)
-            addresses.tune(sock, self.limits)
+            sockets.tune(sock, self.limits)
             connection = _Connection(sock, peer)
             self._selector.register(sock, READ, connection)
         except OSError as error:  # it went away before it could be looked at, or the selector has no room

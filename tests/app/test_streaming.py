@@ -385,7 +385,7 @@ def test_small_items_leave_with_few_writes(kind: str) -> None:
 @pytest.mark.parametrize("reads", [True, False], ids=["without credit", "without reading"])
 def test_a_hundred_stalled_streams_cost_little(kind: str, reads: bool) -> None:
     """Each could give without end. Without credit each holds an item or what a thread is ahead; a client that does not
-    read is sent no more than the high mark and what one write gathers.
+    read is sent no more than the high mark and what one write gathers, and not all of its streams need begin.
     """
     streams, size = 100, 20_000
     scene = Scene(threads=2 * streams)  # of which one connection gets half
@@ -398,7 +398,7 @@ def test_a_hundred_stalled_streams_cost_little(kind: str, reads: bool) -> None:
             if not reads:
                 client.stop_reading()
             client.send(*(opening(id, f"{kind}-endless", size=size) for id in range(1, streams + 1)))
-            await until(lambda: len(scene.opened) == streams)
+            await until(lambda: len(scene.opened) == streams if reads else scene.made > 13)
             before = -1
             while scene.made != before:  # until all stand still
                 before = scene.made
@@ -408,6 +408,6 @@ def test_a_hundred_stalled_streams_cost_little(kind: str, reads: bool) -> None:
             assert peak < (40 * MIB if kind == "thread" else 8 * MIB)
             assert scene.made < streams * (2 + (MIB + 300_000) // size)
             client.transport.abort()
-            await until(lambda: len(scene.closed) == streams)
+            await until(lambda: len(scene.closed) == len(scene.opened))
 
     run(main())

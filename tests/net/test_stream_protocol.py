@@ -170,3 +170,81 @@ def test_large_pieces_are_joined_only_where_asyncio_would_forget_to_pause_the_wr
     protocol.connection_made(transport)
     protocol.write([bytes(SCRATCH), bytes(SCRATCH)])
     assert transport.calls == [call]
+
+
+class Fault(Exception):
+    """What foreign code raises in these tests."""
+
+
+def unseen_on(loop: asyncio.AbstractEventLoop) -> list[Any]:
+    """The exceptions that are reported to the loop from now on."""
+    seen: list[Any] = []
+    loop.set_exception_handler(lambda _, context: seen.append(context["exception"]))
+    return seen
+
+
+def test_what_one_flush_raises_takes_nothing_from_the_others(run: Run) -> None:
+    async def main() -> None:
+        seen = unseen_on(asyncio.get_running_loop())
+        batch, fault, flushed = WriteBatch(), Fault(), list[int]()
+
+        def fails() -> None:
+            batch.add(lambda: flushed.append(3))
+            raise fault
+
+        batch.add(lambda: flushed.append(1))
+        batch.add(fails)
+        batch.add(lambda: flushed.append(2))
+        await asyncio.sleep(0)
+        assert (flushed, seen) == ([1, 2, 3], [fault])
+        batch.add(lambda: flushed.append(4))
+        await asyncio.sleep(0)
+        assert flushed == [1, 2, 3, 4]
+
+    run(main())
+
+
+def test_an_interrupted_batch_goes_on_in_the_next_turn() -> None:
+    """Ctrl-C may come while it flushes."""
+    loop = asyncio.new_event_loop()
+    batch, flushed = WriteBatch(), list[str]()
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        batch.add(interrupted)
+        batch.add(lambda: flushed.append("the other"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    try:
+        task = loop.create_task(main())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+        assert not flushed
+        loop.run_until_complete(task)
+        assert flushed == ["the other"]
+    finally:
+        loop.close()
+
+
+class Faulty(Recorder):
+    """Fails when its time has come."""
+
+    def on_time(self, now: float) -> None:
+        super().on_time(now)
+        raise Fault
+
+
+def test_a_connection_whose_timer_fails_is_cut_since_it_has_none_any_more(run: Run) -> None:
+    async def main() -> None:
+        seen = unseen_on(asyncio.get_running_loop())
+        protocol = Faulty()
+        async with connected(protocol) as there:
+            protocol.wake_at(0.0)
+            assert await asyncio.to_thread(there.recv, 1) == b""
+            await leaks.until(lambda: protocol.transport is None)
+        assert [type(error) for error in seen] == [Fault]
+
+    run(main())

@@ -112,14 +112,14 @@ class Checked(Sides):
             assert story.handled.ended or not (incoming.items or incoming.whole)
         for story in self._wants_down:
             outgoing = story.handled.outgoing
-            assert story.handled.ended or self.server.congested or (outgoing is not None and outgoing.credit <= 0)
+            assert story.handled.ended or self.server.paused or (outgoing is not None and outgoing.credit <= 0)
 
     # -- the end of a run ------------------------------------------------------------------------------------------
 
     def wind_up(self) -> None:
         """Everything that is open comes to its end, and nothing is left behind."""
-        self.server.congested = False
-        self.server.proceed(self.now)
+        self.server.paused = False
+        self.server.resume_writing(self.now)
         self.client.relieved()
         moved = True
         while moved:

@@ -252,8 +252,9 @@ class Connection(RuleBasedStateMachine):
     def fills_down(self, full: bool) -> None:
         """The server's pipe takes no bytes for a while, or takes them again."""
         self.moves["the server's pipe fills or empties"] += 1
-        self.sides.server.congested = full
-        self.sides.server.proceed(self.sides.now)
+        self.sides.server.paused = full
+        if not full:
+            self.sides.server.resume_writing(self.sides.now)
 
     # -- time and ends ---------------------------------------------------------------------------------------------
 

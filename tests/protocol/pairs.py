@@ -16,9 +16,10 @@ from letterhead.protocol.budget import Budget
 from letterhead.protocol.calls import NOTHING, Asks, Call
 from letterhead.protocol.client import ClientProtocol
 from letterhead.protocol.counters import Counters
-from letterhead.protocol.flow import CREDIT, Incoming, Item, Items, Outgoing, Room
+from letterhead.protocol.events import Ended, Readable, Stop, Writable
+from letterhead.protocol.flow import CREDIT, Incoming, Item, Outgoing
 from letterhead.protocol.openings import action_call
-from letterhead.protocol.requests import Ended, Request, Stop
+from letterhead.protocol.requests import Request
 from letterhead.protocol.retry import Elsewhere
 from letterhead.protocol.server import ServerProtocol
 from letterhead.wire import strict_json
@@ -131,7 +132,7 @@ class Served:
         self.requests: list[Request] = []
         self.stops: list[Request] = []
         self.errors: list[Refused] = []
-        self.moved: list[Items[Request] | Room[Request]] = []
+        self.moved: list[Readable[Request] | Writable[Request]] = []
         self.sent: list[Frame] = []
 
     def hears(self, *data: bytes) -> "Served":
@@ -179,7 +180,18 @@ class Served:
         return [content for _, content in taken]
 
     def settled(self) -> "Served":
-        """Take what the core has to hand out."""
+        """Take what the core has to hand out, and send what it said."""
+        while self.core.starts_more:
+            self.core.start_more()
+        self._take_events()
+        while self.core.out:
+            self.sent += frames_of(joined(self.core.out))
+            self.core.out.clear()
+            self.core.sent(self.now)
+            self._take_events()
+        return self
+
+    def _take_events(self) -> None:
         events, self.core.events = self.core.events, []
         for event in events:
             if isinstance(event, Request):
@@ -190,13 +202,15 @@ class Served:
                 self.errors.append(event.error)
             else:
                 self.moved.append(event)
-        self.sent += frames_of(joined(self.core.out))
-        self.core.out.clear()
-        return self
 
     @property
     def ending(self) -> bool:
         return self.core.ending
+
+    @property
+    def held(self) -> int:
+        """Bytes of content and items that count in the budget, without the headers of the requests."""
+        return self.budget.used - sum(request.kept for request in self.requests)
 
     @property
     def replies(self) -> list[Frame]:
@@ -237,7 +251,7 @@ class Asking:
         self.sent: list[Frame] = []
         self.ended: list[Call] = []
         self.back: list[Elsewhere] = []
-        self.moved: list[Items[Call] | Room[Call]] = []
+        self.moved: list[Readable[Call] | Writable[Call]] = []
 
     def calls(self, action: str, *arg: Any, timeout: float | None = None, **args: Any) -> Call:
         """Submit a call of an action."""
@@ -359,6 +373,9 @@ class Pair:
     def _carry_to_client(self) -> None:
         data = joined(self.server.core.out)
         self.server.core.out.clear()
+        self.server.core.sent(self.server.now)
+        self.server.core.start_more()
+        self._take_events()
         core = self.client.core
         self.client.cut.deliver(data, core.receive, core.buffer, core.filled)
         events, core.events = core.events, []

@@ -15,9 +15,9 @@ from letterhead.protocol.budget import Budget
 from letterhead.protocol.calls import Call
 from letterhead.protocol.client import ClientProtocol
 from letterhead.protocol.counters import Counters
-from letterhead.protocol.flow import CREDIT, Items, Room
-from letterhead.protocol.requests import Ended, Request, Stop
-from letterhead.protocol.requests import Event as Happened
+from letterhead.protocol.events import Ended, Readable, ServerEvent, Stop, Writable
+from letterhead.protocol.flow import CREDIT
+from letterhead.protocol.requests import Request
 from letterhead.protocol.retry import Elsewhere, Why
 from letterhead.protocol.server import ServerProtocol
 from letterhead.protocol.states import Phase
@@ -84,6 +84,7 @@ class Sides:
             happened, self.server.events = self.server.events, []
             for one in happened:
                 self._server_hears(one)
+            self.server.start_more()
         if self.client.withholds:
             self.client.tick(self.now)
         sent = joined(self.client.out)
@@ -95,7 +96,7 @@ class Sides:
         if not self.wire.down.closed:
             self.wire.from_server(sent)
         if sent:
-            self.server.proceed(self.now)
+            self.server.sent(self.now)
         if self.client.ended:
             self.wire.up.closed = True
         if self.server.ending:
@@ -114,11 +115,11 @@ class Sides:
             assert event.why is not Why.CLASSIC
             for call in event.calls:
                 self._story(call).handed_back = True
-        elif isinstance(event, Items):
+        elif isinstance(event, Readable):
             story = self._story(event.exchange)
             self._waits_down.remove(story)
             assert story.arriving_down.items
-        elif isinstance(event, Room):
+        elif isinstance(event, Writable):
             story = self._story(event.exchange)
             self._wants_up.remove(story)
             assert self.client.may_send(event.exchange) or event.exchange.done
@@ -128,13 +129,13 @@ class Sides:
                 if story.call is event:
                     story.told += 1
 
-    def _server_hears(self, event: Happened) -> None:
+    def _server_hears(self, event: ServerEvent) -> None:
         assert not isinstance(event, Ended), event.error
         if isinstance(event, Request):
             self._handed_out(event)
         elif isinstance(event, Stop):
             assert event.request.stopped is not None
-        elif isinstance(event, Items):
+        elif isinstance(event, Readable):
             (story,) = [story for story in self.stories if story.request is event.exchange]
             self._waits_up.remove(story)
             assert story.arriving_up.items or story.arriving_up.whole or event.exchange.ended

@@ -15,7 +15,8 @@ from letterhead.errors import (
 )
 from letterhead.limits import Limits
 from letterhead.protocol.calls import Asks, Call
-from letterhead.protocol.flow import CREDIT, Items
+from letterhead.protocol.events import Readable
+from letterhead.protocol.flow import CREDIT
 from tests.protocol.pairs import Asking, asking, control, end, failure, item, reply
 from tests.wire.frames import Cut, Frame, each_cut, each_large_cut, frame, framed, header_bytes, json_frame
 
@@ -31,7 +32,7 @@ def cancels(side: Asking) -> list[int]:
 
 
 def with_items(side: Asking) -> list[Call]:
-    return [event.exchange for event in side.moved if isinstance(event, Items)]
+    return [event.exchange for event in side.moved if isinstance(event, Readable)]
 
 
 # Items and ends

@@ -1,10 +1,11 @@
-"""When an item may be sent, on either side: ``may_send`` and the ``Room`` event that follows a no."""
+"""When an item may be sent, on either side: ``may_send`` and the ``Writable`` event that follows a no."""
 
 import pytest
 
 from letterhead.errors import Cancelled
 from letterhead.protocol.calls import Call
-from letterhead.protocol.flow import CREDIT, Room
+from letterhead.protocol.events import Writable
+from letterhead.protocol.flow import CREDIT
 from letterhead.protocol.requests import Request
 from tests.protocol.pairs import Asking, Served, asking, control, failure, named, octets, reply, served, streaming_call
 
@@ -27,7 +28,7 @@ def uploading() -> tuple[Asking, Call]:
 
 
 def with_room(side: Served | Asking) -> list[Request | Call]:
-    return [event.exchange for event in side.moved if isinstance(event, Room)]
+    return [event.exchange for event in side.moved if isinstance(event, Writable)]
 
 
 # At the server
@@ -96,12 +97,12 @@ def test_room_is_told_once_for_each_wait() -> None:
 
 def test_a_congested_connection_lets_nothing_be_sent_until_it_takes_bytes_again() -> None:
     side, request = streaming()
-    side.core.congested = True
+    side.core.paused = True
     assert not side.core.may_send(request)
     side.hears(control(2, credit=5))
     assert with_room(side) == []
-    side.core.congested = False
-    side.core.proceed(side.now)
+    side.core.paused = False
+    side.core.resume_writing(side.now)
     assert with_room(side.settled()) == [request]
 
 
@@ -109,7 +110,7 @@ def test_a_connection_that_takes_bytes_again_is_no_room_for_those_without_credit
     side, request = streaming()
     side.streams(0, LARGE)
     assert not side.core.may_send(request)
-    side.core.proceed(side.now)
+    side.core.resume_writing(side.now)
     assert with_room(side.settled()) == []
 
 
@@ -138,11 +139,11 @@ def test_credit_for_what_has_ended_is_no_room() -> None:
 
 def test_a_connection_that_takes_bytes_again_is_no_room_for_what_has_ended() -> None:
     side, request = streaming()
-    side.core.congested = True
+    side.core.paused = True
     assert not side.core.may_send(request)
     side.answers(request, Cancelled("enough"))
-    side.core.congested = False
-    side.core.proceed(side.now)
+    side.core.paused = False
+    side.core.resume_writing(side.now)
     assert with_room(side.settled()) == []
 
 

@@ -20,6 +20,7 @@ from letterhead.errors import (
     UnknownAction,
 )
 from letterhead.limits import Limits
+from letterhead.protocol.states import Phase
 from tests.protocol.pairs import Served, named, opening, served
 from tests.wire.frames import Cut, each_cut, frame, framed, header_bytes, json_frame
 
@@ -31,7 +32,7 @@ def is_usable(side: Served) -> bool:
     if side.ending:
         return False
     before = len(side.requests)
-    classic = side.core.classic is not False
+    classic = side.core.phase is not Phase.MULTIPLEXED
     side.hears(opening(None if classic else 9_999, "still there"))
     if len(side.requests) != before + 1:
         return False

@@ -6,6 +6,7 @@ import pytest
 
 from letterhead.errors import BadHeader
 from letterhead.limits import Limits
+from letterhead.protocol.states import Phase
 from tests.protocol.pairs import Served, control, named, opening, result, served
 from tests.wire.frames import Cut, each_cut, frame, header_bytes, json_frame
 
@@ -316,3 +317,18 @@ def test_headers_are_counted_whole_as_they_arrive() -> None:
     assert side.requests == []
     side.hears(raw[2_000:])
     assert len(side.requests) == 1
+
+
+# Phases
+
+
+@pytest.mark.parametrize(("id", "phase"), [(1, Phase.MULTIPLEXED), (None, Phase.CLASSIC)])
+def test_the_first_header_says_what_the_connection_is(id: int | None, phase: Phase) -> None:
+    side = Served()
+    first = opening(id, "a")
+    side.hears(first[:20])
+    assert side.core.phase is Phase.FRESH
+    side.hears(first[20:])
+    assert side.core.phase is phase
+    side.hears_end().answers(0, 1)
+    assert (side.core.phase, side.ending) == (Phase.ENDED, True)

@@ -133,10 +133,10 @@ def test_late_frames_show_that_somebody_is_there() -> None:
 def test_time_in_which_the_server_does_not_read_is_not_counted() -> None:
     side = served().hears(opening(2, "a")[:20])
     side.passes(5.0)
-    side.core.patience.pause(side.now)
+    side.core.timer.pause(side.now)
     side.passes(100.0)
     assert not side.ending
-    side.core.resume(side.now)
+    side.core.resume_reading(side.now)
     side.passes(4.9)
     assert not side.ending
     side.passes(0.2)
@@ -145,9 +145,9 @@ def test_time_in_which_the_server_does_not_read_is_not_counted() -> None:
 
 def test_a_tick_is_due_again_once_the_server_reads() -> None:
     side = served().hears(opening(2, "a")[:20])
-    side.core.patience.pause(side.now)
+    side.core.timer.pause(side.now)
     side.passes(50.0)
-    side.core.resume(side.now)
+    side.core.resume_reading(side.now)
     begun = side.now
     due(side)
     assert side.now == begun + 10.0
@@ -156,11 +156,11 @@ def test_a_tick_is_due_again_once_the_server_reads() -> None:
 
 def test_a_classic_connection_does_not_time_out_while_its_request_runs() -> None:
     side = Served().hears(opening(None, "a"), opening(None, "b")[:20])
-    side.core.patience.pause(side.now)
+    side.core.timer.pause(side.now)
     side.passes(25.0)
     assert not side.ending
     side.answers(0, 1)
-    side.core.resume(side.now)
+    side.core.resume_reading(side.now)
     side.passes(9.9)
     assert not side.ending
     side.passes(0.2)

@@ -71,8 +71,9 @@ def handle(side: Served, done: set[int], move: str, which: int) -> None:
         side.passes(2.0)
         return
     if move in ("full", "empty"):
-        side.core.congested = move == "full"
-        side.core.proceed(side.now)
+        side.core.paused = move == "full"
+        if not side.core.paused:
+            side.core.resume_writing(side.now)
         side.settled()
         return
     left = [n for n in range(len(side.requests)) if n not in done]

@@ -71,10 +71,12 @@ def transports() -> tuple[memory.MemoryTransport, Recorder, memory.MemoryTranspo
     there, back = pair()
     loop = asyncio.get_running_loop()
     here, peer = Recorder(), Recorder()
-    first = memory.MemoryTransport(loop, here, back, there)
-    second = memory.MemoryTransport(loop, peer, there, back)
-    first.start()
-    second.start()
+    first = memory.MemoryTransport(loop, back, there)
+    second = memory.MemoryTransport(loop, there, back)
+    for transport, protocol in ((first, here), (second, peer)):
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        transport.start()
     return first, here, second, peer
 
 
@@ -180,7 +182,7 @@ def test_a_client_that_does_not_read_stops_the_server_from_reading_and_writing()
         app = echo_app()
         loop = asyncio.get_running_loop()
         async with Server(app, ()) as server:
-            wire = await asyncio.to_thread(memory.wires(server, loop), None)
+            wire = await asyncio.to_thread(memory.wires(server, loop), memory.ADDRESS, None)
             request = encode_frame({"content-type": "text/json", "id": 1, "action": "zeros"}, b'{"count": 4000000}')
             assert wire.send([request]) == len(request)
             (connection,) = server.shared.connections

@@ -23,8 +23,9 @@ from letterhead.errors import BadContent, BadFrame, BadHeader, Internal, Refused
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.protocol.counters import Counters
-from letterhead.protocol.flow import Item, Items, Room
-from letterhead.protocol.requests import Request, Stop
+from letterhead.protocol.events import Ended, Readable, Stop, Writable
+from letterhead.protocol.flow import Item
+from letterhead.protocol.requests import Request
 from letterhead.protocol.server import ServerProtocol
 from letterhead.server.app import App
 from letterhead.wire.reader import Reader
@@ -252,6 +253,9 @@ class Conversation:
         while True:
             self.frames += frames_of(b"".join(bytes(piece) for piece in self.core.out))
             self.core.out.clear()
+            self.core.sent(time.monotonic())
+            self.core.start_more()
+            self._take_events()
             if not self._running or len(self.frames) >= count:
                 return
             await asyncio.sleep(0)
@@ -264,10 +268,12 @@ class Conversation:
                     self._start(event)
                 elif isinstance(event, Stop):
                     self.runner.stop(event.request)
-                elif isinstance(event, Items):
+                elif isinstance(event, Readable):
                     self.runner.items(event.exchange)
-                elif isinstance(event, Room):
+                elif isinstance(event, Writable):
                     self.runner.room(event.exchange)
+                else:
+                    assert isinstance(event, Ended)
 
     def _start(self, request: Request) -> None:
         self._running.add(request)

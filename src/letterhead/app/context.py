@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from letterhead import clock
 from letterhead.content.encoded import Encoded
 from letterhead.errors import Refused, UsageError
-from letterhead.protocol.fields import HOP
+from letterhead.protocol.fields import NOT_IN_CONTEXTS
 from letterhead.protocol.flow import Item
 from letterhead.protocol.requests import Request
 
 if TYPE_CHECKING:  # clients import this module, and not all of them need an event loop
     from asyncio import Task
     from concurrent.futures import Future
-
-_NOT_FOR_HANDLERS = HOP | {"more", "status", "byteorder", "content-length", "content-encoding", "content-type"}
 
 
 class Client(Protocol):
@@ -122,7 +120,7 @@ class Context:
         """The request's header fields that are not the connection's own: the caller's, trace context, ``action``."""
         if self._headers is None:
             fields = {} if self._request is None else self._request.header.fields
-            self._headers = MappingProxyType({k: v for k, v in fields.items() if k not in _NOT_FOR_HANDLERS})
+            self._headers = MappingProxyType({k: v for k, v in fields.items() if k not in NOT_IN_CONTEXTS})
         return self._headers
 
     @property

@@ -8,11 +8,9 @@ from letterhead.content.registry import encode_content
 from letterhead.errors import BadContent, Internal, Refused, TooLarge, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message, media_type
-from letterhead.protocol.fields import HOP
+from letterhead.protocol.fields import NOT_IN_REPLIES
 from letterhead.protocol.frames import check
 from letterhead.wire.header import too_large
-
-_NOT_IN_REPLIES = HOP | {"status", "more", "timing"}
 
 
 class CannotBeSent(TypeError):
@@ -47,7 +45,7 @@ def encode_result(value: Any, limits: Limits, accept: Sequence[str] = ()) -> Enc
         encoded = encode_content(value, accept)
         if isinstance(value, Message):
             fields = encoded.fields or {}
-            encoded.fields = {name: field for name, field in fields.items() if name not in _NOT_IN_REPLIES}
+            encoded.fields = {name: field for name, field in fields.items() if name not in NOT_IN_REPLIES}
             _check_size(encoded, limits)
             check(encoded, limits)
             return encoded

@@ -10,7 +10,7 @@ to nobody else's eyes (``authorization``) is not shown.
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import click
 
@@ -19,7 +19,8 @@ from letterhead.errors import BadFrame
 from letterhead.limits import Limits
 from letterhead.message import Buffer
 from letterhead.transport.address import parse
-from letterhead.transport.wire import Wire, connect
+from letterhead.transport.connect import connect
+from letterhead.transport.wire import Wire
 from letterhead.wire.header import Header, Headers
 from letterhead.wire.reader import Reader
 
@@ -28,21 +29,16 @@ _HEADER_CHARACTERS = 2_000
 _SECRET = "authorization"
 
 
-def watched(address: str) -> Callable[[float | None], Wire]:
-    """How a client connects to ``address`` with its user looking on.
+def watched(server: str, timeout: float | None) -> "Watched":
+    """Connect to ``server`` with its user looking on: the ``connector=`` of a ``Client``.
 
     Raises:
-        UsageError: the address is not written as one.
+        ConnectionFailed: a subclass says why there is no connection.
     """
-    place = parse(address)
-
-    def connector(timeout: float | None) -> Wire:
-        began = time.perf_counter()
-        wire = connect(place, timeout, Limits())
-        _say("*", f"connected to {place} in {(time.perf_counter() - began) * 1_000:.1f} ms")
-        return Watched(wire)
-
-    return connector
+    began = time.perf_counter()
+    wire = connect(parse(server), timeout, Limits())
+    _say("*", f"connected to {server} in {(time.perf_counter() - began) * 1_000:.1f} ms")
+    return Watched(wire)
 
 
 class Watched:

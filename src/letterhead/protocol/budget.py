@@ -1,8 +1,8 @@
-"""A bound on content held in memory, shared by all connections of a server."""
+"""A bound on the memory that all connections of a server hold, in and out."""
 
 
 class Budget:
-    """Counts bytes held for requests against ``limit``.
+    """Counts bytes that are held against ``limit``: content and headers that came, and answers that are not sent yet.
 
     What was received counts, not what was announced: a peer that announces much and sends nothing costs others nothing.
     """
@@ -12,3 +12,7 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+
+    def has_room(self, count: int) -> bool:
+        """Whether so many bytes more may be held."""
+        return self.used + count <= self.limit

@@ -28,14 +28,11 @@ from letterhead.errors import (
 )
 from letterhead.limits import Limits
 from letterhead.message import Buffer, Message
-from letterhead.protocol.fields import FROM_CLIENT, HOP, Meaning
+from letterhead.protocol.fields import NOT_FROM_SERVERS, Meaning
 from letterhead.protocol.flow import CREDIT, Incoming, Outgoing
 from letterhead.protocol.sources import Source
 from letterhead.wire import strict_json
 from letterhead.wire.header import JSON_TYPES, Header, content_limit
-
-NOT_IN_MESSAGES = HOP | {"more", "status"}
-_NOT_IN_SENT = NOT_IN_MESSAGES | FROM_CLIENT
 
 
 class Asks(NamedTuple):
@@ -240,7 +237,7 @@ class Call:
             self.raise_error()
         limits = limits or _LIMITS
         if self.raw:
-            fields = {name: field for name, field in header.fields.items() if name not in _NOT_IN_SENT}
+            fields = {name: field for name, field in header.fields.items() if name not in NOT_FROM_SERVERS}
             return Message(_unpacked(header, self.body, limits), fields)
         return self.value(header, self.body, returns, limits)
 

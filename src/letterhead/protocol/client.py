@@ -2,7 +2,7 @@
 
 ``submit`` a ``Call``, take ``out`` and send it, give what arrives to ``receive``, and take the ``events``: calls that
 have ended (``call.header`` and ``body``, or ``call.error``; once each, and not those whose callers gave up themselves),
-those that must go elsewhere (``Elsewhere``), and what somebody waited for on a stream (``Items``, ``Room``).
+those that must go elsewhere (``Elsewhere``), and what somebody waited for on a stream (``Readable``, ``Writable``).
 
 What the server is, is unknown until its first frame is back (protocol section 2): the first request is sent in the one
 form that classic and Letterhead servers both understand, and every other call waits. Then either the server multiplexes
@@ -15,7 +15,7 @@ The rules:
   (``unavailable``). What was handed back because it may be sent again is as good as new (``retry.py``).
 * A call that is written has a slot until the server's last frame for it has come, whatever its caller has heard.
 * Items of an upload go out while there is credit and the pipe takes bytes (``may_send``); whoever finds that they may
-  not hears of it with a ``Room`` event. Once the call is done nothing more is sent for it.
+  not hears of it with a ``Writable`` event. Once the call is done nothing more is sent for it.
 * A call that takes another's place has that one's caller told at once.
 * Once the server says that it is leaving, nothing new goes out, and what waits is handed back. What is open goes on;
   with the end of that the connection has ended.
@@ -46,8 +46,9 @@ from letterhead.limits import Limits
 from letterhead.message import Buffer
 from letterhead.protocol import frames
 from letterhead.protocol.calls import Call, classic_cannot, not_as_asked, reply_error, superseded
+from letterhead.protocol.events import Readable, Writable
 from letterhead.protocol.fields import Kind, Meaning, from_server, unlisted
-from letterhead.protocol.flow import CREDIT, Item, Items, Room
+from letterhead.protocol.flow import CREDIT, Item
 from letterhead.protocol.frames import JOINED
 from letterhead.protocol.openings import describe_call, first_prefix, ping_call
 from letterhead.protocol.retry import (
@@ -69,7 +70,7 @@ _CLOSING = frozenset({"unauthenticated", "timeout"})
 """Errors after which the server closes (section 5), as after ``too-large`` from ``_SKIPPED`` bytes on: further calls
 go to another connection at once, rather than being lost on this one."""
 
-Event = Call | Elsewhere | Items[Call] | Room[Call]
+Event = Call | Elsewhere | Readable[Call] | Writable[Call]
 
 
 class ClientProtocol:
@@ -364,7 +365,7 @@ class ClientProtocol:
         if incoming.held + len(content) > CREDIT and self._held() + len(content) > most:
             self._give_up(call, TooMany("more items wait to be taken than this client may hold", limit=most))
         elif incoming.put((header, content)):
-            self.events.append(Items(call))
+            self.events.append(Readable(call))
 
     def _held(self) -> int:
         """Bytes of items that wait to be taken."""
@@ -505,7 +506,7 @@ class ClientProtocol:
     # -- streams ---------------------------------------------------------------------------------------------------
 
     def may_send(self, call: Call) -> bool:
-        """Whether an item of its upload may be sent now; if not, and it is not done, a ``Room`` event says when."""
+        """Whether an item of its upload may be sent now; if not, and it is not done, a ``Writable`` event says when."""
         outgoing = call.outgoing
         if outgoing is None or outgoing.ended or call.done:
             return False
@@ -539,7 +540,7 @@ class ClientProtocol:
             self.out.append(frames.end_of_stream(call.id))
 
     def take(self, call: Call) -> Item | None:
-        """The next item of a result; None where none is there: ``call.done``, or an ``Items`` event follows."""
+        """The next item of a result; None where none is there: ``call.done``, or a ``Readable`` event follows."""
         incoming = call.incoming
         if incoming is None:
             return None
@@ -564,7 +565,7 @@ class ClientProtocol:
         """Tell whoever waits for room that it is there. Credit that only makes up for a large item is none."""
         if call in self._blocked and not self.congested and call.outgoing and call.outgoing.credit > 0:
             del self._blocked[call]
-            self.events.append(Room(call))
+            self.events.append(Writable(call))
 
     # -- what is sent ----------------------------------------------------------------------------------------------
 

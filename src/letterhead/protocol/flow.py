@@ -1,15 +1,15 @@
-"""One direction of a stream within an exchange: credit, and the items that wait between the wire and the application.
+"""One direction of a stream within an exchange: its window, and the items between the wire and the application.
 
-``Incoming`` is the receiver's end, ``Outgoing`` the sender's; a requester and a responder have one of each kind for
+What lives here: ``Incoming``, the receiver's end, and ``Outgoing``, the sender's; both sides have one of each kind for
 every exchange that streams. Both are plain accounts: who sends the frames, and what becomes of a breach, is decided by
 whoever holds the conversation.
 
-The rules (protocol section 4): an item costs its whole frame. It may be sent while credit is above 0, which may then
-fall below. What the application takes is given back once it comes to half of what there was at first.
+The rules (protocol section 4): an item costs its whole frame. It may be sent while the window is open (the credit is
+above 0), which it may then overdraw. What the application takes is given back once it comes to half of what there was
+at first. Memory is counted apart (``held``): a header may take more of it than it has bytes.
 """
 
 from collections import deque
-from typing import Generic, TypeVar
 
 from letterhead.errors import BadHeader
 from letterhead.limits import MIB
@@ -22,25 +22,10 @@ CREDIT = MIB
 Item = tuple[Header, bytes]
 """An item as it came: its own header, and its content as it stood on the wire."""
 
-E = TypeVar("E")
 
-
-class Items(Generic[E]):
-    """An event: what somebody waited for on ``exchange`` is there: an item, or the end of them."""
-
-    __slots__ = ("exchange",)
-
-    def __init__(self, exchange: E) -> None:
-        self.exchange = exchange
-
-
-class Room(Generic[E]):
-    """An event: somebody waited to send an item on ``exchange``, and may."""
-
-    __slots__ = ("exchange",)
-
-    def __init__(self, exchange: E) -> None:
-        self.exchange = exchange
+def held_by(item: Item) -> int:
+    """Bytes of memory that an item holds."""
+    return item[0].held + len(item[1])
 
 
 class Incoming:
@@ -54,7 +39,7 @@ class Incoming:
         wanted: somebody found nothing and waits.
     """
 
-    __slots__ = ("_came", "_given", "_half", "_taken", "_window", "items", "wanted", "whole")
+    __slots__ = ("_freed", "_given", "_half", "_stored", "_taken", "_window", "items", "wanted", "whole")
 
     def __init__(self, credit: int) -> None:
         self.items: deque[Item] = deque()
@@ -62,20 +47,21 @@ class Incoming:
         self.wanted = False
         self._window = credit
         self._half = (credit + 1) // 2
-        # Totals of bytes. The one who puts writes the first, the one who takes the second.
-        self._came = 0
-        self._taken = 0
-        self._given = 0  # as credit, of what was taken
+        # Totals of bytes held. The one who puts writes the first, the one who takes the second.
+        self._stored = 0
+        self._freed = 0
+        self._taken = 0  # bytes of frames
+        self._given = 0  # as credit, of those
 
     @property
     def held(self) -> int:
-        """Bytes of the items' frames."""
-        return self._came - self._taken
+        """Bytes of memory that the items take."""
+        return self._stored - self._freed
 
     @property
     def begun(self) -> bool:
         """Whether an item came."""
-        return bool(self._came or self._taken)
+        return bool(self._stored or self._freed)
 
     @property
     def window(self) -> int:
@@ -91,11 +77,12 @@ class Incoming:
         if self._window <= 0:
             raise BadHeader("an item was sent without credit", field="more")
         self._window -= header.frame_size
+        header.compact()
 
     def put(self, item: Item) -> bool:
         """An item is whole; whether somebody waits for it."""
         self.items.append(item)
-        self._came += item[0].frame_size
+        self._stored += held_by(item)
         wanted, self.wanted = self.wanted, False
         return wanted
 
@@ -113,6 +100,7 @@ class Incoming:
             self.wanted = True
             return None
         self._taken += item[0].frame_size
+        self._freed += held_by(item)
         return item
 
     @property
@@ -133,7 +121,7 @@ class Incoming:
         """Forget the items, which nobody will take; how many bytes they held."""
         held = self.held
         self.items.clear()
-        self._came -= held
+        self._stored -= held
         return held
 
 

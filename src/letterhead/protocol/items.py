@@ -11,13 +11,12 @@ from letterhead.content.registry import encode_content
 from letterhead.errors import BadContent, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.calls import NOT_IN_MESSAGES, Call, reader_of
-from letterhead.protocol.fields import FROM_CLIENT
+from letterhead.protocol.calls import Call, reader_of
+from letterhead.protocol.fields import NOT_FROM_SERVERS
 from letterhead.protocol.flow import Item
 from letterhead.wire import strict_json
 from letterhead.wire.header import JSON_TYPES, Shape, too_large
 
-_NOT_IN_ITEMS = NOT_IN_MESSAGES | FROM_CLIENT
 _PLAIN = frozenset({"utf-8", "utf8", "binary"})
 
 
@@ -71,7 +70,7 @@ def encode_item(value: Any, limits: Limits) -> Encoded:
     except BadContent as error:
         raise UsageError(f"an item of the upload cannot be sent: {error}") from None
     if isinstance(value, Message):
-        mine = sorted(_NOT_IN_ITEMS.intersection(value.header))
+        mine = sorted(NOT_FROM_SERVERS.intersection(value.header))
         if mine:
             raise UsageError(f"the header field {mine[0]!r} is no item's", field=mine[0])
     fault = too_large(encoded.content_type, len(encoded.content), limits)

@@ -15,8 +15,8 @@ from letterhead.content.registry import JSON, OCTETS, encode_content
 from letterhead.errors import BadContent, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message, as_octets
-from letterhead.protocol.calls import NOT_IN_MESSAGES, NOTHING, Asks, Call, Packed
-from letterhead.protocol.fields import BIG
+from letterhead.protocol.calls import NOTHING, Asks, Call, Packed
+from letterhead.protocol.fields import BIG, HIDDEN
 from letterhead.protocol.flow import Outgoing
 from letterhead.protocol.sources import split
 from letterhead.wire import strict_json
@@ -194,7 +194,7 @@ def _as_it_is(
     message: Message, fields: dict[str, Any], deadline: int | None, limits: Limits, asks: Asks = NOTHING
 ) -> Call:
     """The call that sends the content of a message with these header fields, which include the message's own."""
-    mine = sorted(NOT_IN_MESSAGES.intersection(message.header))
+    mine = sorted(HIDDEN.intersection(message.header))
     if mine:
         raise UsageError(f"the header field {mine[0]!r} is the connection's own", field=mine[0])
     for name in ("byteorder", "content-type", "content-encoding"):

@@ -1,4 +1,7 @@
-"""What a responder hands out: requests, and what becomes of them."""
+"""One exchange as the server sees it, and one item of an upload that is under way.
+
+What lives here: what is known of a request, and what its content says. How its frames come and go is ``server.py``'s.
+"""
 
 from typing import Any
 
@@ -9,8 +12,8 @@ from letterhead.content.json import decode_json
 from letterhead.errors import DeadlineExceeded, Refused
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.fields import HOP, Meaning
-from letterhead.protocol.flow import Incoming, Items, Outgoing, Room
+from letterhead.protocol.fields import NOT_FROM_CLIENTS, Meaning
+from letterhead.protocol.flow import Incoming, Outgoing
 from letterhead.wire.header import JSON_TYPES, Header, content_limit
 
 
@@ -29,6 +32,8 @@ class Request:
         deadline: when the last frame must be handed over, by the connection's clock; infinity where nothing ends it.
         stopped: why nobody waits any longer, or None.
         held: bytes of its content that count in the budget.
+        kept: bytes that its header holds, which count there, too.
+        heard: when its client sent the last frame of it, by the connection's clock.
         incoming: the items that the client sends, where it announced some.
         streams: its result is a stream, as far as is known.
         outgoing: the credit for the items of the result; None before it is known to be a stream or credit comes.
@@ -39,8 +44,8 @@ class Request:
     """
 
     __slots__ = (
-        "action", "binary", "compression", "content", "deadline", "ended", "finished", "header", "held", "id",
-        "incoming", "job", "meaning", "named", "outgoing", "received", "started", "stopped", "streams", "timed",
+        "action", "binary", "compression", "content", "deadline", "ended", "finished", "header", "heard", "held", "id",
+        "incoming", "job", "kept", "meaning", "named", "outgoing", "received", "started", "stopped", "streams", "timed",
         "value",
     )  # fmt: skip
 
@@ -49,7 +54,7 @@ class Request:
         self.header = header
         self.meaning = meaning
         self.timed = meaning.timing
-        self.received = received
+        self.received = self.heard = received
         self.deadline = deadline
         self.action: Any = meaning.action
         self.named = meaning.action is not None
@@ -58,6 +63,7 @@ class Request:
         self.compression = meaning.compression
         self.value: Any = None
         self.held = 0
+        self.kept = header.held + meaning.held
         self.incoming: Incoming | None = None
         self.streams = False
         self.outgoing: Outgoing | None = None
@@ -71,7 +77,7 @@ class Request:
     def message(self) -> Message:
         """The request as an application sees it: without what belongs to this hop or is the other side's to say."""
         fields = self.header.fields
-        return Message(self.content, {n: v for n, v in fields.items() if n not in HOP and n != "status"})
+        return Message(self.content, {n: v for n, v in fields.items() if n not in NOT_FROM_CLIENTS})
 
     def read_classic_form(self, limits: Limits) -> None:
         """Find action and value in the content, where it is JSON, and undo its compression; else it is a binary one.
@@ -131,24 +137,3 @@ class _ClassicForm(msgspec.Struct):
 
 
 _classic_form = msgspec.json.Decoder(_ClassicForm)
-
-
-class Stop:
-    """Nobody waits for this request any longer; ``request.stopped`` says why."""
-
-    __slots__ = ("request",)
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-
-
-class Ended:
-    """The peer broke the protocol or a limit; the connection is ``ending``. ``error`` is for the log."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: Refused) -> None:
-        self.error = error
-
-
-Event = Request | Stop | Ended | Items[Request] | Room[Request]

@@ -11,12 +11,12 @@ from letterhead.protocol.fields import Kind
 
 
 class Phase(Enum):
-    """How much a client knows about the server at the other end of a connection."""
+    """How far a conversation has come, at either side: what is known about the peer."""
 
-    FRESH = auto()  # nothing sent
-    PROBING = auto()  # the first request is out, nothing else may follow
-    MULTIPLEXED = auto()
-    CLASSIC = auto()
+    FRESH = auto()  # a client has sent nothing; at a server no header has come
+    PROBING = auto()  # a client's first request is out, nothing else may follow
+    MULTIPLEXED = auto()  # frames carry ids
+    CLASSIC = auto()  # they do not: one request at a time
     ENDED = auto()
 
 

@@ -73,16 +73,32 @@ class Shared:
         self.runner = Runner(app, self.counters)
         self.arriving: set[Connection] = set()  # accepted, but not yet among the connections
         self.connections: set[Connection] = set()
-        self.turned_away: set[Connection] = set()  # those of them that are only told why
+        self.turned_away: set[Connection] = set()  # those of both that are only told why
         self.awaited: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
-    def joined(self, connection: Connection, turned_away: bool = False) -> None:
+    @property
+    def kept(self) -> int:
+        """How many have a place: connections, and those that are being made, without who is turned away."""
+        return len(self.connections) + len(self.arriving) - len(self.turned_away)
+
+    def arrives(self, connection: Connection, *, turned_away: bool) -> None:
+        """A peer is there, and its connection is being made."""
+        self.arriving.add(connection)
+        if turned_away:
+            self.turned_away.add(connection)
+
+    def joined(self, connection: Connection) -> None:
         """A connection was made."""
         self.arriving.discard(connection)
         self.connections.add(connection)
-        if turned_away:
-            self.turned_away.add(connection)
         self.counters.connections_now = len(self.connections)
+
+    def never_joined(self, connection: Connection) -> None:
+        """A connection is not made any more; nothing happens where it was."""
+        if connection in self.arriving:
+            self.arriving.discard(connection)
+            self.turned_away.discard(connection)
+            self.look()
 
     def left(self, connection: Connection) -> None:
         """A connection is gone."""
@@ -94,8 +110,8 @@ class Shared:
     # -- ends ------------------------------------------------------------------------------------------------------
 
     def is_done(self) -> bool:
-        """Whether nobody is connected and no handler runs."""
-        return not (self.connections or self.counters.open_now)
+        """Whether nobody is connected or about to be, and no handler runs."""
+        return not (self.connections or self.arriving or self.counters.open_now)
 
     async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait until this holds, for so long at most; whether it does.

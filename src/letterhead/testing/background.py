@@ -34,7 +34,7 @@ class Served:
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self.server = server
         self.loop = loop
-        self.connector: Callable[[float | None], MemoryWire] = wires(server, loop)
+        self.connector: Callable[[str, float | None], MemoryWire] = wires(server, loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the server's loop and wait for its result."""

@@ -6,6 +6,9 @@ next; large content goes straight into its own. What one turn of the loop produc
 
 Nothing is decided here that a conversation could decide: this module knows transports and timers.
 
+What fails in one conversation (a log handler that raises, for instance) is reported to the loop's exception handler and
+costs that connection: it would have no timer any more, or miss what it was about to send.
+
 Whatever the loop calls later runs in an empty context: the one that happens to be current may belong to a handler,
 whose context variables are no business of other calls on the connection, and would be kept alive by it.
 """
@@ -14,13 +17,14 @@ import asyncio
 import contextvars
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import cast
 
 from letterhead import clock
 from letterhead.limits import Limits
 from letterhead.message import Buffer
-from letterhead.protocol.timers import NEVER
+from letterhead.protocol.timers import NEVER, WriteTimer
 
 SCRATCH = 64 * 1024
 """Bytes of the scratch buffer, and so of one read."""
@@ -66,7 +70,7 @@ class StreamProtocol(asyncio.BufferedProtocol):
         self._writable = True
         self._joins_all = False
         self._timer: asyncio.TimerHandle | None = None
-        self._stalled: tuple[float, int] | None = None  # since when, and how many bytes had gone by then
+        self._write_timer = WriteTimer(limits)
 
     # -- called by the transport -----------------------------------------------------------------------------------
 
@@ -114,6 +118,9 @@ class StreamProtocol(asyncio.BufferedProtocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
+        timer = self._write_timer
+        if timer.due != NEVER and not transport.get_write_buffer_size():  # all went since it was looked last
+            timer.check(self.sent, 0, 0.0)
         if len(pieces) == 1:
             self.sent += len(pieces[0])
             transport.write(pieces[0])
@@ -124,23 +131,31 @@ class StreamProtocol(asyncio.BufferedProtocol):
                 transport.write(b"".join(pieces))
             else:
                 transport.writelines(pieces)
-        if self._stalled is None and transport.get_write_buffer_size():
-            now = clock.monotonic()
-            self._stalled = (now, self.sent - transport.get_write_buffer_size())
-            self.wake_at(now + self.limits.write_seconds)
+        if timer.due == NEVER and transport.get_write_buffer_size():
+            timer.check(self.sent - self.unsent, self.unsent, clock.monotonic())
+            self.wake_at(timer.due)
 
     def update_reading(self) -> None:
         """Pause or resume the reading, as ``wants_to_read`` and the unsent bytes have it."""
         reading = self._writable and self.wants_to_read()
         if reading is self.reading or self.transport is None or self.transport.is_closing():
             return
-        self.reading = reading
         if reading:
-            # asyncio's loops call what reads in the context in which reading was resumed.
-            contextvars.Context().run(self.transport.resume_reading)
+            self._resume(self.transport)
         else:
             self.transport.pause_reading()
+            self.reading = False
         self.reading_changed(reading)
+
+    def read_on(self) -> None:
+        """Read whatever comes from now on, wanted or not; ``reading_changed`` is not told."""
+        if self.transport is not None and not self.reading:
+            self._resume(self.transport)
+
+    def _resume(self, transport: asyncio.Transport) -> None:
+        # asyncio's loops call what reads in the context in which reading was resumed.
+        contextvars.Context().run(transport.resume_reading)
+        self.reading = True
 
     def wake_at(self, due: float) -> None:
         """Call ``on_time`` at ``due`` or earlier. A timer that runs is only replaced by an earlier one."""
@@ -150,6 +165,11 @@ class StreamProtocol(asyncio.BufferedProtocol):
         delay = max(0.0, due - clock.monotonic())
         self._timer = asyncio.get_running_loop().call_later(delay, self._wake, context=contextvars.Context())
         self.wakes_at = due
+
+    def abort(self) -> None:
+        """Close at once; what is not sent is lost."""
+        if self.transport is not None:
+            self.transport.abort()
 
     # -- overridden by subclasses ----------------------------------------------------------------------------------
 
@@ -164,9 +184,8 @@ class StreamProtocol(asyncio.BufferedProtocol):
         """The moment of ``wake_at`` has come, or an earlier one: look at the time, and call ``wake_at`` again."""
 
     def write_timed_out(self) -> None:
-        """The peer took nothing for ``Limits.write_seconds``."""
-        if self.transport is not None:
-            self.transport.abort()
+        """The peer took nothing for ``Limits.write_seconds``, or too little for too long."""
+        self.abort()
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -182,47 +201,43 @@ class StreamProtocol(asyncio.BufferedProtocol):
         if self.transport is None:
             return
         now = clock.monotonic()
-        if self._write_is_late(now):
-            self.write_timed_out()
-        else:
-            self.on_time(now)
-
-    def _write_is_late(self, now: float) -> bool:
-        if self._stalled is None:
-            return False
-        unsent = self.unsent
-        if not unsent:
-            self._stalled = None
-            return False
-        since, gone = self._stalled
-        if self.sent - unsent > gone:
-            since, gone = now, self.sent - unsent
-            self._stalled = (since, gone)
-        if now >= since + self.limits.write_seconds:
-            return True
-        self.wake_at(since + self.limits.write_seconds)
-        return False
+        try:
+            if self._write_timer.check(self.sent - self.unsent, self.unsent, now):
+                self.write_timed_out()
+            else:
+                self.wake_at(self._write_timer.due)
+                self.on_time(now)
+        except Exception:
+            self.abort()
+            raise
 
 
 class WriteBatch:
     """Collects the connections that have something to send until the event loop comes round, and flushes each once."""
 
     def __init__(self) -> None:
-        self._dirty: list[Callable[[], None]] = []
-        self._context = contextvars.Context()
+        self._dirty: deque[Callable[[], None]] = deque()
 
     def add(self, flush: Callable[[], None]) -> None:
-        """Call ``flush`` at the end of this turn of the loop."""
+        """Call ``flush`` at the end of this turn of the loop. What it raises is reported to the loop's handler."""
         if not self._dirty:
-            asyncio.get_running_loop().call_soon(self._flush, context=self._context)
+            self._flush_soon()
         self._dirty.append(flush)
 
+    def _flush_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._flush, context=contextvars.Context())
+
     def _flush(self) -> None:
-        while self._dirty:
-            dirty, self._dirty = self._dirty, []
-            for flush in dirty:
+        dirty = self._dirty
+        try:
+            while dirty:
+                flush = dirty.popleft()
                 try:
                     flush()
-                except Exception as error:  # of one connection: the others still send
-                    told = {"message": "a connection could not send", "exception": error}
-                    asyncio.get_running_loop().call_exception_handler(told)
+                except Exception as error:
+                    asyncio.get_running_loop().call_exception_handler(
+                        {"message": "what was to be sent on a connection could not be", "exception": error}
+                    )
+        finally:
+            if dirty:  # it was interrupted
+                self._flush_soon()

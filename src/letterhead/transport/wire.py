@@ -18,12 +18,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from letterhead.limits import Limits
 from letterhead.message import Buffer
-from letterhead.transport import address as addresses
-from letterhead.transport import connect as dial
-from letterhead.transport.address import Address
-from letterhead.transport.stop import Stop
 
 PIECES = 64
 """Pieces that one ``send`` is given at most: the system's own bound is 1,024, and few are enough."""
@@ -123,19 +118,3 @@ class SocketWire:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def connect(address: Address, timeout: float | None, limits: Limits, stop: Stop | None = None) -> SocketWire:
-    """A connection to ``address``, made within ``timeout`` and ``limits.connect_seconds``.
-
-    Raises:
-        ConnectionFailed: a subclass says why there is none; another thread ended it by ``stop``.
-    """
-    seconds = limits.connect_seconds if timeout is None else min(timeout, limits.connect_seconds)
-    sock = dial.connected(address, seconds, limits, stop)
-    try:
-        addresses.tune(sock, limits)
-        return SocketWire(sock)
-    except OSError as error:
-        sock.close()
-        raise addresses.connect_failed(address, error, seconds) from None

@@ -12,7 +12,7 @@ from letterhead.errors import UsageError
 from letterhead.limits import Limits
 from letterhead.message import Buffer, as_octets, media_type
 from letterhead.wire import strict_json
-from letterhead.wire.header import MAX_ID, TYPE
+from letterhead.wire.header import FRAMING, MAX_ID, TYPE
 
 NATIVE = sys.byteorder
 _NUMBERS = len(',"id":9007199254740991}') + len("4294967295")
@@ -21,7 +21,7 @@ _HEADER_BYTES = Limits().header_bytes
 _HEADER_DEPTH = Limits().header_depth
 _HEADER_FIELDS = Limits().header_fields
 _COUNTED_LATER = len(("content-length", "id"))
-_OWN = frozenset({"byteorder", "content-type", "content-encoding", "content-length", "id"})
+_OWN = FRAMING | {"id"}
 
 
 def head_prefix(

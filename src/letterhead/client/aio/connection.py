@@ -13,7 +13,7 @@ from letterhead.content.encoded import Encoded
 from letterhead.errors import ConnectionFailed
 from letterhead.protocol.calls import Call
 from letterhead.protocol.client import ClientProtocol
-from letterhead.protocol.flow import Items
+from letterhead.protocol.events import Readable
 from letterhead.protocol.retry import Elsewhere
 from letterhead.protocol.states import Phase
 from letterhead.transport import address as addresses
@@ -111,9 +111,6 @@ class ClientConnection(StreamProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(sock, "setsockopt"):
-            addresses.tune(sock, self.limits)
 
     def pause_writing(self) -> None:
         self.requester.congested = True
@@ -192,7 +189,7 @@ class ClientConnection(StreamProtocol):
                     tell(event)
                 else:
                     call = event.exchange
-                    _wake(call.waiter if isinstance(event, Items) else call.sender)
+                    _wake(call.waiter if isinstance(event, Readable) else call.sender)
         if not self._multiplexed and requester.phase is Phase.MULTIPLEXED:
             self._multiplexed = True
             self._owner.learnt(self)
@@ -206,8 +203,8 @@ class ClientConnection(StreamProtocol):
 
     def _send_soon(self) -> None:
         if self.requester.out and not self._queued:
-            self._queued = True
             self._batch.add(self._flush_batch)
+            self._queued = True
 
     def _flush_batch(self) -> None:
         self._queued = False

@@ -13,7 +13,7 @@ from typing import Any
 from letterhead import clock
 from letterhead.client.aio.connection import ClientConnection, tell
 from letterhead.client.balancer import NEVER, Member, Pool, State
-from letterhead.errors import ConnectionLost, LetterheadError
+from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError
 from letterhead.limits import Limits
 from letterhead.protocol.calls import Call, superseded
 from letterhead.protocol.client import ClientProtocol
@@ -22,7 +22,7 @@ from letterhead.transport import address as addresses
 from letterhead.transport import connect_async as async_dial
 from letterhead.transport.stream import WriteBatch
 
-Connector = Callable[[Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]
+Connector = Callable[[str, Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]
 CLASSIC_AT_ONCE = 16
 """Connections at once to a classic server, which answers one request on each."""
 Server = Member[ClientConnection]
@@ -285,7 +285,9 @@ class Connections:
                 await async_dial.connect(member.where, factory, self._limits)
             else:
                 async with asyncio.timeout(seconds):
-                    await self._connector(factory)
+                    await self._connector(str(member.where), factory)
+            if not made:
+                raise ConnectionFailed(f"the connector made no connection to {member.name}", address=member.name)
         except Exception as error:  # also what a connector of the user's own raises: those who wait must hear of it
             self.pool.failed(member, addresses.connect_failed(member.where, error, seconds), clock.monotonic())
             return None

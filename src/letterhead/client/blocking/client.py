@@ -34,7 +34,8 @@ class Client(BlockingCaller):
         compression: ``"zstd"`` (which needs the extra ``zstd``) and ``"gzip"``, or one of them, better ones first: what
             the server may send compressed so, and what goes so where the server reads it. Only ``call`` and ``stream``
             do; ``send`` sends what it is given.
-        connector: instead of an address's own way to connect: ``connector(timeout) -> Wire``.
+        connector: instead of an address's own way to connect: ``connector(server, timeout) -> Wire``, with the
+            address of the server that is meant.
         wait_for_ready: whether calls wait, within their timeout, while no server can be reached. None: not before the
             first connection, so that a wrong address shows at once, and from then on.
         idempotent: names of actions that do the same when they run twice: calls of them that are lost with their

@@ -22,7 +22,7 @@ from letterhead.client.keepalive import NEVER
 from letterhead.errors import ConnectionFailed, ConnectionLost, LetterheadError
 from letterhead.protocol.calls import Call
 from letterhead.protocol.client import ClientProtocol
-from letterhead.protocol.flow import Items
+from letterhead.protocol.events import Readable
 from letterhead.protocol.retry import Elsewhere
 from letterhead.protocol.states import Phase
 from letterhead.transport.wire import Wire
@@ -304,7 +304,7 @@ class Link(Carrier):
                         call.home = None
                         wake(call)
                         wake_sender(call)
-                elif isinstance(event, Items):
+                elif isinstance(event, Readable):
                     wake(event.exchange)
                 else:
                     wake_sender(event.exchange)

@@ -25,10 +25,11 @@ from letterhead.protocol.client import ClientProtocol
 from letterhead.protocol.retry import Elsewhere
 from letterhead.transport import address as addresses
 from letterhead.transport.address import Address
+from letterhead.transport.connect import connect
 from letterhead.transport.stop import Stop
-from letterhead.transport.wire import Wire, connect
+from letterhead.transport.wire import Wire
 
-Connector = Callable[[float | None], Wire]
+Connector = Callable[[str, float | None], Wire]
 _CLOSE_TO = 0.01
 """Seconds: a connection that timed out this close to the end of a call's time did so because of that call."""
 Server = Member[Link]
@@ -274,7 +275,9 @@ class Links:
             if self._connector is None:
                 wire = connect(where, seconds, self._limits, self._stop)
             else:
-                wire = self._connector(seconds)
+                wire = self._connector(str(where), seconds)
+                if wire is None:
+                    raise ConnectionFailed(f"the connector made no connection to {where}", address=str(where))
         except Exception as error:  # also what a connector of the user's own raises
             failure = addresses.connect_failed(where, error, self._limits.connect_seconds)
         finally:
