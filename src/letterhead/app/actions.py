@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from letterhead.app.arguments import Parameters
 from letterhead.app.context import Context
+from letterhead.app.hints import holds_view
 from letterhead.errors import UsageError
 from letterhead.message import Message
 
@@ -77,9 +78,12 @@ def place_of(handler: Callable[..., Any], run: Run | None, parameters: Parameter
         raise UsageError(f"{what}: run='process' needs a function that can be imported from its module")
     if run == "process" and (streams is not None or upload is not None):
         raise UsageError(f"{what} streams, which a worker process cannot: leave out run='process' for a thread")
-    view = next((name for name, kind in parameters.types.items() if kind is memoryview), None)
-    if run == "process" and view is not None:
-        raise UsageError(f"{what}: parameter {view!r} cannot be a view in another process: annotate bytes")
+    if run == "process":
+        view = next((f"parameter {name!r}" for name, kind in parameters.types.items() if holds_view(kind)), None)
+        if view is None and holds_view(parameters.returns):
+            view = "the result"
+        if view is not None:
+            raise UsageError(f"{what}: {view} cannot be a memoryview, nor hold one, in another process: annotate bytes")
     place: Run = "loop" if on_loop else (run or "thread")
     if upload is not None:
         if place == "inline":

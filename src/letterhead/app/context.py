@@ -79,8 +79,8 @@ class Context:
     """
 
     __slots__ = (
-        "_deadline", "_headers", "_request", "action", "caller", "client", "sender", "server", "task", "upload",
-        "waits", "work",
+        "_content_type", "_deadline", "_headers", "_request", "action", "caller", "client", "sender", "server", "task",
+        "upload", "waits", "work",
     )  # fmt: skip
 
     client: Client
@@ -90,6 +90,7 @@ class Context:
         action = request.action
         self.action: str | None = action if isinstance(action, str) else None
         self.caller = client.caller
+        self._content_type = ""  # this and the deadline are the request's, but in a worker process, which has none
         self._deadline = math.inf
         self._request: Request | None = request
         self._headers: Mapping[str, Any] | None = None
@@ -126,7 +127,7 @@ class Context:
     @property
     def content_type(self) -> str:
         """The content type of the request, lower case, without parameters."""
-        return "" if self._request is None else self._request.header.shape.type
+        return self._content_type if self._request is None else self._request.header.shape.type
 
     @property
     def deadline(self) -> float:
@@ -154,12 +155,12 @@ class Context:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # For ``run="process"``: the worker is killed when the call is cancelled, so it need not see that.
-        return _elsewhere, (self.action, self.caller, self.deadline, dict(self.headers))
+        return _elsewhere, (self.action, self.caller, self.content_type, self.deadline, dict(self.headers))
 
 
-def _elsewhere(action: str | None, caller: str, deadline: float, headers: dict[str, Any]) -> Context:
+def _elsewhere(action: str | None, caller: str, content_type: str, deadline: float, headers: dict[str, Any]) -> Context:
     context = Context.__new__(Context)
-    context.action, context.caller, context._deadline = action, caller, deadline
+    context.action, context.caller, context._content_type, context._deadline = action, caller, content_type, deadline
     context._request = context.server = None
     context._headers = MappingProxyType(headers)
     return context

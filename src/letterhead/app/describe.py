@@ -126,7 +126,7 @@ def _default(value: Any) -> dict[str, Any]:
 def _has_schema(kind: Any) -> bool:
     try:
         msgspec.json.schema(kind, schema_hook=_array)
-    except (TypeError, RuntimeError):
+    except Exception:  # a result may be of a class whose own hints cannot be evaluated
         return False
     return True
 

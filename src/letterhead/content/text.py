@@ -4,7 +4,6 @@ A name from the wire is looked up here and never reaches Python's codec search, 
 """
 
 import codecs
-from typing import Any
 
 from letterhead.errors import BadContent, escaped
 
@@ -79,7 +78,7 @@ def decode_text(data: bytes, encoding: str, byteorder: str) -> str:
         raise BadContent(f"not {escaped(encoding)} text: {error.reason} at byte {error.start}") from None
 
 
-def encode_text(text: Any, encoding: str, byteorder: str) -> bytes:
+def encode_text(text: object, encoding: str, byteorder: str) -> bytes:
     """The bytes of a text.
 
     Raises:
