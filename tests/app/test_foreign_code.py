@@ -145,7 +145,7 @@ def test_a_transport_that_raises_costs_its_own_connection() -> None:
             finally:
                 for client in clients:
                     await client.close()
-        assert reported == ["a connection could not send"]
+        assert reported == ["what was to be sent on a connection could not be"]
 
     with asyncio.Runner() as runner:
         runner.run(main())
