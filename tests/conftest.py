@@ -1,5 +1,6 @@
-"""Fixtures for the rooms that run servers and clients. All that is automatic is where caches lie."""
+"""Fixtures for the rooms that run servers and clients. All that is automatic is where caches lie, and Ctrl-C."""
 
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,15 @@ settings.register_profile("letterhead", deadline=None, suppress_health_check=[He
 settings.load_profile("letterhead")
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C end the tests and all that they start, also where they run as a background job of a script.
+
+    Such a job begins with SIGINT ignored, and every program that it starts inherits that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,6 +14,7 @@ from letterhead.app.app import Application
 from letterhead.errors import UsageError
 from letterhead.log import say
 from letterhead.server.server import Server
+from letterhead.server.signals import how_to_stop, stop_signals
 
 log = logging.getLogger("letterhead.server")
 
@@ -49,7 +50,8 @@ class App(Application):
         """Serve until SIGINT, SIGTERM or SIGHUP, then answer what was accepted and return.
 
         What is open has ``Limits.drain_seconds`` to end, is then cancelled, and after ``Limits.drain_cancel_seconds``
-        left behind. A second signal ends the process at once. Under ``nohup`` SIGHUP is ignored.
+        left behind. A second signal ends the process at once. SIGINT and SIGHUP stay ignored in a program that was
+        started so, as a background job of a script is, and what runs under ``nohup``.
 
         Args:
             addresses: as for ``serve``; default ``127.0.0.1:65432``.
@@ -85,7 +87,7 @@ class App(Application):
                 raise _end_of(number)
             loop.call_soon_threadsafe(starting.cancel)
 
-        before = {number: signal.signal(number, interrupt) for number in _numbers()}
+        before = {number: signal.signal(number, interrupt) for number in stop_signals()}
         try:
             await starting
         except asyncio.CancelledError:
@@ -111,14 +113,14 @@ class App(Application):
                 again.set_result(number)
 
         await self._start(server)
-        numbers = _numbers()
+        numbers = stop_signals()
         for number in numbers:
             loop.add_signal_handler(number, stop, number)
         try:
             if on_ready is None:
                 say(
-                    log, logging.INFO, "listening", "listening at %s; Ctrl-C stops", " and ".join(server.addresses),
-                    addresses=server.addresses,
+                    log, logging.INFO, "listening", "listening at %s; %s stops", " and ".join(server.addresses),
+                    how_to_stop(), addresses=server.addresses,
                 )  # fmt: skip
             else:
                 on_ready(server)
@@ -142,13 +144,6 @@ class App(Application):
             sys.stderr.flush()
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
-
-
-def _numbers() -> list[signal.Signals]:
-    """The signals that end a server."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
-        return [signal.SIGINT, signal.SIGTERM]
-    return [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 def _end_of(number: int) -> BaseException:
