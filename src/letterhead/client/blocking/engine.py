@@ -578,10 +578,11 @@ class Engine:
                 else:
                     self._do(call, lambda: self.core.connect_failed(dial, failure, clock.monotonic()))
                 return
-            wire = self._do(call, self._connected, dial, wire)
-        finally:
-            if wire is not None:  # interrupted
+            self._do(call, self._connected, dial, wire)
+        except BaseException:
+            if wire is not None and not any(pipe.wire is wire for pipe in self._pipes):
                 wire.close()
+            raise
 
     def _connected(self, dial: BlockingDial, wire: Wire) -> None:
         pipe = ClientConnection(wire, self.settings.limits.write_seconds)
