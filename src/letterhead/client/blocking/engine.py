@@ -274,7 +274,7 @@ class Engine:
         if thread in self._inside:
             raise UsageError(
                 "this thread is in the midst of a call of this client, and would wait for itself: use another client "
-                "in signal handlers, finalizers and handlers of log lines, or set a flag there that the program looks at"
+                "in signal handlers, finalizers and log handlers, or set a flag there that the program looks at"
             )
         return thread
 
