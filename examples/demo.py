@@ -23,7 +23,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +39,7 @@ from letterhead.message import Buffer
 from letterhead.search.answers import SearchResult
 from letterhead.search.documents import documents
 from letterhead.search.items import Document
-from letterhead.transport.wire import SocketWire
+from letterhead.transport.wire import Received, SocketWire
 from letterhead.wire.reader import Reader
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -271,10 +271,15 @@ class Recorder(SocketWire):
         self.pieces.append(Piece("→", b"".join(pieces)[:sent]))
         return sent
 
-    def receive_into(self, view: memoryview, timeout: float | None) -> int | None:
-        count = super().receive_into(view, timeout)
-        self.pieces.append(Piece("←", bytes(view[: count or 0])))
-        return count
+    def receive(self, inbox: deque[Received], view: memoryview | None, timeout: float | None) -> bool:
+        known = len(inbox)
+        came = super().receive(inbox, view, timeout)
+        for new in itertools.islice(inbox, known, None):
+            if isinstance(new, bytes):
+                self.pieces.append(Piece("←", new))
+            elif isinstance(new, int) and view is not None:
+                self.pieces.append(Piece("←", bytes(view[:new])))
+        return came
 
 
 def record_two_calls(address: str, question: str) -> list[Piece]:

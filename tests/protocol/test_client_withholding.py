@@ -1,15 +1,15 @@
 """Cancellations at the client: no more of them than a server takes in its time, the others later."""
 
 from letterhead.limits import Limits
-from tests.protocol.pairs import Asked, Asking, Pair, asked, asking, failure, reply
+from tests.protocol.pairs import Asked, ClientSide, Pair, asked, client_side, failure, reply
 from tests.wire.frames import Frame
 
 LIMITS = Limits(control_frames=20, control_seconds=10.0)
 AT_ONCE = 9  # twice that are fewer than the server's 20
 
 
-def open_calls(number: int, limits: Limits = LIMITS) -> tuple[Asking, list[Asked]]:
-    side = asking(limits)
+def open_calls(number: int, limits: Limits = LIMITS) -> tuple[ClientSide, list[Asked]]:
+    side = client_side(limits)
     calls = [side.calls("wait") for _ in range(number)]
     side.sent.clear()
     return side, calls
@@ -19,7 +19,7 @@ def cancelled(frames: list[Frame]) -> list[int | None]:
     return [frame.id for frame in frames if frame.header.get("cancel")]
 
 
-def give_up(side: Asking, calls: list[Asked]) -> None:
+def give_up(side: ClientSide, calls: list[Asked]) -> None:
     for call in calls:
         side.gives_up(call)
 

@@ -155,10 +155,10 @@ class Context:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # For ``run="process"``: the worker is killed when the call is cancelled, so it need not see that.
-        return _elsewhere, (self.action, self.caller, self.content_type, self.deadline, dict(self.headers))
+        return _in_worker, (self.action, self.caller, self.content_type, self.deadline, dict(self.headers))
 
 
-def _elsewhere(action: str | None, caller: str, content_type: str, deadline: float, headers: dict[str, Any]) -> Context:
+def _in_worker(action: str | None, caller: str, content_type: str, deadline: float, headers: dict[str, Any]) -> Context:
     context = Context.__new__(Context)
     context.action, context.caller, context._content_type, context._deadline = action, caller, content_type, deadline
     context._request = context.server = None

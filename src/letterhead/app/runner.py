@@ -106,13 +106,13 @@ class Runner:
         if not call.waits and call.task is not None:
             call.task.cancel()
 
-    def items(self, request: Request) -> None:
+    def readable(self, request: Request) -> None:
         """What its upload was waited for is there."""
         call: Context = request.job
         if call.upload is not None:
             call.upload.moved()
 
-    def room(self, request: Request) -> None:
+    def writable(self, request: Request) -> None:
         """An item of its result may be sent, for which there was no room."""
         call: Context = request.job
         if call.sender is not None:
@@ -321,10 +321,10 @@ class Runner:
         if parameters.upload is not None:
             reader = ItemReader(parameters.upload.item, self._limits)
 
-            async def elsewhere(item: Item) -> Any:
+            async def off_loop(item: Item) -> Any:
                 return await self._encoder.in_thread(call, reader.read, item)
 
-            call.upload = arguments[parameters.upload.name] = LoopUpload(call, reader, elsewhere)
+            call.upload = arguments[parameters.upload.name] = LoopUpload(call, reader, off_loop)
         result = action.function(**arguments)
         if inspect.isawaitable(result):
             result = await result

@@ -49,12 +49,12 @@ class LoopSender:
         self._turns = turns
         self._encode = encode
         self._pack = pack
-        self._room: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
 
     def moved(self) -> None:
         """There is room, or the exchange has ended."""
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
 
     async def send_all(self, items: Any) -> None:
         """Send the items of an asynchronous iterator until it ends or nobody waits, and close it.
@@ -106,11 +106,11 @@ class LoopSender:
     async def _send_later(self, item: Encoded) -> int:
         """Send an item once there is room; how many bytes it took."""
         while self._request.stopped is None:
-            self._room = asyncio.get_running_loop().create_future()
+            self._writable = asyncio.get_running_loop().create_future()
             try:
-                await self._room
+                await self._writable
             finally:
-                self._room = None
+                self._writable = None
             cost: int = self._client.send_item(self._request, item)
             if cost:
                 return cost

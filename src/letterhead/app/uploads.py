@@ -79,10 +79,10 @@ class ItemReader:
 class LoopUpload(AsyncIterator[Any]):
     """An upload that is read on the event loop. Several tasks may read it: each item goes to one of them."""
 
-    def __init__(self, call: Context, reader: ItemReader, read_elsewhere: Read) -> None:
+    def __init__(self, call: Context, reader: ItemReader, read_off_loop: Read) -> None:
         self._call = call
         self._reader = reader
-        self._read_elsewhere = read_elsewhere
+        self._read_off_loop = read_off_loop
         self._request = call.request
         self._client = call.client
         self._read = reader.read
@@ -121,7 +121,7 @@ class LoopUpload(AsyncIterator[Any]):
             self._turn_ends = clock.monotonic() + TURN_SECONDS
         try:
             if self._reader.takes_long(item):
-                return await self._read_elsewhere(item)
+                return await self._read_off_loop(item)
             return self._read(item)
         except Refused as refused:
             fail(self._call, refused)

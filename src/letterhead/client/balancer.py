@@ -154,7 +154,7 @@ class Balancer(Generic[C, P]):
         started = [endpoint.dialling for endpoint in self.endpoints if endpoint.dialling is not None]
         return max(started) + self._limits.eyeballs_seconds if started else now
 
-    def hurry(self, now: float, until: float) -> None:
+    def retry_by(self, now: float, until: float) -> None:
         """A call waits whose time is over then: an attempt is made in the second half of it.
 
         None is made sooner than the first wait after the last one: many calls with little time make few attempts.

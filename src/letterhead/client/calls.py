@@ -75,7 +75,7 @@ class Call(Generic[W, P]):
     waits = False  # it has no connection
     failures_before = 0  # how many failures to make a connection had come before it began to wait
     avoid: "Endpoint[Call[W, P], P] | None" = None  # the server that could not run it
-    patience = 0.0  # seconds that a call without a time of its own may still wait for a connection
+    waiting_seconds = 0.0  # seconds that a call without a time of its own may still wait for a connection
 
     def __init__(self, opening: Opening, seconds: float, deadline: int | None) -> None:
         self.opening = opening

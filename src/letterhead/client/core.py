@@ -222,8 +222,8 @@ class ClientCore(Generic[W, P]):
         earlier = None if key is None else self._take_place(call, key)
         self.calls[call] = None
         if call.seconds == math.inf:
-            call.patience = self._limits.deadline_seconds
-            self._end_at(call, now + call.patience)
+            call.waiting_seconds = self._limits.deadline_seconds
+            self._end_at(call, now + call.waiting_seconds)
         else:
             self._end_at(call, now + call.seconds)
         self._place(call, now, earlier)
@@ -537,7 +537,7 @@ class ClientCore(Generic[W, P]):
         if sign is Sign.ASK:
             protocol.ping()
         elif sign is Sign.GONE:
-            protocol.end_of_stream(f"gave no sign of life for {keepalive.patience:g} s; the connection was given up")
+            protocol.end_of_stream(f"gave no sign of life for {keepalive.timeout:g} s; the connection was given up")
 
     # -- placing calls ---------------------------------------------------------------------------------------------
 
@@ -620,7 +620,7 @@ class ClientCore(Generic[W, P]):
                 self._fail(call, why)
                 return
             self._waiting[call] = None
-            self.balancer.hurry(now, call.ends)
+            self.balancer.retry_by(now, call.ends)
             self._dial_more(now, call.failures_before)
             self._retry_at = min(self._retry_at, self.balancer.due(now, call.failures_before))
 
@@ -643,7 +643,7 @@ class ClientCore(Generic[W, P]):
             if call in self._waiting and self.balancer.waits:
                 self._waiting.move_to_end(call, last=False)
                 if self._retry_at > now and self._retry_at != NEVER:
-                    self.balancer.hurry(now, min(map(_ends, self._waiting)))
+                    self.balancer.retry_by(now, min(map(_ends, self._waiting)))
                     self._retry_at = self.balancer.due(now)
                 return
 
@@ -668,14 +668,14 @@ class ClientCore(Generic[W, P]):
     def _unbound(self, call: Call[W, P], now: float) -> None:
         """A server has answered it, which may take as long as it wants from now on."""
         if call.ends < math.inf:
-            call.patience = max(0.0, call.ends - now)
+            call.waiting_seconds = max(0.0, call.ends - now)
             self._no_end(call)
 
     def _back(self, call: Call[W, P], now: float, when: float = -math.inf) -> None:
         """It is not answered on its connection: it is placed anew, not before ``when``."""
         call.exchange = call.connection = None
         if call.ends == math.inf:
-            self._end_at(call, now + call.patience)
+            self._end_at(call, now + call.waiting_seconds)
         call.waits = True
         if self.gone is not None:
             self._fail(call, self.gone)

@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 NEVER = float("inf")
 _MOMENT = 0.25
-"""Seconds between what seems to be the end of patience and its end."""
+"""Seconds between what seems to be the end of the wait and its end."""
 
 
 class Sign(Enum):
@@ -45,7 +45,7 @@ class Keepalive:
         self.due = NEVER
 
     @property
-    def patience(self) -> float:
+    def timeout(self) -> float:
         """Seconds of quiet after which a connection is given up."""
         return self._after + self._wait
 

@@ -48,7 +48,7 @@ class Admission:
             return Unavailable(LEAVING)
         if open_now >= self._limits.max_open:
             return TooMany(f"more than {self._limits.max_open} requests open", limit=self._limits.max_open)
-        if not self._budget.has_room(shape.length + header.held):
+        if not self._budget.fits(shape.length + header.held):
             return self.too_much()
         return None
 
@@ -72,7 +72,7 @@ class Admission:
             return None if plain else BadHeader("the end of a stream has no content", field="more")
         if meaning.compression is not None and meaning.compression not in self._readable:
             return unlisted()
-        if not self._budget.has_room(shape.length + header.held):
+        if not self._budget.fits(shape.length + header.held):
             return self.too_much()
         return None
 

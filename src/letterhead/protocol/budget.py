@@ -13,6 +13,6 @@ class Budget:
         self.limit = limit
         self.used = 0
 
-    def has_room(self, count: int) -> bool:
+    def fits(self, count: int) -> bool:
         """Whether so many bytes more may be held."""
         return self.used + count <= self.limit

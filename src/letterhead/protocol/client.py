@@ -59,7 +59,7 @@ from letterhead.protocol.exchange import NOTHING, Asks, Exchange, Opening, reply
 from letterhead.protocol.fields import Kind, Meaning, from_server, unlisted
 from letterhead.protocol.flow import CREDIT, Item
 from letterhead.protocol.frames import JOINED, JSON
-from letterhead.protocol.states import AT_CLIENT, Move, Phase, Standing, move
+from letterhead.protocol.states import AT_CLIENT, IdState, Move, Phase, move
 from letterhead.wire.header import MAX_ID, Header, Headers
 from letterhead.wire.reader import Reader
 from letterhead.wire.writer import head, head_prefix, with_field
@@ -491,15 +491,15 @@ class ClientProtocol(Generic[O]):
             self._take_reply(exchange, header, content, meaning)  # by far the most frequent move
             return
         if header.id is None:
-            standing = Standing.NONE
+            state = IdState.NONE
         elif exchange is not None:
-            standing = Standing.OPEN
+            state = IdState.OPEN
         else:
-            standing = Standing.PAST if 0 < header.id <= self._id else Standing.NEW
+            state = IdState.PAST if 0 < header.id <= self._id else IdState.NEW
         try:
             if meaning.fault is not None:
                 raise meaning.fault.error()
-            todo = move(AT_CLIENT, standing, meaning.kind)
+            todo = move(AT_CLIENT, state, meaning.kind)
             if meaning.compression is not None and meaning.compression not in self._compressions:
                 raise unlisted()
         except BadHeader as error:

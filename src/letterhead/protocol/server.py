@@ -44,7 +44,7 @@ from letterhead.protocol.events import Ended, Readable, ServerEvent, Stop, Writa
 from letterhead.protocol.fields import Kind, Meaning, from_classic_client, from_client
 from letterhead.protocol.flow import CREDIT, Incoming, Item, Outgoing, held_by
 from letterhead.protocol.requests import Part, Request
-from letterhead.protocol.states import AT_SERVER, Move, Phase, Standing, move
+from letterhead.protocol.states import AT_SERVER, IdState, Move, Phase, move
 from letterhead.protocol.timers import NEVER, ReadTimer, Wait
 from letterhead.wire.header import Header, Headers, content_limit
 from letterhead.wire.reader import Reader
@@ -388,15 +388,15 @@ class ServerProtocol:
         if request is not None:
             request.heard = now
             incoming = request.incoming
-            standing = Standing.OPEN if incoming is None or incoming.whole else Standing.UPLOADING
+            state = IdState.OPEN if incoming is None or incoming.whole else IdState.UPLOADING
         else:
-            standing = Standing.NEW if id > self._highest else Standing.PAST
+            state = IdState.NEW if id > self._highest else IdState.PAST
         try:
             if meaning.fault is not None and meaning.fatal:
                 raise meaning.fault.error()
             if meaning.authorized and self._highest:
                 raise BadHeader("'authorization' stands in the first request only", field="authorization")
-            todo = move(AT_SERVER, standing, meaning.kind)
+            todo = move(AT_SERVER, state, meaning.kind)
         except BadHeader as error:
             self.fail(error)
             return None
@@ -638,7 +638,7 @@ class ServerProtocol:
             TooMany: the server would hold more than it may.
         """
         budget = self._budget
-        if not budget.has_room(len(content) - request.held):
+        if not budget.fits(len(content) - request.held):
             raise self._admission.too_much()
         budget.used += len(content) - request.held
         request.held = len(content)
@@ -666,7 +666,7 @@ class ServerProtocol:
                 self._send(frames.end_of_stream(request.id, timing))
             else:
                 pieces = frames.result(outcome, request.id, wrapped, self._json_bytes, timing)
-                if len(pieces) > 1 and not self._budget.has_room(len(pieces[1]) - request.held):
+                if len(pieces) > 1 and not self._budget.fits(len(pieces[1]) - request.held):
                     self._send_error(self._admission.too_much(), request.id, wrapped, timing)
                     return
                 self._send(*pieces)

@@ -6,27 +6,39 @@ from letterhead.errors import Cancelled
 from letterhead.protocol.events import Writable
 from letterhead.protocol.flow import CREDIT
 from letterhead.protocol.requests import Request
-from tests.protocol.pairs import Asked, Asking, Served, asking, control, failure, named, octets, reply, served, streamed
+from tests.protocol.pairs import (
+    Asked,
+    ClientSide,
+    ServerSide,
+    client_side,
+    control,
+    failure,
+    named,
+    octets,
+    reply,
+    server_side,
+    streamed,
+)
 
 SMALL = bytes(100)
 LARGE = bytes(3 * CREDIT)  # overdraws what there is at first
 
 
-def streaming() -> tuple[Served, Request]:
+def streaming() -> tuple[ServerSide, Request]:
     """A server's side on which a result that is a stream has begun."""
-    side = served().hears(named(2, "count")).streams(0)
+    side = server_side().hears(named(2, "count")).streams(0)
     return side, side.requests[0]
 
 
-def uploading() -> tuple[Asking, Asked]:
+def uploading() -> tuple[ClientSide, Asked]:
     """A client's side on which an upload has begun; that there was room at first is forgotten."""
-    side = asking()
+    side = client_side()
     call = side.uploads("store")
     side.moved.clear()
     return side, call
 
 
-def with_room(side: Served | Asking) -> list[Request | Asked]:
+def with_room(side: ServerSide | ClientSide) -> list[Request | Asked]:
     return [event.exchange for event in side.moved if isinstance(event, Writable)]
 
 
@@ -39,7 +51,7 @@ def test_a_result_may_be_sent_at_once() -> None:
 
 
 def test_what_is_no_stream_may_send_no_items() -> None:
-    side = served().hears(named(2, "a"))
+    side = server_side().hears(named(2, "a"))
     assert not side.core.may_send(side.requests[0])
 
 
@@ -115,7 +127,7 @@ def test_a_connection_that_takes_bytes_again_is_no_room_for_those_without_credit
 
 @pytest.mark.parametrize("how", ["deadline", "lost", "answered"])
 def test_nothing_may_be_sent_for_what_has_ended(how: str) -> None:
-    side = served().hears(named(2, "count", deadline=1_000)).streams(0)
+    side = server_side().hears(named(2, "count", deadline=1_000)).streams(0)
     if how == "deadline":
         side.passes(1.0)
     elif how == "lost":
@@ -150,7 +162,7 @@ def test_a_connection_that_takes_bytes_again_is_no_room_for_what_has_ended() -> 
 
 
 def test_an_upload_may_be_sent_once_its_call_is_written() -> None:
-    side = asking(max_open=1)
+    side = client_side(max_open=1)
     side.calls("a", 1)
     call = side.uploads("store")
     assert not side.core.may_send(call)
