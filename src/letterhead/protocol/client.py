@@ -334,7 +334,7 @@ class ClientProtocol(Generic[O]):
 
     def _ask_to_stop(self, exchange: Exchange[O]) -> None:
         if self._may_cancel(exchange):
-            self.out.append(frames.cancel(exchange.id))
+            self.out.append(frames.control("cancel", True, exchange.id))
 
     def _may_cancel(self, exchange: Exchange[O]) -> bool:
         """Whether its cancellation may go now; else it is withheld."""
@@ -403,7 +403,7 @@ class ClientProtocol(Generic[O]):
         over = exchange.incoming is None or exchange.done or exchange.abandoned or self.end is not None
         given = 0 if over or exchange.incoming is None else exchange.incoming.owed()
         if given:
-            self.out.append(frames.credit(given, exchange.id))
+            self.out.append(frames.control("credit", given, exchange.id))
 
     def resume_writing(self) -> None:
         """The pipe takes bytes again."""

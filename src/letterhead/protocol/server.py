@@ -560,7 +560,7 @@ class ServerProtocol:
             self._budget.used -= held_by(item)
             given = 0 if request.ended else incoming.owed()
             if given and request.id is not None:
-                self._send(frames.credit(given, request.id))
+                self._send(frames.control("credit", given, request.id))
         return item
 
     def fail_exchange(self, request: Request, why: Refused) -> None:
@@ -749,7 +749,7 @@ class ServerProtocol:
     def _say_closing(self) -> None:
         """From here on nothing new is run on this connection (multiplexed ones only)."""
         self._last_run = self._highest
-        self._send(frames.closing(self._highest))
+        self._send(frames.control("closing", self._highest, None))
 
     def fail(self, error: Refused) -> None:
         """A connection error: tell it, and end."""
