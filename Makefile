@@ -6,6 +6,8 @@
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 unexport PYTHONHOME PYTHONPATH
+# Where it is set, as in many containers, each of the hundreds of processes that run here compiles anew what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -44,9 +46,12 @@ serve: $(PACKAGE) ## serve a search over documents until Ctrl-C (FOLDER=… for 
 
 .PHONY: test
 test: $(DEV) ## all checks, the whole suite on Python 3.11, a smoke run on newer Pythons found
-	@$(call timed,check,$(MAKE) check)
-	@$(MAKE) suite
-	@$(MAKE) smoke
+	@$(call timed,all checks and tests,$(MAKE) -k -j2 suite beside)
+
+# What runs beside the suite, and says all that it has to say at its end.
+.PHONY: beside
+beside: $(DEV)
+	@said=$$({ $(call timed,check,$(MAKE) check); $(MAKE) smoke; } 2>&1); status=$$?; echo "$$said"; exit $$status
 
 .PHONY: check
 check: $(DEV) ## the quick gate: format, lint, types, layers, links, examples
@@ -65,6 +70,11 @@ suite: $(DEV) ## the whole suite (on Python 3.11 where there is one)
 	[ $$version = 3.11 ] || echo "the suite runs on Python $$version: that is what .venv was made with"; \
 	$(call timed,suite on $$version,$(PY) -m pytest -q -p no:cacheprovider -n auto)
 
+SEED := $(shell date +%s)
+.PHONY: shuffled
+shuffled: $(DEV) ## the whole suite in an order of chance (SEED=…)
+	@echo "SEED=$(SEED)"; $(PY) -m pytest -q -p no:cacheprovider -n auto --shuffle $(SEED)
+
 .PHONY: long
 long: $(DEV) ## what takes minutes: servers that restart, peers that vanish, a network that is cut (root)
 	@$(PY) -m pytest -q -p no:cacheprovider -m long -rs -s tests/long
@@ -76,13 +86,15 @@ smoke: $(DEV) ## the tests marked smoke, on each newer Python found
 		if ! sh scripts/find_python.sh $$version >/dev/null; then \
 			echo "smoke on $$version: no such Python found, left out"; continue; fi; \
 		$(call timed,smoke on $$version,$(MAKE) --quiet .venv-$$version/test.stamp && \
-			.venv-$$version/bin/python -m pytest -q -p no:cacheprovider -m smoke); \
+			.venv-$$version/bin/python -m pytest -q -p no:cacheprovider -m smoke \
+				$$(grep -rl --include='test_*.py' 'mark\.smoke' tests)); \
 	done
 
 RUNS := 2000
 .PHONY: model
-model: $(DEV) ## both ends of a conversation against a reference, in whatever order, for a minute or two (RUNS=…)
+model: $(DEV) ## both sides of a conversation, then a client's core, against references, in random orders (RUNS=…)
 	@$(PY) -m tests.protocol.model --runs $(RUNS)
+	@$(PY) -m tests.client.core.model --runs $(RUNS)
 
 .PHONY: dev
 dev: $(DEV) ## make the environment with all that tests and checks need

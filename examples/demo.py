@@ -271,14 +271,12 @@ class Recorder(SocketWire):
         self.pieces.append(Piece("→", b"".join(pieces)[:sent]))
         return sent
 
-    def receive(self, inbox: deque[Received], view: memoryview | None, timeout: float | None) -> bool:
-        known = len(inbox)
+    def receive(self, inbox: "deque[Received]", view: memoryview | None, timeout: float | None) -> bool:
         came = super().receive(inbox, view, timeout)
-        for new in itertools.islice(inbox, known, None):
-            if isinstance(new, bytes):
-                self.pieces.append(Piece("←", new))
-            elif isinstance(new, int) and view is not None:
-                self.pieces.append(Piece("←", bytes(view[:new])))
+        if came and isinstance(inbox[-1], bytes):
+            self.pieces.append(Piece("←", inbox[-1]))
+        elif came and isinstance(inbox[-1], int) and view is not None:
+            self.pieces.append(Piece("←", bytes(view[: inbox[-1]])))
         return came
 
 

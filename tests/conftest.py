@@ -1,8 +1,11 @@
-"""Fixtures for the rooms that run servers and clients. All that is automatic is where caches lie."""
+"""Fixtures for the rooms that run servers and clients. All that is automatic is where caches lie, and Ctrl-C."""
 
+import os
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,6 +19,34 @@ settings.register_profile("letterhead", deadline=None, suppress_health_check=[He
 settings.load_profile("letterhead")
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C end the tests and all that they start, also where they run as a background job of a script.
+
+    Such a job begins with SIGINT ignored, and every program that it starts inherits that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option for what `make shuffled` does."""
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in an order of chance, this one")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests into the order that was asked for: the same in each process of a run."""
+    seed: int | None = config.getoption("--shuffle")
+    if seed is not None:
+        Random(seed).shuffle(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes `-n auto` starts: more than there are processors, since half of the tests mostly wait."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available + (available + 1) // 2
 
 
 @pytest.fixture(scope="session", autouse=True)

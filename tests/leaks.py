@@ -7,6 +7,7 @@
 import asyncio
 import gc
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -68,12 +69,24 @@ def nothing_left() -> Iterator[None]:
     descriptors = _descriptors()
     yield
     new = set(threading.enumerate()) - threads
-    for thread in new:
-        thread.join(PATIENCE)  # an executor's threads that were told to end may still be ending
-    assert not any(thread.is_alive() for thread in new), f"threads left: {new}"
+    left = [thread for thread in new if not _ends(thread)]
+    assert not left, f"threads left: {left}"
     gc.collect()
-    left = {number: what for number, what in _descriptors().items() if descriptors.get(number) != what}
-    assert not left, f"descriptors left: {left}"
+    opened = {number: what for number, what in _descriptors().items() if descriptors.get(number) != what}
+    assert not opened, f"descriptors left: {opened}"
+
+
+def _ends(thread: threading.Thread) -> bool:
+    """Whether a thread ends soon, as an executor's do when they are told to; it may be only just beginning."""
+    until = time.monotonic() + PATIENCE
+    while thread in threading.enumerate():
+        if time.monotonic() > until:
+            return False
+        try:
+            thread.join(PATIENCE)
+        except RuntimeError:  # its start was interrupted, and it has not begun
+            time.sleep(0.001)
+    return True
 
 
 @cache

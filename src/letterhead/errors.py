@@ -243,7 +243,7 @@ class Internal(_OfSection5):
 
 
 class FrameTimeout(_OfSection5):
-    """A frame that had begun was not finished in time."""
+    """A frame that had begun was not finished in time, or a stream was silent while others waited for its thread."""
 
     code = "timeout"
 

@@ -6,15 +6,20 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from letterhead import App, BadContent, Context, InvalidArgument, Message
 from letterhead.app.actions import Proceed
+from letterhead.app.arguments import Parameters
 from letterhead.app.steps import BLOCKING_SECONDS, in_steps
 from letterhead.content.typed import TypeReader
+from letterhead.protocol.requests import Request
 from letterhead.testing.fake_clock import fixed_clock
 from tests.app.calling import client_of, client_to, outcome, send_json, served
+from tests.app.wire import wire
 from tests.conftest import Run
+from tests.wire.frames import json_frame
 
 LONG = BLOCKING_SECONDS * 1.5
 
@@ -190,8 +195,6 @@ SMALL: list[Any] = [[]] * 10
 
 @pytest.mark.parametrize("action", ["on_loop", "inline", "letterhead.ping"])
 def test_large_arguments_are_decoded_in_a_thread(run: Run, action: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import msgspec
-
     async def main() -> None:
         async with client_of(application()) as client:
             await client.call("letterhead.ping")
@@ -216,6 +219,39 @@ def test_large_items_are_decoded_in_a_thread(run: Run, monkeypatch: pytest.Monke
             assert await client.call("in_a_thread", iter([SMALL, LARGE])) == [10, 100_000]
 
     run(main())
+
+
+def test_large_values_in_classic_form_are_decoded_in_a_thread(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an action's arguments, and of what a function of the application's own gets for classic connections."""
+    app = application()
+    threads: list[bool] = []
+    here = threading.get_ident()
+    bind, value = Parameters.bind, vars(Request)["value"].fget
+
+    def noted_bind(*arguments: Any) -> Any:
+        threads.append(threading.get_ident() != here)
+        return bind(*arguments)
+
+    def noted_value(request: Request) -> Any:
+        threads.append(threading.get_ident() != here)
+        return value(request)
+
+    @app.classic("inline")
+    async def classic_form(value: list[Any]) -> int:
+        return len(value)
+
+    monkeypatch.setattr(Parameters, "bind", noted_bind)
+    monkeypatch.setattr(Request, "value", property(noted_value))
+
+    async def main() -> None:
+        async with wire(app) as client:
+            for action in ("on_loop", "inline"):
+                for values in (SMALL, LARGE):
+                    client.send(json_frame({"action": action, "value": values}))
+                    assert (await client.frame()).value == {"result": len(values)}
+
+    run(main())
+    assert threads == [False, True] * 2
 
 
 @pytest.mark.parametrize("action", ["on_loop", "sizes"])

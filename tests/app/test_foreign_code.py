@@ -110,6 +110,47 @@ def test_a_log_handler_that_raises_drops_no_answers_of_other_connections(run: Ru
     assert broken_log.raised >= 3
 
 
+def test_a_transport_that_raises_costs_its_own_connection() -> None:
+    """Also where answers of others leave in the same turn of the loop."""
+    app = failing()
+    gate = asyncio.Event()
+
+    @app.action
+    async def together() -> str:
+        await gate.wait()
+        return "answered"
+
+    def broken(data: bytes) -> None:
+        raise OSError("a broken transport")
+
+    async def main() -> None:
+        reported: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["message"]))
+        async with served(app) as server:
+            clients = [client_to(server) for _ in range(5)]
+            try:
+                calls = []
+                for client in clients:
+                    await client.call("letterhead.ping")
+                    calls.append(asyncio.ensure_future(client.call("together", timeout=leaks.PATIENCE)))
+                await leaks.until(lambda: server.shared.counters.open_now == 5)
+                spoiled = next(iter(server.shared.connections))
+                transport = spoiled.transport  # type: ignore[attr-defined]
+                transport.write = transport.writelines = broken
+                gate.set()
+                results = await asyncio.gather(*calls, return_exceptions=True)
+                assert results.count("answered") == 4
+                await leaks.until(lambda: spoiled not in server.shared.connections)
+                await leaks.until(lambda: server.shared.counters.open_now == 0)
+            finally:
+                for client in clients:
+                    await client.close()
+        assert reported == ["what was to be sent on a connection could not be"]
+
+    with asyncio.Runner() as runner:
+        runner.run(main())
+
+
 def test_a_log_handler_that_raises_does_not_keep_a_server_from_leaving(run: Run, broken_log: Raising) -> None:
     ended: list[str] = []
     app = failing()

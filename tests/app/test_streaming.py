@@ -373,7 +373,7 @@ def test_small_items_leave_with_few_writes(kind: str) -> None:
             items, _ = await client.answer(1)
             assert len(items) == 5_000
             assert max(writes) < 66_000
-            assert len(writes) < 200  # a turn each millisecond: on a slow machine they are smaller
+            assert len(writes) < 1_000  # of a turn each: on a machine that is slow or busy, more and smaller ones
 
     run(main())
 

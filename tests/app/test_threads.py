@@ -131,6 +131,7 @@ def test_a_call_that_waits_for_a_thread_is_cancelled_without_running() -> None:
             for _ in range(3):
                 with pytest.raises(DeadlineExceeded):
                     await client.call("second", timeout=0.02)
+            await client.call("letterhead.ping")  # so the server, too, knows that nobody waits any more
             gate.set()
             assert await blocking == "first"
 
@@ -209,7 +210,8 @@ def test_calls_that_gave_up_waiting_for_a_thread_leave_nothing_behind() -> None:
                 for _ in range(20):
                     with pytest.raises(DeadlineExceeded):
                         await client.call("take", data="x" * 1_000_000, timeout=0.01)
-                await leaks.until(lambda: server.shared.counters.open_now == 1)  # all of it has arrived
+                await client.call("letterhead.ping")  # behind all of that
+                await leaks.until(lambda: server.shared.counters.open_now == 1)
                 gc.collect()
                 held, _ = tracemalloc.get_traced_memory()
             finally:

@@ -20,6 +20,7 @@ from tests.cli import application
 from tests.cli.conftest import Everything
 from tests.cli.shell import COMMAND, Done, failure, letterhead, on_terminal
 from tests.leaks import PATIENCE
+from tests.processes import ended
 
 
 @pytest.mark.smoke
@@ -251,8 +252,8 @@ def test_wrong_usage_is_status_2(words: list[str], says: str) -> None:
 
 
 def test_ctrl_c_ends_a_call_quietly(server: Everything) -> None:
-    with subprocess.Popen(
-        [*COMMAND, "call", server.address, "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    with ended(
+        subprocess.Popen([*COMMAND, "call", server.address, "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     ) as process:
         assert server.slow.begun.wait(PATIENCE)
         process.send_signal(signal.SIGINT)
@@ -320,8 +321,8 @@ def test_an_error_after_items_is_told_after_them(server: Everything) -> None:
 
 
 def test_ctrl_c_ends_a_stream_quietly(server: Everything) -> None:
-    with subprocess.Popen(
-        [*COMMAND, "call", server.address, "forever"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    with ended(
+        subprocess.Popen([*COMMAND, "call", server.address, "forever"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"0\n", "each item is printed as it comes"
@@ -339,8 +340,10 @@ def test_a_timeout_ends_a_stream(server: Everything) -> None:
 
 
 def test_whoever_reads_no_further_ends_a_stream(server: Everything) -> None:
-    with subprocess.Popen(
-        [*COMMAND, "call", server.address, "count", "to=100000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    with ended(
+        subprocess.Popen(
+            [*COMMAND, "call", server.address, "count", "to=100000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"0\n"
@@ -374,11 +377,13 @@ def test_named_arguments_go_beside_stdin(server: Everything) -> None:
 
 
 def test_an_early_answer_does_not_wait_for_the_end_of_stdin(server: Everything) -> None:
-    with subprocess.Popen(
-        [*COMMAND, "call", server.address, "collect", "first=true", "--stdin", "--json"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    with ended(
+        subprocess.Popen(
+            [*COMMAND, "call", server.address, "collect", "first=true", "--stdin", "--json"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -390,11 +395,13 @@ def test_an_early_answer_does_not_wait_for_the_end_of_stdin(server: Everything) 
 
 
 def test_ctrl_c_ends_it_while_stdin_is_waited_for(server: Everything) -> None:
-    with subprocess.Popen(
-        [*COMMAND, "call", server.address, "upper", "--stdin"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    with ended(
+        subprocess.Popen(
+            [*COMMAND, "call", server.address, "upper", "--stdin"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -14,6 +14,7 @@ from tests.cli.shell import COMMAND, failure, letterhead, on_terminal
 from tests.echoing import echoing
 from tests.leaks import PATIENCE
 from tests.net.peers import closes_at_once, never_answers, peer, says
+from tests.processes import ended
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_ctrl_c_ends_it() -> None:
 
     with peer(play) as address:
         command = [*COMMAND, "echo-client", *host_and_port(address), "--timeout", str(PATIENCE * 10)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with ended(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)) as process:
             assert asked.wait(PATIENCE)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=PATIENCE)

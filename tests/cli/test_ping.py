@@ -18,6 +18,7 @@ from tests.cli.application import HARM, OBEYED
 from tests.cli.conftest import Everything
 from tests.cli.shell import COMMAND, PLAIN, failure, letterhead
 from tests.leaks import PATIENCE
+from tests.processes import ended
 
 
 def test_times_are_printed_and_summed_up(server: Everything) -> None:
@@ -120,8 +121,10 @@ def test_a_connection_that_broke_is_made_again() -> None:
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_ctrl_c_prints_the_summary_so_far(server: Everything, options: list[str]) -> None:
     command = [*COMMAND, "ping", server.address, "--count", "1000", "--interval", "0.1", "-v", *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=os.environ | PLAIN
+    with ended(
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=os.environ | PLAIN
+        )
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         for line in process.stderr:

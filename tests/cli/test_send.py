@@ -16,6 +16,7 @@ from tests.cli.application import HARM, OBEYED
 from tests.cli.conftest import Everything
 from tests.cli.shell import COMMAND, PLAIN, failure, letterhead, on_terminal
 from tests.leaks import PATIENCE
+from tests.processes import ended
 
 
 @pytest.fixture
@@ -182,12 +183,14 @@ def test_of_a_stdin_without_end_no_more_is_read_than_can_be_sent(address: str) -
 
 def test_whoever_types_is_told_that_the_terminal_is_read(address: str) -> None:
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [*COMMAND, "send", address],
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | PLAIN,
+    with ended(
+        subprocess.Popen(
+            [*COMMAND, "send", address],
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | PLAIN,
+        )
     ) as process:
         os.close(theirs)
         assert process.stdout is not None and process.stderr is not None

@@ -19,6 +19,7 @@ from tests.classic import client as classic
 from tests.cli.shell import COMMAND, failure, letterhead, on_terminal, started
 from tests.leaks import PATIENCE
 from tests.permissions import obey_permissions
+from tests.processes import ended
 
 
 @pytest.fixture
@@ -119,10 +120,8 @@ def test_an_end_while_it_indexes_loses_nothing(
     texts.mkdir()
     for name in range(100):
         (texts / f"{name}.txt").write_text(" ".join(f"word{name}x{n}" for n in range(20_000)), encoding="utf-8")
-    process = subprocess.Popen(
-        [*COMMAND, "serve", str(texts), "--at", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    with process:
+    command = [*COMMAND, "serve", str(texts), "--at", "127.0.0.1:0"]
+    with ended(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)) as process:
         while not any(cache.glob("letterhead/search/*-wal")) and process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.01)  # the pause between two looks is a wait for its end

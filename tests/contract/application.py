@@ -1,13 +1,14 @@
 """The application that the claims call. Its handlers tell what happened to them through `app.state`."""
 
 import asyncio
+import functools
 import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from letterhead import App, Client, Limits, Message, Refused, UsageError, current, encode
+from letterhead import App, Client, Limits, Message, Refused, Unavailable, UsageError, current, encode
 
 
 @dataclass
@@ -18,22 +19,25 @@ class Point:
     y: int = 0
 
 
-def application(limits: Limits, compression: Sequence[str] = ()) -> App:
-    """A fresh application.
+@functools.cache
+def application(limits: Limits, compression: tuple[str, ...] = ()) -> App:
+    """The application with these limits. Whoever serves it gets it as new: its state is made when a server starts.
 
     `state.started`, `state.cancelled`: set when `wait` began, and when it was cancelled. `state.gate`: what `pass_gate`
     waits for. `state.inside`, `state.most`: how many wait there, and how many did at once. `state.order`: names given
-    to `note`. `state.sent`: how many items `endless` has given; `state.left`: set when a stream or upload was left.
+    to `note`. `state.tried`: how often `third-time` ran. `state.sent`: how many items `endless` has given;
+    `state.left`: set when a stream or upload was left.
     """
     app = App("contract", limits=limits, compression=compression)
     state = app.state
 
     @app.on_start
     def begin() -> None:
+        vars(state).clear()
         state.started, state.cancelled, state.gate = asyncio.Event(), asyncio.Event(), asyncio.Event()
         state.inside = state.most = 0
         state.order = []
-        state.sent = 0
+        state.tried = state.sent = 0
         state.left = asyncio.Event()
 
     @app.action
@@ -106,6 +110,13 @@ def application(limits: Limits, compression: Sequence[str] = ()) -> App:
         if open_gate:
             state.gate.set()
         return name
+
+    @app.action(name="third-time")
+    async def third_time() -> int:
+        state.tried += 1
+        if state.tried < 3:
+            raise Unavailable("the database is away")
+        return int(state.tried)
 
     @app.action
     async def headers() -> dict[str, Any]:

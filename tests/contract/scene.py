@@ -6,7 +6,7 @@ and fails if anything is left behind.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene_of(pair: Pair, limits: Limits, compression: Sequence[str]) -> AsyncIterator[Scene]:
+async def scene_of(pair: Pair, limits: Limits, compression: tuple[str, ...]) -> AsyncIterator[Scene]:
     """The scene, while the block runs."""
     app = application(limits, compression)
     places = {"tcp": ["127.0.0.1:0"], "unix": [f"unix:{pair.folder / 's'}"], "memory": []}[pair.pipe]
@@ -112,7 +112,7 @@ async def scene_of(pair: Pair, limits: Limits, compression: Sequence[str]) -> As
 Body = Callable[[Scene], Awaitable[None]]
 
 
-def claim(limits: Limits | None = None, compression: Sequence[str] = ()) -> Callable[[Body], Callable[[Pair], None]]:
+def claim(limits: Limits | None = None, compression: tuple[str, ...] = ()) -> Callable[[Body], Callable[[Pair], None]]:
     """A test over every pair: `@claim()` above `async def test_…(scene)`, with the server's limits and compressions."""
 
     def made(body: Body) -> Callable[[Pair], None]:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from letterhead import ConnectionLost, Timing, Unavailable
+from letterhead import ConnectionLost, Timing
 from tests import leaks
 from tests.contract.scene import Scene, claim
 
@@ -101,15 +101,6 @@ async def test_many_calls_come_through_many_losses(scene: Scene) -> None:
 
 @claim()
 async def test_what_the_server_could_not_run_is_asked_again(scene: Scene) -> None:
-    tried: list[int] = []
-
-    @scene.app.action(name="third-time")
-    async def third_time() -> int:
-        tried.append(1)
-        if len(tried) < 3:
-            raise Unavailable("the database is away")
-        return len(tried)
-
     assert await scene.caller.call("third-time") == 3
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.examples.scripts import run, script, started
 from tests.leaks import PATIENCE
 from tests.net.raw import connect
+from tests.processes import ended
 
 ARGUMENTS = {
     "echo-server.py": "[HOST [PORT]]",
@@ -66,8 +67,13 @@ def test_a_server_that_is_down_is_told_in_one_line(name: str) -> None:
 @pytest.mark.parametrize("name", CLIENTS)
 def test_a_server_that_hangs_up_is_told_in_one_line(name: str, silent: tuple[str, socket.socket]) -> None:
     port, listener = silent
-    with subprocess.Popen(
-        [*script(name), "127.0.0.1", port, *CLIENTS[name]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    with ended(
+        subprocess.Popen(
+            [*script(name), "127.0.0.1", port, *CLIENTS[name]],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     ) as process:
         connection, _ = listener.accept()
         connection.recv(1)
@@ -88,8 +94,13 @@ def test_ctrl_c_ends_a_server_cleanly(name: str) -> None:
 @pytest.mark.parametrize("name", CLIENTS)
 def test_ctrl_c_ends_a_client_cleanly(name: str, silent: tuple[str, socket.socket]) -> None:
     port, listener = silent
-    with subprocess.Popen(
-        [*script(name), "127.0.0.1", port, *CLIENTS[name]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    with ended(
+        subprocess.Popen(
+            [*script(name), "127.0.0.1", port, *CLIENTS[name]],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     ) as process:
         connection, _ = listener.accept()
         with connection:

@@ -173,11 +173,7 @@ class Runner:
             if interrupt is not None:
                 raise interrupt
         finally:
-            del (
-                failure,
-                interrupt,
-                outcome,
-            )  # an error knows this frame: neither would be freed before the collector comes
+            del failure, interrupt, outcome  # they know this frame: none would be freed before the collector comes
 
     async def _returned(self, call: Context, outcome: Encoded | Refused | None) -> None:
         """Wait for what still runs for a call, in threads that cannot be stopped, although its handler has ended.
@@ -219,8 +215,9 @@ class Runner:
 
     def _say_blocking(self, call: Context, seconds: float) -> None:
         """A handler has held the event loop: name it, once a minute each."""
-        known = call.action in self._service.actions or call.action in OWN_ACTIONS
-        action = call.action if known else None
+        if call.action in OWN_ACTIONS:
+            return
+        action = call.action if call.action in self._service.actions else None  # clients may make up names
         now = clock.monotonic()
         if now - self._blocked.get(action, float("-inf")) < _SAID_SECONDS:
             return
@@ -291,7 +288,7 @@ class Runner:
         name = request.action
         named = isinstance(name, str)
         if request.id is None and named and name in app.classic_forms:
-            return await self._call_plain(call, app.classic_forms[name], request.value)
+            return await self._call_plain(call, app.classic_forms[name], await self._classic_value(call))
         action = self._named(request)
         if action is None and not (named and name in OWN_ACTIONS):
             shown = str(name)[:200]
@@ -374,6 +371,12 @@ class Runner:
         if takes_long(request.header.shape, len(request.content)):
             return await self._encoder.in_thread(call, parameters.bind, request, self._depth)
         return parameters.bind(request, self._depth)
+
+    async def _classic_value(self, call: Context) -> Any:
+        request = call.request
+        if takes_long(request.header.shape, len(request.content)):
+            return await self._encoder.in_thread(call, getattr, request, "value")
+        return request.value
 
     async def _call_plain(self, call: Context, function: Callable[..., Any], argument: Any) -> Any:
         """Call a handler that takes one value: on the loop if it is async, else in a thread."""

@@ -102,7 +102,7 @@ class StreamThreads:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for call, since in self._silent.items():
+        for call, since in self._silent.items():  # of one connection they are as many as its share, at most
             if not self._threads.would_begin(call.client):
                 continue
             now = clock.monotonic()

@@ -72,11 +72,19 @@ class Threads:
 
     def would_begin(self, owner: object) -> bool:
         """Whether work waits that would begin if a thread of this owner's returned."""
+        if not self._next:
+            return False
         with self._lock:
             own = self._owners.get(owner)
-            if own is not None and own.waiting:
+            if own is not None and own.waiting and own.threads + len(own.waiting) > self._share:
                 return True
-            return self._busy >= self._threads and min(self._next, default=self._share) < self._share
+            coming = self._threads - self._idle - self._busy  # threads that are about to take work
+            for threads, line in self._next.items():
+                for each in line:
+                    coming -= max(0, min(len(each.waiting), self._share - threads))
+                    if coming < 0:
+                        return True
+            return False
 
     def close(self) -> None:
         """End the threads; one that is in a call ends when that returns. Calls that have not begun never will."""

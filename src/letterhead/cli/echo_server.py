@@ -9,6 +9,7 @@ import click
 
 from letterhead.cli.listening import say_where
 from letterhead.echo import EchoServer
+from letterhead.server.signals import stop_signals
 from letterhead.transport.address import of_parts
 
 
@@ -44,9 +45,7 @@ def command(host: str, port: str, verbose: bool) -> None:
 
 def _stop_on_signals(server: EchoServer) -> None:
     """The first signal ends the server in order, a second one the process at once."""
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it is
-        numbers.append(signal.SIGHUP)
+    numbers = stop_signals()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         for number in numbers:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from letterhead.cli import completing
+from letterhead.server.signals import how_to_stop
 from letterhead.transport.address import parse
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,7 +33,7 @@ def at_option(function: F) -> F:
 
 def say_where(addresses: Sequence[str]) -> None:
     """Say where a server listens."""
-    click.echo(f"listening at {' and '.join(addresses)}; Ctrl-C stops")
+    click.echo(f"listening at {' and '.join(addresses)}; {how_to_stop()} stops")
 
 
 def letterhead_elsewhere() -> str:

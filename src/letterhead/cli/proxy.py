@@ -145,12 +145,11 @@ async def _until_signal(proxy: "Proxy") -> None:
     import asyncio
 
     from letterhead.cli.listening import say_where
+    from letterhead.server.signals import stop_signals
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it is
-        numbers.append(signal.SIGHUP)
+    numbers = stop_signals()
 
     def on_signal() -> None:
         for number in numbers:

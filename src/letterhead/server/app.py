@@ -24,6 +24,7 @@ from letterhead.limits import Limits
 from letterhead.log import say
 from letterhead.message import Message
 from letterhead.server.server import Server
+from letterhead.server.signals import how_to_stop, stop_signals
 
 log = logging.getLogger("letterhead.server")
 
@@ -218,7 +219,8 @@ class App:
         """Serve until SIGINT, SIGTERM or SIGHUP, then answer what was accepted and return.
 
         What is open has ``Limits.drain_seconds`` to end, is then cancelled, and after ``Limits.drain_cancel_seconds``
-        left behind. A second signal ends the process at once. Under ``nohup`` SIGHUP is ignored.
+        left behind. A second signal ends the process at once. SIGINT and SIGHUP stay ignored in a program that was
+        started so, as a background job of a script is, and what runs under ``nohup``.
 
         Args:
             addresses: as for ``serve``; default ``127.0.0.1:65432``.
@@ -260,7 +262,7 @@ class App:
                 raise _end_of(number)
             loop.call_soon_threadsafe(starting.cancel)
 
-        before = {number: signal.signal(number, interrupt) for number in _numbers()}
+        before = {number: signal.signal(number, interrupt) for number in stop_signals()}
         try:
             await starting
         except asyncio.CancelledError:
@@ -286,14 +288,14 @@ class App:
                 again.set_result(number)
 
         await self._start(server)
-        numbers = _numbers()
+        numbers = stop_signals()
         try:
             for number in numbers:
                 loop.add_signal_handler(number, stop, number)
             if on_ready is None:
                 say(
-                    log, logging.INFO, "listening", "listening at %s; Ctrl-C stops", " and ".join(server.addresses),
-                    addresses=server.addresses,
+                    log, logging.INFO, "listening", "listening at %s; %s stops", " and ".join(server.addresses),
+                    how_to_stop(), addresses=server.addresses,
                 )  # fmt: skip
             else:
                 on_ready(server)
@@ -320,13 +322,6 @@ class App:
             sys.stderr.flush()
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
-
-
-def _numbers() -> list[signal.Signals]:
-    """The signals that end a server."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
-        return [signal.SIGINT, signal.SIGTERM]
-    return [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 def _end_of(number: int) -> BaseException:

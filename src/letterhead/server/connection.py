@@ -279,7 +279,7 @@ class ServerConnection(StreamProtocol):
         try:
             self._flush()
         except BaseException:
-            self.abort()  # of what was to be sent nobody knows how much was: other connections go on
+            self.abort()  # of what was to be sent nobody knows how much was
             raise
 
     def _flush(self) -> None:

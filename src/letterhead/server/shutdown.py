@@ -76,7 +76,7 @@ class Leaving:
         """All steps.
 
         Raises:
-            BaseException: what a stop hook raised, or a group of what several raised.
+            Exception: what a stop hook raised, or an ExceptionGroup of what several raised.
         """
         if self._closing is not None and asyncio.current_task() is self._closing:
             return  # a stop hook asks for it
@@ -88,7 +88,8 @@ class Leaving:
         await asyncio.shield(self._closing)
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return asyncio.get_running_loop().create_task(work, context=self._context.copy())
+        # Not by ``context=``, which a task factory of the program's own need not know.
+        return self._context.copy().run(asyncio.get_running_loop().create_task, work)
 
     def _begin(self, timeout: float) -> asyncio.Task[None]:
         if self._telling is None:

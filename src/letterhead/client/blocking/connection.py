@@ -43,7 +43,7 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "closed", "connection", "inbox", "outbox", "parked", "paused", "reader", "thread", "wire", "writer",
+        "_freed", "closed", "connection", "inbox", "outbox", "parked", "paused", "reader", "thread", "wire", "writer",
     )  # fmt: skip
 
     connection: BlockingConnection
@@ -58,6 +58,7 @@ class ClientConnection:
         self.writer: threading.Thread | None = None
         self.paused = False
         self.closed = False
+        self._freed = False
 
     def receive(self, timeout: float | None) -> None:
         """Wait for bytes, the end of the stream or an error, and put it into the inbox.
@@ -90,14 +91,16 @@ class ClientConnection:
 
     def close(self) -> None:
         """With the client's lock held: the conversation is over; whoever waits on the wire wakes up."""
-        if not self.closed:
-            self.closed = True
-            self.unpark()
-            if self.reader is not None or self.writer is not None:
-                self.wire.shutdown()  # to close it under them would not wake them
-            self.free()
+        self.closed = True
+        self.unpark()
+        if not self.free():
+            self.wire.shutdown()  # to close it under them would not wake them
 
-    def free(self) -> None:
-        """With the client's lock held: free the wire of a closed connection, unless somebody still waits on it."""
-        if self.closed and self.reader is None and self.writer is None:
+    def free(self) -> bool:
+        """With the client's lock held: free the wire of a closed connection, unless somebody waits on it; whether."""
+        if self.reader is not None or self.writer is not None:
+            return False
+        if not self._freed:
+            self._freed = True
             self.wire.close()
+        return True

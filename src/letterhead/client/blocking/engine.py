@@ -531,8 +531,7 @@ class Engine:
 
     def _free(self, pipe: ClientConnection) -> None:
         """Part with a closed connection once nobody waits on it."""
-        pipe.free()
-        if pipe.reader is None and pipe.writer is None:
+        if pipe.free():
             self._pipes.discard(pipe)
 
     # -- connecting ------------------------------------------------------------------------------------------------
