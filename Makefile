@@ -72,7 +72,7 @@ suite: $(DEV) ## the whole suite (on Python 3.11 where there is one)
 
 SEED := $(shell date +%s)
 .PHONY: shuffled
-shuffled: $(DEV) ## the whole suite in an order of chance (SEED=…)
+shuffled: $(DEV) ## the whole suite in a random order (SEED=…)
 	@echo "SEED=$(SEED)"; $(PY) -m pytest -q -p no:cacheprovider -n auto --shuffle $(SEED)
 
 .PHONY: long

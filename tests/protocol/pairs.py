@@ -391,7 +391,7 @@ class Pair:
         self.client.core.submit(exchange)
         return exchange
 
-    def turn(self) -> "Pair":
+    def carry(self) -> "Pair":
         """Carry bytes and run handlers until nothing moves any more."""
         client, server = self.client, self.server
         while client.core.out or server.core.out or self._seen < len(server.requests):

@@ -184,7 +184,7 @@ class Sides:
     # -- what callers and handlers do -----------------------------------------------------------------------------
 
     def submit(self, story: Story, earlier: Story | None = None) -> None:
-        """A caller asks, perhaps in the place of another; whoever has items waits for room from then on."""
+        """A caller asks, perhaps in the place of another; whoever has items waits until it may send from then on."""
         self.stories.append(story)
         if story.up:
             self._wants_up.add(story)

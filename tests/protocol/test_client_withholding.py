@@ -83,14 +83,14 @@ def test_a_server_with_the_same_limits_never_closes_the_connection_for_it() -> N
     limits = Limits(control_frames=20, control_seconds=10.0, max_open=1000)
     pair = Pair(lambda _: None, limits)
     pair.calls("first")
-    calls = [pair.turn().calls("wait") for _ in range(200)]
-    pair.turn()
+    calls = [pair.carry().calls("wait") for _ in range(200)]
+    pair.carry()
     client, server = pair.client.core, pair.server
     for call in calls:
         client.cancel(call)
     while client.withholds:
         client.tick(server.now)
-        pair.turn()
+        pair.carry()
         server.now = max(server.now, client.due)
     assert not server.ending
     assert len(server.stops) == 200

@@ -144,7 +144,7 @@ class Upload:
     """The parameter that receives a stream.
 
     Attributes:
-        name: its name.
+        name: the parameter's name.
         stream: of what, and how it is read.
         item: the type of its items.
     """

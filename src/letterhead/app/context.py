@@ -35,16 +35,20 @@ class Client(Protocol):
         """Nothing of a request runs any more, once for each; its answer, where it has none yet."""
 
     def streams(self, request: Request) -> None:
-        """Its answer is a stream."""
+        """The answer to a request is a stream."""
 
     def unpacked(self, request: Request, content: bytes) -> None:
-        """Its content was decompressed; TooMany where the server cannot hold it so."""
+        """The content of a request was decompressed.
+
+        Raises:
+            TooMany: the server cannot hold as much.
+        """
 
     def send_item(self, request: Request, item: Encoded) -> int:
-        """Send an item of a result: how many bytes that took; 0 where it may not be sent before there is ``room``."""
+        """Send an item of a result: how many bytes that took; 0 where it has to wait for ``writable``."""
 
     def take(self, request: Request) -> Item | None:
-        """The next item of an upload; None where none is there: ``items`` follows, unless it is whole or has ended."""
+        """The next item of an upload; None where none is there: ``readable`` follows, unless it is whole."""
 
     def fail(self, request: Request, why: Refused) -> None:
         """The request cannot be answered, whatever its handler says: its last frame is sent at once."""
@@ -54,7 +58,7 @@ class Moved(Protocol):
     """One end of a stream that waits for the other side."""
 
     def moved(self) -> None:
-        """There is room for an item, or one to take; or nobody waits for the answer any longer."""
+        """An item may be sent, or one is there to take; or nobody waits for the answer any longer."""
 
 
 class Upload(Moved, Protocol):
@@ -209,7 +213,7 @@ def refuse_to_block() -> bool:
         whether it would hold up another event loop, whose matter that is.
 
     Raises:
-        UsageError: it would.
+        UsageError: the call would block the event loop that serves.
     """
     asyncio = sys.modules.get("asyncio")
     loop: Any = None if asyncio is None else asyncio._get_running_loop()

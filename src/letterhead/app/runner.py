@@ -97,7 +97,7 @@ class Runner:
         self._tasks.start(call)
 
     def stop(self, request: Request) -> None:
-        """Nobody waits for it: end it as far as that can be done. One that has not begun never will."""
+        """Nobody waits for a request: end its handler as far as that can be done. One that has not begun never will."""
         call: Context = request.job
         if call.upload is not None:
             call.upload.moved()
@@ -107,13 +107,13 @@ class Runner:
             call.task.cancel()
 
     def readable(self, request: Request) -> None:
-        """What its upload was waited for is there."""
+        """An item of a request's upload is there, or the end of it."""
         call: Context = request.job
         if call.upload is not None:
             call.upload.moved()
 
     def writable(self, request: Request) -> None:
-        """An item of its result may be sent, for which there was no room."""
+        """An item of a request's result may be sent, which had to wait."""
         call: Context = request.job
         if call.sender is not None:
             call.sender.moved()
@@ -420,7 +420,7 @@ class Runner:
 
 
 def _is_plain(action: Action) -> bool:
-    """Whether it is called in the shortest way: on the loop, without streams."""
+    """Whether an action is called in the shortest way: on the loop, without streams."""
     return action.run == "loop" and action.parameters.streams is None and action.parameters.upload is None
 
 
@@ -428,7 +428,7 @@ def _check_streams(request: Request, action: Action | None) -> None:
     """Refuse a request that brings a stream where none is taken, or the other way round.
 
     Raises:
-        InvalidArgument: so it is.
+        InvalidArgument: the request and the action do not agree on streams.
     """
     streams = action is not None and action.parameters.streams is not None
     upload = None if action is None else action.parameters.upload

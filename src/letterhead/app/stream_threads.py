@@ -80,7 +80,7 @@ class StreamThreads:
             self._look()
 
     def goes_on(self, call: Context) -> None:
-        """Its peer has done something."""
+        """The peer of a call has done something."""
         self._silent.pop(call, None)
 
     def close(self) -> None:

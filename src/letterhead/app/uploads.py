@@ -4,7 +4,7 @@
   type, ends the exchange at once, and the iterator raises that error.
 * The iterator ends where the client ended the stream, and nowhere else: where nobody waits for the answer any longer it
   raises the reason, and once the handler has returned it is of no use to what the handler left behind.
-* Who takes items that are here already gives the event loop a turn every millisecond.
+* Who takes items that are here already lets the event loop go on every millisecond.
 * A handler in a thread that answers whole begins when its first item is there, or the end: uploads that are only opened
   take no threads.
 * A thread is given many items at a time, since each crossing from the loop costs what twenty items cost; but only when

@@ -103,7 +103,7 @@ class Call(Generic[W, P]):
         return None if incoming is None else incoming.take()
 
     def fail(self, error: LetterheadError) -> None:
-        """It ends with a copy of this error: a raised exception belongs to one raise.
+        """End the call with a copy of this error: a raised exception belongs to one raise.
 
         Items that came before an error are still handed out; but where the time for all of it is over, it is over.
         """
@@ -116,7 +116,7 @@ class Call(Generic[W, P]):
             self.incoming.drop()
 
     def fail_upload(self, failure: BaseException) -> None:
-        """Its upload raised this: so will whoever waits for the call."""
+        """End the call with what its upload raised: whoever waits for the call raises it, too."""
         self.done = True
         self.error = Cancelled("its upload failed")
         self.failure = failure, failure.__traceback__
@@ -258,7 +258,7 @@ def _bounded(opening: Opening, wanted: float | None, limits: Limits) -> "Call[An
 
 
 def _unbounded(opening: Opening, wanted: float | None) -> "Call[Any, Any]":
-    """The same for a call with a stream."""
+    """A call with a stream, which may take as long as it wants unless ``wanted`` seconds are given."""
     seconds = time_left(wanted)
     if seconds is None:
         return Call(opening, math.inf, None)

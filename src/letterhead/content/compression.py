@@ -123,10 +123,10 @@ def compress(content: Buffer, name: str) -> bytes:
 
 
 def decompress(content: bytes, name: str, limit: int) -> bytes:
-    """What was compressed.
+    """The content that was compressed.
 
     Args:
-        content: as it came.
+        content: the compressed bytes.
         name: the compression's name on the wire.
         limit: bytes that may come out.
 

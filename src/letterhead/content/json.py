@@ -35,7 +35,7 @@ def check_json(data: bytes, max_depth: int) -> None:
     """Refuse JSON content in UTF-8 that ``decode_json`` would refuse, without making its value.
 
     Raises:
-        BadContent: so it is.
+        BadContent: the content is refused; the sentence says why.
     """
     try:
         strict_json.check(data, max_depth)

@@ -34,7 +34,7 @@ class Admission:
         self._controls = 0
         self._controls_since = now
 
-    def why_not(self, header: Header, meaning: Meaning, open_now: int, classic: bool) -> Refused | None:
+    def refusal(self, header: Header, meaning: Meaning, open_now: int, classic: bool) -> Refused | None:
         """The refusal that a header alone earns, or None. In the order of protocol section 5."""
         shape = header.shape
         fault = shape.fault or meaning.fault
@@ -59,7 +59,7 @@ class Admission:
         wanted = self._limits.deadline_seconds if meaning.deadline is None else meaning.deadline
         return min(wanted, self._limits.deadline_max_seconds)
 
-    def why_not_part(self, header: Header, meaning: Meaning) -> Refused | None:
+    def part_refusal(self, header: Header, meaning: Meaning) -> Refused | None:
         """The refusal that the header of an upload's item earns, or None."""
         shape = header.shape
         fault = shape.fault or meaning.fault

@@ -222,7 +222,7 @@ class ClientProtocol(Generic[O]):
             self._waiting[exchange] = None
 
     def cancel(self, exchange: Exchange[O], *, late: bool = False) -> None:
-        """Nobody waits for it any longer. Its slot stays taken until the server's last frame has come.
+        """Nobody waits for an exchange any longer. Its slot stays taken until the server's last frame has come.
 
         Args:
             exchange: one that was submitted here.
@@ -675,7 +675,7 @@ class ClientProtocol(Generic[O]):
                 self._fail(exchange, error)
 
     def _forget(self, exchange: Exchange[O]) -> None:
-        """Its last frame came, or it will never run: its slot is free."""
+        """The last frame of an exchange came, or it will never run: its slot is free."""
         del self.open[exchange.id]
         if self._withheld:
             self._withheld.pop(exchange, None)

@@ -29,7 +29,7 @@ _ADDED: dict[str, Any] = {"more": False, "compression": "zstd", "timing": {"queu
 def check(reply: Encoded, limits: Limits) -> None:
     """Refuse a reply or an item of an application's own making whose header could not be sent, or not be accepted.
 
-    There is to be room for what a connection adds to the header: whether an answer can be sent must not depend on
+    The header must hold what a connection adds, too: whether an answer can be sent must not depend on
     whether its client asked for the time that it took.
 
     Raises:

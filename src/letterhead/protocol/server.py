@@ -228,7 +228,7 @@ class ServerProtocol:
         """Send a request's last frame, although something that runs for it has not ended. ``finish`` is to follow.
 
         Args:
-            request: it.
+            request: one that a ``Request`` event handed out.
             outcome: its result, why there is none, or None where the result was a stream that has ended.
             now: the time.
         """
@@ -241,7 +241,7 @@ class ServerProtocol:
         """The request's handler has ended, or will never begin. The first call for a ``Request`` event counts.
 
         Args:
-            request: it.
+            request: one that a ``Request`` event handed out.
             outcome: its result, why there is none, or None where the result was a stream that has ended.
             now: the time.
         """
@@ -444,7 +444,7 @@ class ServerProtocol:
 
     def _open_request(self, id: int | None, header: Header, meaning: Meaning, now: float) -> Request | None:
         header.compact()
-        refused = self._admission.why_not(header, meaning, len(self._open) + self._running_on, id is None)
+        refused = self._admission.refusal(header, meaning, len(self._open) + self._running_on, id is None)
         if meaning.supersedes and id is not None and not isinstance(refused, BadHeader):
             if not self._within(self._admission.control(now)):
                 return None
@@ -473,7 +473,7 @@ class ServerProtocol:
         if incoming is None or request.stopped is not None:  # nobody takes it: it crosses our last frame
             self._within(self._admission.late(header))
             return None
-        refused = self._admission.why_not_part(header, meaning)
+        refused = self._admission.part_refusal(header, meaning)
         if refused is None and not meaning.more:
             if incoming.end():
                 self.events.append(Readable(request))
@@ -505,7 +505,7 @@ class ServerProtocol:
     # -- streams ---------------------------------------------------------------------------------------------------
 
     def streams(self, request: Request) -> None:
-        """Its result will be a stream: it has no deadline unless the client named one, and that is not shortened.
+        """The result of a request will be a stream, without a deadline unless the client named one.
 
         Raises:
             BadHeader: more credit came already than a receiver may give.
@@ -564,7 +564,7 @@ class ServerProtocol:
         return item
 
     def fail_exchange(self, request: Request, why: Refused) -> None:
-        """Whoever runs it found that it cannot be: an item is not what it says. Its last frame is sent at once."""
+        """End a request that cannot go on, as an item is not what it says. Its last frame is sent at once."""
         self._finish_on_wire(request, why)
         if request.stopped is None:
             request.stopped = why
@@ -596,7 +596,7 @@ class ServerProtocol:
         return bool(self._open) or not self._may_start()
 
     def _complete(self, incoming: Request | Part, content: bytes) -> None:
-        """Its content is whole."""
+        """The content of a request or an item is whole."""
         if not self._hold(incoming, len(content)):
             self._refuse_whole(incoming, self._admission.too_much())
         elif isinstance(incoming, Part):
@@ -632,7 +632,7 @@ class ServerProtocol:
         return budget.used <= budget.limit
 
     def unpacked(self, request: Request, content: bytes) -> None:
-        """Its content was decompressed, and is held as it is now until its handler has ended.
+        """The content of a request was decompressed, and is held as it is now until its handler has ended.
 
         Raises:
             TooMany: the server would hold more than it may.
@@ -711,7 +711,7 @@ class ServerProtocol:
         return True
 
     def _done_with(self, request: Request) -> None:
-        """Its handler is no longer running: the slot and the memory are free."""
+        """The handler of a request is no longer running: the slot and the memory are free."""
         request.finished = True
         self._running_on -= 1
         self._budget.used -= request.held + request.kept

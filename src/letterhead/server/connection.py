@@ -23,7 +23,7 @@ from letterhead.server.shared import Shared
 from letterhead.transport.stream import SCRATCH, StreamProtocol
 
 _GATHERED = 64 * 1024
-"""Bytes of items that are sent before the turn of the loop is over."""
+"""Bytes of items that are sent before the loop iteration is over."""
 
 
 class ServerConnection(StreamProtocol):
@@ -49,7 +49,7 @@ class ServerConnection(StreamProtocol):
         self._flush_queued = False
         self._gathered = 0  # bytes of items in ``out``
         self._taking_events = False  # what they bring about is seen to behind them
-        self._rest: asyncio.Handle | None = None  # the loop has a turn before more is read
+        self._rest: asyncio.Handle | None = None  # the loop has an iteration before more is read
         self._starting: asyncio.Handle | None = None  # and before more handlers begin
         self._draining = False
         self._peer_ended = False
@@ -131,7 +131,7 @@ class ServerConnection(StreamProtocol):
             self._protocol.timer.pause(clock.monotonic())
 
     def _rest_from_reading(self) -> None:
-        """Read no more in this turn of the loop: uvloop reads up to 32 times while more is there, and others wait.
+        """Read no more in this loop iteration: uvloop reads up to 32 times while more is there, and others wait.
 
         How long a read takes to be worked off cannot be seen here: handlers may begin later.
         """
@@ -166,7 +166,7 @@ class ServerConnection(StreamProtocol):
                 self.wake_at(protocol.due)
 
     def _start_more(self) -> None:
-        """Those handlers that were started in the turn before have taken their first step."""
+        """The handlers started in the last loop iteration have taken their first step: start more."""
         self._starting = None
         self._protocol.start_more()
         self._advance()
@@ -226,15 +226,15 @@ class ServerConnection(StreamProtocol):
             self._advance()
 
     def streams(self, request: Request) -> None:
-        """Its answer is a stream; raises what ``ServerProtocol.streams`` does."""
+        """The answer to a request is a stream; raises what ``ServerProtocol.streams`` does."""
         self._protocol.streams(request)
 
     def unpacked(self, request: Request, content: bytes) -> None:
-        """Its content was decompressed."""
+        """The content of a request was decompressed."""
         self._protocol.unpacked(request, content)
 
     def send_item(self, request: Request, item: Encoded) -> int:
-        """Send an item of a result: how many bytes that took; 0 where it may not be sent before there is room."""
+        """Send an item of a result: how many bytes that took; 0 where it may not be sent yet."""
         protocol = self._protocol
         if not protocol.may_send(request):
             return 0
@@ -269,7 +269,7 @@ class ServerConnection(StreamProtocol):
         return self._receiving or self._flush_queued
 
     def _flush_soon(self) -> None:
-        """Send at the end of this turn of the loop what it gives to send."""
+        """Send what this loop iteration gives to send, at its end, with the write batch."""
         if not self._flush_comes:
             self._shared.batch.add(self._flush_batch)
             self._flush_queued = True

@@ -84,7 +84,7 @@ class Proxy(Handles):
 
     @property
     def addresses(self) -> list[str]:
-        """The same, where ``listen`` is a name with several addresses.
+        """The addresses of the proxy, where ``listen`` is a name with several.
 
         Raises:
             UsageError: it does not run.

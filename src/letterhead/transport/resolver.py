@@ -84,7 +84,7 @@ class Lookup:
         return self._places
 
     def give_up(self) -> None:
-        """Nobody waits any longer; nothing happens where there is an answer."""
+        """Nobody waits for the answer any longer; nothing happens where it is there."""
         _threads.forget(self)
 
     def run(self) -> None:
@@ -119,7 +119,7 @@ class _Threads:
             raise
 
     def forget(self, lookup: Lookup) -> None:
-        """It need not be begun any more."""
+        """Drop a look-up that nobody needs any more, if it has not begun."""
         with self._lock, contextlib.suppress(ValueError):  # it was begun already
             self._waiting.remove(lookup)
 

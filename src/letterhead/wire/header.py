@@ -164,7 +164,7 @@ class Header:
         return fields
 
     def compact(self) -> None:
-        """It will be kept: what decoding made of a large one is let go, and its bytes are kept instead."""
+        """Take little memory while the header is kept: keep the bytes of a large one, not what decoding made of it."""
         shape = self.shape
         size = self.frame_size - shape.length
         if size > _REMEMBERED_BYTES:

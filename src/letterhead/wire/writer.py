@@ -65,7 +65,7 @@ def head_prefix(
 
 
 def with_field(prefix: bytes, name: str, value: object) -> bytes:
-    """The same constant part with one field more, whose name and value need no check: they are ours."""
+    """A head's constant part with one field more, whose name and value need no check: they are ours."""
     field = b'"%b":%b' % (name.encode(), strict_json.encode(value))
     return b'%b,%b,"content-length":' % (prefix[:-_LENGTH_NAME], field)
 

@@ -127,7 +127,7 @@ def test_no_server_makes_a_client_dial_without_end(server: str, begin: Begin) ->
     seconds, most = (10.0, HURRIED) if begin is hurried else (SECONDS, MOST)
     keep_calling(world, begin, seconds)
     assert len(world.dialled) <= most
-    assert len(world.site.standing) <= MOST / 2
+    assert len(world.site.open_pipes) <= MOST / 2
 
 
 @pytest.mark.parametrize("begin", [plain, stream])

@@ -144,7 +144,7 @@ class AsyncClient:
         generator is closed. What an iterable raises ends the call, and is raised here.
 
         Args:
-            action: its name.
+            action: the action's name.
             arg: one unnamed argument: JSON that is no object, bytes, a ``Message``, or a stream.
             timeout: seconds until ``DeadlineExceeded``; the server gets the same deadline. A call with a stream has
                 none unless it is named here.
@@ -231,7 +231,7 @@ class AsyncClient:
         ``single`` of the stream says which it was, once an item is there.
 
         Args:
-            action: its name.
+            action: the action's name.
             arguments: named ones, whatever their names.
             timeout: seconds for all of it; by default it may take as long as the server lets it.
 

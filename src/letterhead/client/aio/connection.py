@@ -103,7 +103,7 @@ class ClientConnection(StreamProtocol):
             self._owner.handle()
 
     def send_soon(self) -> None:
-        """Send at the end of this turn of the loop what there is to send."""
+        """Send what there is to send at the end of this loop iteration."""
         self._batch.add(self.flush)
 
     def flush(self) -> None:

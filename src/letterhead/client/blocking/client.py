@@ -143,7 +143,7 @@ class Client:
         that thread. What an iterable raises ends the call, and is raised here.
 
         Args:
-            action: its name.
+            action: the action's name.
             arg: one unnamed argument: JSON that is no object, bytes, a ``Message``, or a stream.
             timeout: seconds until ``DeadlineExceeded``; the server gets the same deadline. A call with a stream has
                 none unless it is named here.
@@ -233,7 +233,7 @@ class Client:
         ``single`` of the stream says which it was, once an item is there.
 
         Args:
-            action: its name.
+            action: the action's name.
             arguments: named ones, whatever their names.
             timeout: seconds for all of it; by default it may take as long as the server lets it.
 
