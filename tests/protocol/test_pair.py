@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from letterhead.client.openings import message_opening
 from letterhead.content.encoded import Encoded
-from letterhead.errors import Cancelled, DeadlineExceeded, Internal, Refused, TooLarge
+from letterhead.errors import Cancelled, DeadlineExceeded, Refused, TooLarge
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.protocol.requests import Request
@@ -123,12 +123,12 @@ def test_arguments_as_large_as_allowed_are_accepted_by_a_server_with_the_same_li
     assert [len(call.body) for call in calls] == [1_000, 972, 962, 1_000]
 
 
-def test_a_wrapped_result_above_the_limit_is_internal_and_never_sent_wrong() -> None:
+def test_a_wrapped_result_above_the_limit_is_too_large_and_never_sent_wrong() -> None:
     limits = Limits(content_bytes=2_000, json_bytes=1_000)
     pair = Pair(lambda request: result("x" * 998), limits)
     first, second = pair.calls("a", 1), pair.calls("a", 1)
     pair.carry()
-    assert isinstance(first.error, Internal)
+    assert isinstance(first.error, TooLarge)
     assert second.result() == "x" * 998
 
 

@@ -2,6 +2,8 @@
 
 Beside it, what a runner needs to know: the connection that a call came from (``Client``), and what in a call is to be
 told when something moves (``Moved``).
+
+How a request is answered is not known here, nor how its frames come and go.
 """
 
 import math

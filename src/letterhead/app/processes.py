@@ -6,6 +6,8 @@ handler by its module's name.
 
 Jobs wait here rather than in pebble's own queue, where one that was given up would still begin. A pool that pebble gave
 up (it does when a worker dies that has nothing to do) is replaced.
+
+What a job is for is not known here, nor what becomes of its result.
 """
 
 import logging

@@ -7,6 +7,8 @@ has returned, whoever waited for that no longer; its caller is answered before. 
 A handler that gives or takes a stream runs where others do, save that a thread's is one of those kept for streams
 (``stream_threads.py``). What carries its items stands in ``streaming.py`` and ``uploads.py``, and is told here what
 moves.
+
+Connections are known here as ``Client`` only (``context.py``): neither frames nor sockets.
 """
 
 import asyncio

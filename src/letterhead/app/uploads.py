@@ -9,6 +9,8 @@
   take no threads.
 * A thread is given many items at a time, since each crossing from the loop costs what twenty items cost; but only when
   it has used up the last ones, so that what a slow thread has not asked for stays with the client.
+
+How items come over the wire is not known here, nor where the handler runs.
 """
 
 import asyncio

@@ -16,6 +16,8 @@ Each server has at most one connection that calls share; a classic one has one f
   hear at once that nothing listens there; unless the client was told otherwise either way.
 
 What happens is told by ``report``. ``random`` gives numbers from 0 to 1, the time is an argument.
+
+How connections are made is not known here, nor what is said on them.
 """
 
 from collections.abc import Callable, Sequence

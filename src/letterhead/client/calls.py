@@ -7,6 +7,8 @@ field of the client that made it.
 How long a call may take: a plain one has the time of its own, else its client's, else what a server grants. One with a
 stream, either way, may take as long as it wants unless it names a time: only so long as no server has answered it waits
 as a plain one does. Whatever a handler calls gets no more time than that handler has left.
+
+Which server gets a call is not known here, nor who carries its bytes.
 """
 
 import math

@@ -6,6 +6,8 @@ answers slowly is never given up, as long as its event loop turns.
 
 The time is an argument. Whoever looks late (its process stood still) looks once more after a moment: what came
 meanwhile may wait to be read.
+
+How a ping is sent is not known here, nor what becomes of a connection that is given up.
 """
 
 from enum import Enum, auto

@@ -1,4 +1,7 @@
-"""``State``: what a client's connections are in."""
+"""``State``: what a client's connections are in.
+
+When the state changes is the balancer's to say.
+"""
 
 from enum import StrEnum
 

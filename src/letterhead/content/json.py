@@ -1,4 +1,8 @@
-"""``text/json`` and ``application/json``."""
+"""``text/json`` and ``application/json``.
+
+What lives here: encoding and decoding by the rules of ``wire/strict_json.py``, with the errors of content. Where the
+content comes from is not known here.
+"""
 
 from typing import Any
 

@@ -11,6 +11,8 @@ numbers or empty containers side by side:
 What there is beyond JSON: ``bytes``, keys that are no text, NaN and infinities, ``datetime`` with a zone (the timestamp
 extension), and ``msgspec.msgpack.Ext`` for every other extension. Integers end at −2^63 and 2^64−1. Of a key that
 stands twice the last one counts.
+
+Where the content comes from is not known here.
 """
 
 from typing import Any

@@ -1,4 +1,8 @@
-"""What one connection may cost a server: whether a request is let in, and when a peer has gone too far."""
+"""What one connection may cost a server: whether a request is let in, and when a peer has gone too far.
+
+What lives here: ``Admission``, the judge of one connection's headers, and its counts. What is done about a refusal is
+``server.py``'s.
+"""
 
 from letterhead.errors import BadHeader, Refused, TooMany, Unavailable
 from letterhead.limits import Limits

@@ -1,4 +1,7 @@
-"""A bound on the memory that all connections of a server hold, in and out."""
+"""A bound on the memory that all connections of a server hold, in and out.
+
+What the bytes are, and what is done when they are too many, is not known here.
+"""
 
 
 class Budget:

@@ -16,6 +16,8 @@ clock.
   leaves more unsent than it should no request is handed out: their answers would wait, too. And of many that come at
   once a few are handed out at a time (``starts_more``), so that the first answers are seen before the last one begins.
 * ``ending`` becomes true when the connection is to be closed once ``out`` is sent.
+
+Where handlers run is not known here, nor how bytes come and go.
 """
 
 from collections.abc import Callable

@@ -2,6 +2,8 @@
 
 A frame is judged by where its ``id`` stands and by what kind of frame it is. A pair that is missing here is a breach of
 the protocol: ``bad-header``, and the connection closes.
+
+What a move does is not known here: each side has a method for each of its moves (``client.py``, ``server.py``).
 """
 
 from enum import Enum, auto

@@ -1,4 +1,7 @@
-"""One direction of a pipe in memory: a bounded queue of bytes that may stand between two threads."""
+"""One direction of a pipe in memory: a bounded queue of bytes that may stand between two threads.
+
+What the bytes mean is not known here.
+"""
 
 import errno
 import threading

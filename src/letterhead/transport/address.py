@@ -6,6 +6,8 @@ Unix socket, and all others are written ``SCHEME://…``; so may TCP be, as ``tc
 A scheme is one module in the folder ``schemes``, named as the scheme is, with a ``TRANSPORT``. It is imported when an
 address names it: a command that calls once should start at once. For the same reason such a module imports at its top
 only what a blocking client needs; ``asyncio`` and what only those who listen need is imported in its functions.
+
+How a scheme connects or listens is not known here.
 """
 
 import re

@@ -7,6 +7,8 @@ name stands for changes; to remember answers is the resolver's business.
 
 There are as many threads as names being looked up, to a bound; beyond it a name waits its turn, for as long as whoever
 asked does. An address in numbers needs no resolver, and no thread.
+
+What the addresses are for is not known here.
 """
 
 import contextlib

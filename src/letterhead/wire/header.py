@@ -14,6 +14,8 @@ header says so (``Header.compact``): one that nobody shares is kept as its bytes
 What is then held is counted by whoever holds it (``Header.held``).
 
 This file does not know what the fields of a conversation mean (``protocol/fields.py`` does).
+
+What fields mean beyond section 1 is not known here (``protocol/fields.py``).
 """
 
 import copy

@@ -4,6 +4,8 @@ msgspec does the work; here stand the rules it does not keep by itself. It raise
 ``RecursionError`` beside its own errors, has no bound on nesting short of the interpreter's, writes NaN and infinities
 as ``null``, which would reach the other side as a wrong value, and copies what stands in a ``msgspec.Raw`` into what it
 writes, whatever that is.
+
+What the JSON is for is not known here.
 """
 
 import codecs

@@ -3,6 +3,8 @@
 A head is what stands before the content: two length bytes and the header. Most of a head is the same from frame to
 frame, so it is made in two steps: ``head_prefix`` encodes the fields up to the content length once, ``head`` adds the
 two numbers that change. ``id`` stands last, which is what lets the reader at the other end remember the rest.
+
+What a frame means is not known here, nor when it may be sent.
 """
 
 import sys

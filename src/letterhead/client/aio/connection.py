@@ -2,6 +2,8 @@
 
 It reads always. Unsent bytes above the high mark hold up uploads, and nothing else: if they stopped both sides from
 reading, each would wait for the other.
+
+What bytes mean is not known here, nor which call they belong to.
 """
 
 import asyncio

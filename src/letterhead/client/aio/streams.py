@@ -8,6 +8,8 @@ The rules here:
 * An upload is a task. It sends as long as there is credit and the pipe takes bytes, and it lets the loop go on after
   64 KiB or a millisecond, whatever it iterates over. It ends with the exchange, and closes a generator that it did not
   finish.
+
+Which connection carries a stream is not known here.
 """
 
 import asyncio

@@ -4,6 +4,8 @@ A server that was killed leaves its file behind, and the next one replaces it. I
 nobody answers, which also holds for a moment of one that just starts. So a server takes its name under a lock, a file
 beside the socket that is gone again when it listens: of two that start together, one gets the name, and the other
 is told that it is in use.
+
+What is said on a connection is not known here.
 """
 
 import errno
