@@ -366,7 +366,7 @@ class Balancer(Generic[C, P]):
 
     @property
     def state(self) -> State:
-        """What the connections are in."""
+        """The state of the connections."""
         endpoints = self.endpoints
         if self.closed:
             return State.CLOSED

@@ -125,7 +125,7 @@ class Writable(Generic[W, P]):
 
 
 class StateChanged:
-    """An event: what the client's connections are in has changed."""
+    """An event: the state of the client's connections has changed."""
 
     __slots__ = ("state",)
 

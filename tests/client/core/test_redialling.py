@@ -181,7 +181,7 @@ def test_several_servers_that_leave_again_and_again_share_no_more_attempts() -> 
 
 
 def test_calls_with_little_time_make_few_attempts_after_a_server_has_left() -> None:
-    """They hurry the next attempt, but not without end."""
+    """They bring the next attempt forward, but not without end."""
     world = world_of()
     world.site.script = answers_then_closes
     world.calls("echo", 1)

@@ -80,7 +80,7 @@ class Client:
 
     @property
     def state(self) -> State:
-        """What its connections are in: ``"idle"``, ``"connecting"``, ``"ready"``, ``"reconnecting"``, ``"closed"``.
+        """The state of the connections: ``"idle"``, ``"connecting"``, ``"ready"``, ``"reconnecting"`` or ``"closed"``.
 
         Connections are made when a call needs one: an idle client whose server went away hears of it, and stays so.
         """
@@ -88,7 +88,7 @@ class Client:
 
     @property
     def counters(self) -> dict[str, int]:
-        """What happened how often.
+        """Counts of what happened, by name.
 
         ``connected``, ``connect-failed``; ``lost``: connections that ended while calls were open, ``left``: that a
         server ended in order; ``moved``: calls that a leaving server did not run and another got, ``repeated``: calls
@@ -238,7 +238,8 @@ class Client:
             timeout: seconds for all of it; by default it may take as long as the server lets it.
 
         Raises:
-            As ``stream``.
+            UsageError: arguments that cannot be sent, or the client is closed.
+            All else is raised where items are taken.
         """
         call: BlockingCall = stream_call(self._settings, action, (), arguments, timeout, None, None, either=True)
         return self._open(call, None, None)
@@ -248,8 +249,16 @@ class Client:
 
         With an ``action`` field in its header it calls that action; without, it is a request in classic form.
 
+        Args:
+            message: what is sent, with its header fields beside those of every frame.
+            timeout: seconds until ``DeadlineExceeded``; default: the client's.
+
         Raises:
-            As ``call``.
+            Refused: the server refused the request; a subclass says why.
+            DeadlineExceeded: no answer in time.
+            ConnectionFailed: no connection, or it ended during the call; a subclass says how.
+            TooLarge: the message is above the limits.
+            UsageError: the message cannot be sent, or the client is closed.
         """
         call: BlockingCall = message_call(self._settings, message, timeout)
         self._engine.perform(call, None, None)
