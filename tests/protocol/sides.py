@@ -1,8 +1,8 @@
 """Both cores behind shells, joined by the reference's wire.
 
-What lives here: ``Sides``, which does for the protocols of a client and a server what their shells do (hand out events, send what
-they said, pass ends on), and carries out the moves of callers and handlers. What happens, and when, is ``model.py``'s;
-what must hold is in ``checked.py``.
+What lives here: ``Sides``, which does for the protocols of a client and a server what their shells do (hand out events,
+send what they said, pass ends on), and carries out the moves of callers and handlers. What happens, and when, is
+``model.py``'s; what must hold is in ``checked.py``.
 """
 
 from collections.abc import Callable
