@@ -31,10 +31,10 @@ class Client(Protocol):
     caller: str
 
     def answer(self, request: Request, outcome: Encoded | Refused | None) -> None:
-        """The answer to a request of which something still runs; None is the end of a stream. ``finish`` follows."""
+        """Send the answer to a request although something of it still runs; None ends a stream. ``finish`` follows."""
 
     def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
-        """Nothing of a request runs any more, once for each; its answer, where it has none yet."""
+        """Nothing of a request runs any more: send its answer, where it has none yet. Called once for each request."""
 
     def streams(self, request: Request) -> None:
         """The answer to a request is a stream."""

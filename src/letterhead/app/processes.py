@@ -1,4 +1,4 @@
-"""``run="process"``: worker processes of which one can be killed without harming the others.
+"""``run="process"``: worker processes, each of which can be killed without harm to the others.
 
 ``concurrent.futures.ProcessPoolExecutor`` breaks as a whole when one worker dies, so this uses ``pebble`` (the extra
 ``process``). Workers are spawned, never forked: a fork would copy sockets, locks and the event loop. They import the

@@ -1,8 +1,8 @@
 """``Call``: one call of a client, from its arguments to its result, over as many connections as it takes.
 
-What is asked is its ``opening``, which never changes; where it stands on a connection is its ``exchange``, of which it
-has one at a time. Here stands how long it may take, how often it was sent, and how it ended; who waits for it, is a
-field of the client that made it.
+A call has an ``opening``, what is asked, which never changes, and one ``exchange`` at a time, its state on a
+connection. It knows how long it may take, how often it was sent, and how it ended. Who waits for it is a field that its
+client sets.
 
 How long a call may take: a plain one has the time of its own, else its client's, else what a server grants. One with a
 stream, either way, may take as long as it wants unless it names a time: only so long as no server has answered it waits

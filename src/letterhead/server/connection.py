@@ -212,7 +212,7 @@ class ServerConnection(StreamProtocol):
     # -- from the runner -------------------------------------------------------------------------------------------
 
     def answer(self, request: Request, outcome: Encoded | Refused | None) -> None:
-        """The answer to a request of which something still runs; ``finish`` is to follow."""
+        """Send the answer to a request although something of it still runs; ``finish`` follows."""
         self._protocol.answer(request, outcome, clock.monotonic())
         self._flush_soon()
 

@@ -34,7 +34,7 @@ class AsyncClient:
         timeout: seconds for each call that names none, sent along as its deadline. None: the server's own deadline
             holds, and this side waits ``Limits.deadline_seconds`` (30 s). Neither is for calls with a stream.
         limits: bounds on what the server may send, and on what is sent.
-        accept: content types that results are wanted in, best first, such as ``["application/msgpack"]``; what fits
+        accept: content types wanted for results, best first, such as ``["application/msgpack"]``; a result that fits
             none comes in its own type.
         compression: ``"zstd"`` (which needs the extra ``zstd``) and ``"gzip"``, or one of them, better ones first: what
             the server may send compressed so, and what goes so where the server reads it. Only ``call`` and ``stream``
@@ -44,7 +44,7 @@ class AsyncClient:
         wait_for_ready: whether calls wait, within their timeout, while no server can be reached. None: not before the
             first connection, so that a wrong address shows at once, and from then on.
         idempotent: names of actions that do the same when they run twice: calls of them that are lost with their
-            connection are sent again. None: those of which the server says so.
+            connection are sent again. None: the actions that the server declares idempotent.
         keep_alive: keep an idle connection open, and ask every ``Limits.ping_after_seconds`` whether it is.
         on_state: called with each new ``state`` by the event loop.
 
@@ -149,10 +149,10 @@ class AsyncClient:
             timeout: seconds until ``DeadlineExceeded``; the server gets the same deadline. A call with a stream has
                 none unless it is named here.
             returns: the type that the result is converted to and checked by, such as a dataclass or ``list[int]``.
-            accept: content types that the result is wanted in, best first, instead of the client's own.
+            accept: content types wanted for the result, best first, instead of the client's own.
             supersedes: any hashable key. The open call of this client that was made with the same key ends with
                 ``Cancelled``, at the server, too: search as you type.
-            timing: is told how long the server took.
+            timing: a ``Timing`` that is filled in with how long the server took.
             args: named arguments.
 
         Raises:
