@@ -64,7 +64,7 @@ class Report:
 
     @property
     def failed(self) -> list[Result]:
-        """Those that have a problem."""
+        """The connections that had a problem."""
         return [result for result in self.results if result.problem is not None]
 
     @property

@@ -135,8 +135,8 @@ class Fault(Generic[R]):
 
     Attributes:
         kind: the class of the error.
-        message: its sentence.
-        facts: its facts.
+        message: the sentence for people.
+        facts: the facts for programs.
     """
 
     __slots__ = ("facts", "kind", "message")

@@ -12,7 +12,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Waiting(Generic[K]):
-    """Those who wait.
+    """Those who wait, in the order in which they began.
 
     Attributes:
         seconds: how long each may. It can be changed at any time, and then holds for all.
@@ -26,12 +26,12 @@ class Waiting(Generic[K]):
         return who in self._since
 
     def begin(self, who: K, now: float) -> None:
-        """It waits from now on, also if it waited already."""
+        """``who`` waits from ``now`` on, also if it waited already."""
         self._since[who] = now
         self._since.move_to_end(who)
 
     def forget(self, who: K) -> None:
-        """It waits no more; nothing happens if it did not."""
+        """``who`` waits no more; nothing happens if it did not."""
         self._since.pop(who, None)
 
     @property
@@ -42,7 +42,7 @@ class Waiting(Generic[K]):
         return NEVER
 
     def over(self, now: float) -> Iterator[K]:
-        """Those who have waited long enough, each of them forgotten before it is given out."""
+        """Yield those who have waited long enough; each is forgotten before it is given out."""
         while self.due <= now:
             who, _ = self._since.popitem(last=False)
             yield who

@@ -165,9 +165,9 @@ def test_no_calls_time_passes_without_an_attempt_in_its_second_half() -> None:
         endpoint.again_at = 100.0
     servers.failed(endpoint, REFUSED, 100.0)
     assert servers.due(100.0) == 108.0
-    servers.hurry(100.0, until=110.0)  # it comes in time
+    servers.retry_by(100.0, until=110.0)  # it comes in time
     assert servers.due(100.0) == 108.0
-    servers.hurry(101.0, until=105.0)
+    servers.retry_by(101.0, until=105.0)
     assert servers.due(101.0) == 103.0
 
 
@@ -179,7 +179,7 @@ def test_calls_with_little_time_make_few_attempts() -> None:
         endpoint.again_at = 100.0
     servers.failed(endpoint, REFUSED, 100.0)
     for now in (100.0, 100.1, 100.5):
-        servers.hurry(now, until=now + 0.01)
+        servers.retry_by(now, until=now + 0.01)
         assert servers.due(now) == 101.0  # no sooner than the first wait after the last attempt
 
 
@@ -545,7 +545,7 @@ def test_calls_with_little_time_do_not_hurry_what_has_just_been_set_aside() -> N
     for _ in range(3):
         leaving(servers, endpoint, 100.0)
     assert servers.due(100.0) == 104.0
-    servers.hurry(100.0, until=100.01)
+    servers.retry_by(100.0, until=100.01)
     assert servers.due(100.0) == 101.0
 
 

@@ -20,7 +20,7 @@ from letterhead.protocol.exchange import reply_error
 from letterhead.protocol.fields import from_server
 from letterhead.wire.header import Header, Headers
 from tests.client.core.world import settings
-from tests.protocol.pairs import LIMITS, Asked, Asking, asked, asking, submitted
+from tests.protocol.pairs import LIMITS, Asked, ClientSide, asked, client_side, submitted
 from tests.wire.frames import Frame, header_bytes
 
 SMALL = Limits(content_bytes=2_000, json_bytes=1_000)
@@ -31,7 +31,7 @@ call = asked
 
 def written(made: Asked) -> Frame:
     """The frame of a call on a multiplexed connection."""
-    side = asking()
+    side = client_side()
     side.submits(made)
     (frame,) = side.sent
     return frame
@@ -131,7 +131,7 @@ def test_what_is_no_json_and_a_lone_null_have_no_classic_form(made: Asked) -> No
 
 
 def test_the_first_request_names_no_action_in_its_header() -> None:
-    side = Asking()
+    side = ClientSide()
     side.calls("a", timeout=0.25)
     (frame,) = side.sent
     assert "action" not in frame.header

@@ -12,7 +12,7 @@ from letterhead.errors import BadContent, TooLarge, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.protocol.exchange import Asks
-from tests.protocol.pairs import Asking, asking, hello, item, reply, streamed, submitted
+from tests.protocol.pairs import ClientSide, client_side, hello, item, reply, streamed, submitted
 from tests.wire.frames import frame, json_frame
 
 LIMITS = Limits(content_bytes=2000, json_bytes=1500)
@@ -20,7 +20,7 @@ LIMITS = Limits(content_bytes=2000, json_bytes=1500)
 
 def values(*frames: bytes, returns: Any = None, compressions: tuple[str, ...] = ()) -> list[Any]:
     """The values of items that came on exchange 2."""
-    side = Asking(LIMITS, compressions=compressions)
+    side = ClientSide(LIMITS, compressions=compressions)
     exchange = side.submits(streamed("items"))
     side.hears(hello(), reply(1, {"result": None})).hears(*frames)
     call: Call[None, None] = Call(exchange.opening, 1.0, None)
@@ -103,7 +103,7 @@ def test_a_message_among_items_keeps_its_type_and_fields() -> None:
 
 def test_what_is_asked_of_the_answer_stands_in_the_opening() -> None:
     asks = Asks(("application/msgpack", "text/json"), ("gzip",), timing=True)
-    side = asking()
+    side = client_side()
     for opening in (
         action_opening("echo", (), {"value": 1}, LIMITS, asks),
         action_opening("echo", (Message(b"x"),), {}, LIMITS, asks),
@@ -117,7 +117,7 @@ def test_what_is_asked_of_the_answer_stands_in_the_opening() -> None:
 
 
 def test_it_stands_in_a_first_request_too() -> None:
-    side = Asking()
+    side = ClientSide()
     side.submits(submitted(action_opening("echo", (), {"value": 1}, LIMITS, Asks(("application/msgpack",)))))
     assert "action" not in side.sent[0].header
     assert side.sent[0].header["accept"] == ["application/msgpack"]

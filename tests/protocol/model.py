@@ -4,7 +4,7 @@ What lives here: the moves of callers, handlers, pipes and the clock, as rules. 
 run that failed. What each side must see stands in ``reference.py`` and ``checked.py``.
 
 Both cores keep the protocol, so neither may ever find a breach: a connection ends only where a rule ends it. Shells
-learn of room and items by events alone, so whoever waits although it need not is a failure, too.
+learn by events alone when they may send and what came, so whoever waits although it need not is a failure, too.
 
 ``test_model.py`` runs it for a few seconds; ``make model`` runs it long: ``python -m tests.protocol.model --help``.
 """

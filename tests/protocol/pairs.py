@@ -128,7 +128,7 @@ def joined(pieces: Sequence[Buffer]) -> bytes:
     return b"".join(bytes(piece) for piece in pieces)
 
 
-class Served:
+class ServerSide:
     """A server's side of one connection, and what it handed out.
 
     Attributes:
@@ -152,7 +152,7 @@ class Served:
         self.moved: list[Readable[Request] | Writable[Request]] = []
         self.sent: list[Frame] = []
 
-    def hears(self, *data: bytes) -> "Served":
+    def hears(self, *data: bytes) -> "ServerSide":
         """Bytes arrive from the client, cut as this side reads."""
         core = self.core
         self.cut.deliver(
@@ -163,25 +163,25 @@ class Served:
         )
         return self.settled()
 
-    def hears_end(self) -> "Served":
+    def hears_end(self) -> "ServerSide":
         """The client shuts its sending side."""
         self.core.end_of_stream(self.now)
         return self.settled()
 
-    def passes(self, seconds: float) -> "Served":
+    def passes(self, seconds: float) -> "ServerSide":
         """Time passes, and the clock strikes."""
         self.now += seconds
         self.core.tick(self.now)
         return self.settled()
 
-    def answers(self, request: Request | int, outcome: Encoded | Refused | Any) -> "Served":
+    def answers(self, request: Request | int, outcome: Encoded | Refused | Any) -> "ServerSide":
         """A handler ends with a JSON value, a reply or a refusal. Requests may be named by their place."""
         found = self.requests[request] if isinstance(request, int) else request
         said = outcome if isinstance(outcome, (Encoded, Refused)) else result(outcome)
         self.core.finish(found, said, self.now)
         return self.settled()
 
-    def streams(self, request: Request | int, *contents: bytes) -> "Served":
+    def streams(self, request: Request | int, *contents: bytes) -> "ServerSide":
         """A handler's result is a stream, and these are items of it, sent whether or not there is credit."""
         found = self.requests[request] if isinstance(request, int) else request
         self.core.streams(found)
@@ -196,7 +196,7 @@ class Served:
         self.settled()
         return [content for _, content in taken]
 
-    def settled(self) -> "Served":
+    def settled(self) -> "ServerSide":
         """Take what the core has to hand out, and send what it said."""
         while self.core.starts_more:
             self.core.start_more()
@@ -245,15 +245,15 @@ class Served:
         return [request.action for request in self.requests]
 
 
-def served(limits: Limits = LIMITS, cut: Cut = WHOLE, budget: Budget | None = None) -> Served:
+def server_side(limits: Limits = LIMITS, cut: Cut = WHOLE, budget: Budget | None = None) -> ServerSide:
     """A multiplexed connection on which one request was answered; its frames are forgotten."""
-    side = Served(limits, cut, budget).hears(opening(1, "first")).answers(0, "done")
+    side = ServerSide(limits, cut, budget).hears(opening(1, "first")).answers(0, "done")
     side.requests.clear()
     side.sent.clear()
     return side
 
 
-class Asking:
+class ClientSide:
     """A client's side of one connection, and what it handed out.
 
     Attributes:
@@ -306,7 +306,7 @@ class Asking:
         """Submit a call that sends items; ``down``: its result is a stream, too."""
         return self.submits(streamed(action, down=down, up=True))
 
-    def sends(self, exchange: Asked, *contents: bytes) -> "Asking":
+    def sends(self, exchange: Asked, *contents: bytes) -> "ClientSide":
         """These are items of its upload, sent whether or not there is credit."""
         for content in contents:
             self.core.send_item(exchange, octets(content))
@@ -318,20 +318,20 @@ class Asking:
         self.settled()
         return [content for _, content in taken]
 
-    def hears(self, *data: bytes) -> "Asking":
+    def hears(self, *data: bytes) -> "ClientSide":
         core = self.core
         self.cut.deliver(b"".join(data), core.receive, core.buffer, core.filled)
         return self.settled()
 
-    def hears_end(self) -> "Asking":
+    def hears_end(self) -> "ClientSide":
         self.core.end_of_stream()
         return self.settled()
 
-    def gives_up(self, exchange: Asked, *, late: bool = False) -> "Asking":
+    def gives_up(self, exchange: Asked, *, late: bool = False) -> "ClientSide":
         self.core.cancel(exchange, late=late)
         return self.settled()
 
-    def settled(self) -> "Asking":
+    def settled(self) -> "ClientSide":
         """Take what the core has to hand out."""
         self.take_events()
         self.sent += frames_of(joined(self.core.out))
@@ -361,9 +361,9 @@ class Asking:
         return [exchange for back in self.back for exchange in back.exchanges]
 
 
-def asking(limits: Limits = LIMITS, cut: Cut = WHOLE, max_open: int = 128) -> Asking:
+def client_side(limits: Limits = LIMITS, cut: Cut = WHOLE, max_open: int = 128) -> ClientSide:
     """A connection whose server is known to multiplex; its frames so far are forgotten."""
-    side = Asking(limits, cut)
+    side = ClientSide(limits, cut)
     side.calls("first")
     side.hears(hello(1, max_open), reply(1, {"result": None}))
     side.sent.clear()
@@ -380,8 +380,8 @@ class Pair:
 
     def __init__(self, handler: Handler, limits: Limits = LIMITS, cut: Cut = WHOLE) -> None:
         self.handler = handler
-        self.client = Asking(limits, cut)
-        self.server = Served(limits, cut)
+        self.client = ClientSide(limits, cut)
+        self.server = ServerSide(limits, cut)
         self.open: list[Request] = []
         self._seen = 0
 
@@ -391,7 +391,7 @@ class Pair:
         self.client.core.submit(exchange)
         return exchange
 
-    def turn(self) -> "Pair":
+    def carry(self) -> "Pair":
         """Carry bytes and run handlers until nothing moves any more."""
         client, server = self.client, self.server
         while client.core.out or server.core.out or self._seen < len(server.requests):

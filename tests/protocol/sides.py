@@ -1,8 +1,8 @@
 """Both cores behind shells, joined by the reference's wire.
 
-What lives here: ``Sides``, which does for a requester and a responder what their shells do (hand out events, send what
-they said, pass ends on), and carries out the moves of callers and handlers. What happens, and when, is ``model.py``'s;
-what must hold is in ``checked.py``.
+What lives here: ``Sides``, which does for the protocols of a client and a server what their shells do (hand out events,
+send what they said, pass ends on), and carries out the moves of callers and handlers. What happens, and when, is
+``model.py``'s; what must hold is in ``checked.py``.
 """
 
 from collections.abc import Callable
@@ -184,7 +184,7 @@ class Sides:
     # -- what callers and handlers do -----------------------------------------------------------------------------
 
     def submit(self, story: Story, earlier: Story | None = None) -> None:
-        """A caller asks, perhaps in the place of another; whoever has items waits for room from then on."""
+        """A caller asks, perhaps in the place of another; whoever has items waits until it may send from then on."""
         self.stories.append(story)
         if story.up:
             self._wants_up.add(story)

@@ -3,16 +3,16 @@
 import pytest
 
 from letterhead.errors import UsageError
-from tests.protocol.pairs import Asked, Asking, asked, asking, failure, hello, reply, streamed
+from tests.protocol.pairs import Asked, ClientSide, asked, client_side, failure, hello, reply, streamed
 from tests.wire.frames import Cut, each_cut, json_frame
 
 
-def later(side: Asking, earlier: Asked) -> Asked:
+def later(side: ClientSide, earlier: Asked) -> Asked:
     """A call submitted to take the place of ``earlier``."""
     return side.submits(asked("search", query="xyz"), supersedes=earlier)
 
 
-def told(side: Asking) -> list[tuple[str, int]]:
+def told(side: ClientSide) -> list[tuple[str, int]]:
     """How the server was told, in order: the field's name and the id in it, or that of the control frame."""
     return [
         (name, sent.header[name] if name == "supersedes" else sent.id)
@@ -24,7 +24,7 @@ def told(side: Asking) -> list[tuple[str, int]]:
 
 @each_cut
 def test_the_earlier_one_is_abandoned_at_once_and_the_server_told_in_the_header(cut: Cut) -> None:
-    side = asking(cut=cut)
+    side = client_side(cut=cut)
     earlier = side.calls("search", query="x")
     call = later(side, earlier)
     assert earlier.abandoned
@@ -34,7 +34,7 @@ def test_the_earlier_one_is_abandoned_at_once_and_the_server_told_in_the_header(
 
 
 def test_the_slot_of_the_earlier_call_is_taken_until_its_last_frame() -> None:
-    side = asking(max_open=2)
+    side = client_side(max_open=2)
     earlier = side.calls("search", query="x")
     later(side, earlier)
     waiting = side.calls("b", 1)
@@ -44,7 +44,7 @@ def test_the_slot_of_the_earlier_call_is_taken_until_its_last_frame() -> None:
 
 
 def test_without_a_free_slot_the_earlier_call_is_cancelled_and_the_slot_awaited() -> None:
-    side = asking(max_open=1)
+    side = client_side(max_open=1)
     earlier = side.calls("search", query="x")
     call = later(side, earlier)
     assert earlier.abandoned
@@ -55,7 +55,7 @@ def test_without_a_free_slot_the_earlier_call_is_cancelled_and_the_slot_awaited(
 
 
 def test_behind_others_that_wait_the_earlier_call_is_cancelled_too() -> None:
-    side = asking(max_open=1)
+    side = client_side(max_open=1)
     earlier = side.calls("search", query="x")
     side.calls("b", 1)
     call = later(side, earlier)
@@ -64,7 +64,7 @@ def test_behind_others_that_wait_the_earlier_call_is_cancelled_too() -> None:
 
 
 def test_a_call_that_was_not_written_is_superseded_without_a_word() -> None:
-    side = asking(max_open=1)
+    side = client_side(max_open=1)
     side.calls("a", 1)
     earlier = side.calls("search", query="x")
     call = later(side, earlier)
@@ -74,7 +74,7 @@ def test_a_call_that_was_not_written_is_superseded_without_a_word() -> None:
 
 
 def test_each_takes_the_place_of_the_one_before() -> None:
-    side = asking()
+    side = client_side()
     calls = [side.calls("search", query="x")]
     for _ in range(3):
         calls.append(later(side, calls[-1]))
@@ -83,7 +83,7 @@ def test_each_takes_the_place_of_the_one_before() -> None:
 
 
 def test_a_chain_without_slots_leaves_one_call_waiting() -> None:
-    side = asking(max_open=1)
+    side = client_side(max_open=1)
     calls = [side.calls("search", query="x")]
     for _ in range(3):
         calls.append(later(side, calls[-1]))
@@ -94,7 +94,7 @@ def test_a_chain_without_slots_leaves_one_call_waiting() -> None:
 
 
 def test_a_call_that_has_ended_is_not_superseded() -> None:
-    side = asking()
+    side = client_side()
     earlier = side.calls("search", query="x")
     side.hears(reply(2, "found"))
     later(side, earlier)
@@ -102,7 +102,7 @@ def test_a_call_that_has_ended_is_not_superseded() -> None:
 
 
 def test_a_call_that_was_given_up_is_not_superseded_besides() -> None:
-    side = asking()
+    side = client_side()
     earlier = side.calls("search", query="x")
     side.gives_up(earlier)
     later(side, earlier)
@@ -110,7 +110,7 @@ def test_a_call_that_was_given_up_is_not_superseded_besides() -> None:
 
 
 def test_a_result_that_crosses_does_not_reach_the_caller() -> None:
-    side = asking()
+    side = client_side()
     earlier = side.calls("search", query="x")
     call = later(side, earlier)
     side.hears(reply(2, "crossed"), reply(3, "found"))
@@ -119,7 +119,7 @@ def test_a_result_that_crosses_does_not_reach_the_caller() -> None:
 
 
 def test_a_stream_is_superseded_like_a_call() -> None:
-    side = asking()
+    side = client_side()
     earlier = side.streams("watch")
     call = side.submits(streamed("watch"), supersedes=earlier)
     assert (earlier.abandoned, told(side)) == (True, [("supersedes", 2)])
@@ -132,7 +132,7 @@ def test_a_stream_is_superseded_like_a_call() -> None:
 
 @pytest.mark.parametrize("slots", [1, 128])
 def test_a_first_request_that_was_superseded_is_cancelled_once_the_server_is_known(slots: int) -> None:
-    side = Asking()
+    side = ClientSide()
     earlier = side.calls("search", query="x")
     call = later(side, earlier)
     assert earlier.abandoned
@@ -145,7 +145,7 @@ def test_a_first_request_that_was_superseded_is_cancelled_once_the_server_is_kno
 
 
 def test_a_classic_answer_to_what_was_superseded_is_for_nobody() -> None:
-    side = Asking()
+    side = ClientSide()
     earlier = side.calls("search", query="x")
     call = later(side, earlier)
     side.hears(json_frame({"result": "x"}))
@@ -154,7 +154,7 @@ def test_a_classic_answer_to_what_was_superseded_is_for_nobody() -> None:
 
 
 def test_a_call_for_whose_sake_a_ping_was_sent_is_superseded_too() -> None:
-    side = Asking()
+    side = ClientSide()
     earlier = side.streams("watch")
     call = side.submits(streamed("watch"), supersedes=earlier)
     side.hears(hello(), reply(1, {"result": None}))
@@ -162,7 +162,7 @@ def test_a_call_for_whose_sake_a_ping_was_sent_is_superseded_too() -> None:
 
 
 def test_on_a_connection_that_has_ended_nothing_is_superseded() -> None:
-    side = asking()
+    side = client_side()
     earlier = side.calls("search", query="x")
     side.hears_end()
     before = earlier.error

@@ -3,15 +3,15 @@
 import pytest
 
 from letterhead.errors import BadHeader, ConnectionLost, ForeignProtocol, Refused, UsageError
-from tests.protocol.pairs import Asked, Asking, asking, control, end, failure, hello, item, octets, reply
+from tests.protocol.pairs import Asked, ClientSide, client_side, control, end, failure, hello, item, octets, reply
 from tests.wire.frames import WHOLE, Cut, each_cut, frame, json_frame
 
 BIG = 2**31 - 1
 
 
-def uploading(cut: Cut = WHOLE) -> tuple[Asking, Asked]:
+def uploading(cut: Cut = WHOLE) -> tuple[ClientSide, Asked]:
     """A client's side on which an upload has begun."""
-    side = asking(cut=cut)
+    side = client_side(cut=cut)
     return side, side.uploads("store")
 
 
@@ -38,7 +38,7 @@ def test_an_upload_is_an_opening_items_and_an_end(contents: list[bytes]) -> None
 
 
 def test_before_an_upload_to_an_unknown_server_a_ping_is_sent() -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.uploads("store")
     assert not side.core.may_send(call)
     side.hears(hello(), reply(1, {"result": None}))
@@ -58,7 +58,7 @@ def test_the_answer_to_an_upload_is_a_result(cut: Cut) -> None:
 
 @each_cut
 def test_both_ways_at_once_is_a_conversation(cut: Cut) -> None:
-    side = asking(cut=cut)
+    side = client_side(cut=cut)
     call = side.uploads("chat", down=True)
     for n in range(3):
         side.sends(call, b"%d" % n).hears(item(2, b"<%d>" % n))
@@ -79,14 +79,14 @@ def test_the_end_is_sent_once() -> None:
 
 
 def test_an_upload_begins_with_the_credit_of_the_hello() -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.uploads("store")
     side.hears(frame({"id": 1, "max-open": 5, "credit": 777}), reply(1, {"result": None}))
     assert left(call) == 777
 
 
 def test_without_credit_in_the_hello_it_begins_with_a_mebibyte() -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.uploads("store")
     side.hears(frame({"id": 1, "max-open": 5}), reply(1, {"result": None}))
     assert left(call) == 1 << 20
@@ -116,13 +116,13 @@ def test_the_largest_sum_is_taken() -> None:
     assert (left(call), call.done) == (BIG, False)
 
 
-@pytest.mark.parametrize("standing", ["no upload", "ended", "given up"])
-def test_credit_for_what_takes_none_is_ignored(standing: str) -> None:
-    side = asking()
-    call = side.calls("a", 1) if standing == "no upload" else side.uploads("store")
-    if standing == "ended":
+@pytest.mark.parametrize("state", ["no upload", "ended", "given up"])
+def test_credit_for_what_takes_none_is_ignored(state: str) -> None:
+    side = client_side()
+    call = side.calls("a", 1) if state == "no upload" else side.uploads("store")
+    if state == "ended":
         side.hears(reply(2, "done"))
-    elif standing == "given up":
+    elif state == "given up":
         side.gives_up(call)
     side.hears(control(2, credit=BIG), control(2, credit=BIG))
     assert not side.core.ended
@@ -156,7 +156,7 @@ def test_an_upload_that_is_given_up_sends_cancel_and_nothing_more() -> None:
 
 
 def test_an_upload_that_was_not_written_is_given_up_without_a_word() -> None:
-    side = asking(max_open=1)
+    side = client_side(max_open=1)
     side.calls("a", 1)
     call = side.uploads("store")
     side.gives_up(call).hears(reply(2, 0))
@@ -181,11 +181,11 @@ def test_an_upload_whose_answer_is_a_stream_was_meant_for_stream() -> None:
 
 
 def test_a_classic_server_gets_no_upload() -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.uploads("store")
     side.hears(json_frame({"result": None}))
     assert side.handed_back == [call]
-    known = Asking(known_classic=True)
+    known = ClientSide(known_classic=True)
     refused = known.uploads("store")
     assert refused.error is not None
     assert "streams" in refused.error.message

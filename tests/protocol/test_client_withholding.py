@@ -1,15 +1,15 @@
 """Cancellations at the client: no more of them than a server takes in its time, the others later."""
 
 from letterhead.limits import Limits
-from tests.protocol.pairs import Asked, Asking, Pair, asked, asking, failure, reply
+from tests.protocol.pairs import Asked, ClientSide, Pair, asked, client_side, failure, reply
 from tests.wire.frames import Frame
 
 LIMITS = Limits(control_frames=20, control_seconds=10.0)
 AT_ONCE = 9  # twice that are fewer than the server's 20
 
 
-def open_calls(number: int, limits: Limits = LIMITS) -> tuple[Asking, list[Asked]]:
-    side = asking(limits)
+def open_calls(number: int, limits: Limits = LIMITS) -> tuple[ClientSide, list[Asked]]:
+    side = client_side(limits)
     calls = [side.calls("wait") for _ in range(number)]
     side.sent.clear()
     return side, calls
@@ -19,7 +19,7 @@ def cancelled(frames: list[Frame]) -> list[int | None]:
     return [frame.id for frame in frames if frame.header.get("cancel")]
 
 
-def give_up(side: Asking, calls: list[Asked]) -> None:
+def give_up(side: ClientSide, calls: list[Asked]) -> None:
     for call in calls:
         side.gives_up(call)
 
@@ -83,14 +83,14 @@ def test_a_server_with_the_same_limits_never_closes_the_connection_for_it() -> N
     limits = Limits(control_frames=20, control_seconds=10.0, max_open=1000)
     pair = Pair(lambda _: None, limits)
     pair.calls("first")
-    calls = [pair.turn().calls("wait") for _ in range(200)]
-    pair.turn()
+    calls = [pair.carry().calls("wait") for _ in range(200)]
+    pair.carry()
     client, server = pair.client.core, pair.server
     for call in calls:
         client.cancel(call)
     while client.withholds:
         client.tick(server.now)
-        pair.turn()
+        pair.carry()
         server.now = max(server.now, client.due)
     assert not server.ending
     assert len(server.stops) == 200

@@ -11,7 +11,7 @@ from letterhead.limits import Limits
 from letterhead.message import Buffer
 from letterhead.protocol import frames
 from letterhead.wire.header import Headers
-from tests.protocol.pairs import joined, named, served
+from tests.protocol.pairs import joined, named, server_side
 
 MOST = Limits().header_fields
 TIMING = {"queued": 1, "ran": 2}
@@ -85,7 +85,7 @@ def test_what_passes_the_check_can_be_sent_with_all_that_a_connection_adds(tell:
 
 @pytest.mark.smoke
 def test_a_result_whose_header_would_be_refused_with_its_timing_fails_alone() -> None:
-    side = served().hears(named(2, "a", timing=True), named(3, "b"))
+    side = server_side().hears(named(2, "a", timing=True), named(3, "b"))
     side.answers(0, octets(many(59))).answers(1, "other")
     assert side.codes == [(2, "internal"), (3, None)]
     assert max(len(reply.header) for reply in side.replies) <= MOST

@@ -14,7 +14,7 @@ from letterhead.protocol.events import Stop
 from letterhead.protocol.requests import Request
 from letterhead.protocol.server import ServerProtocol
 from letterhead.wire.header import Headers
-from tests.protocol.pairs import Served, control, item, joined, named, octets, opening, served
+from tests.protocol.pairs import ServerSide, control, item, joined, named, octets, opening, server_side
 from tests.wire.frames import frame, frames_of
 
 MIB = 1 << 20
@@ -224,7 +224,7 @@ LARGE: dict[str, Any] = {"x": [[]] * 5_000}
 
 def test_headers_of_open_requests_are_held_as_what_was_sent() -> None:
     data = [frame({"id": id, "action": "a", "n": id, **LARGE}) for id in range(2, 129)]
-    side = Served(headers=Headers(Limits())).hears(opening(1, "a")).answers(0, 1)
+    side = ServerSide(headers=Headers(Limits())).hears(opening(1, "a")).answers(0, 1)
     side.requests.clear()
     gc.collect()
     tracemalloc.start()
@@ -244,7 +244,7 @@ def test_headers_of_open_requests_are_held_as_what_was_sent() -> None:
 
 def test_headers_of_items_are_held_as_what_was_sent() -> None:
     data = [frame({"id": 2, "more": True, "n": n, **LARGE}) for n in range(60)]
-    side = served().hears(named(2, "a", more=True))
+    side = server_side().hears(named(2, "a", more=True))
     side.hears(*data)
     side.takes(0)
     gc.collect()
@@ -261,7 +261,7 @@ def test_headers_of_items_are_held_as_what_was_sent() -> None:
 
 
 def test_headers_count_where_they_are_kept() -> None:
-    side = served(budget=Budget(100_000))
+    side = server_side(budget=Budget(100_000))
     large = {"n": "y" * 16_000}
     side.hears(*(frame({"id": id, "action": "a", **large}) for id in range(2, 12)))
     assert 1 < len(side.requests) < 7
@@ -270,7 +270,7 @@ def test_headers_count_where_they_are_kept() -> None:
 
 
 def test_what_a_header_asks_for_counts_too() -> None:
-    side = served()
+    side = server_side()
     accept = [f"{n:x}" for n in range(2_500)]
     side.hears(frame({"id": 2, "action": "a", "accept": accept}))
     assert side.requests[0].meaning.accept == tuple(accept)
@@ -278,7 +278,7 @@ def test_what_a_header_asks_for_counts_too() -> None:
 
 
 def test_an_item_s_header_goes_with_it() -> None:
-    side = served().hears(named(2, "a", more=True))
+    side = server_side().hears(named(2, "a", more=True))
     before = side.held
     side.hears(item(2, b"x", n="y" * 10_000))
     assert side.held > before + 10_000

@@ -6,53 +6,53 @@ from itertools import product
 import pytest
 
 from letterhead.errors import TooMany
-from tests.protocol.pairs import Served, item, named, opening, served
+from tests.protocol.pairs import ServerSide, item, named, opening, server_side
 
-State = Callable[[], Served]
-End = Callable[[Served], object]
-
-
-def silent() -> Served:
-    return Served()
+State = Callable[[], ServerSide]
+End = Callable[[ServerSide], object]
 
 
-def idle() -> Served:
-    return served()
+def silent() -> ServerSide:
+    return ServerSide()
 
 
-def half_a_header() -> Served:
-    return served().hears(opening(2, "a")[:20])
+def idle() -> ServerSide:
+    return server_side()
 
 
-def half_a_request() -> Served:
-    return served().hears(opening(2, "a", "x" * 100)[:-10])
+def half_a_header() -> ServerSide:
+    return server_side().hears(opening(2, "a")[:20])
 
 
-def classic_with_half_of_the_next() -> Served:
-    return Served().hears(opening(None, "a"), opening(None, "b", "x" * 100)[:-10])
+def half_a_request() -> ServerSide:
+    return server_side().hears(opening(2, "a", "x" * 100)[:-10])
 
 
-def running() -> Served:
-    return served().hears(opening(2, "a"))
+def classic_with_half_of_the_next() -> ServerSide:
+    return ServerSide().hears(opening(None, "a"), opening(None, "b", "x" * 100)[:-10])
 
 
-def streaming() -> Served:
-    return served().hears(named(2, "a")).streams(0, b"one")
+def running() -> ServerSide:
+    return server_side().hears(opening(2, "a"))
 
 
-def half_an_item() -> Served:
-    return served().hears(named(2, "store", more=True), item(2, bytes(100))[:-10])
+def streaming() -> ServerSide:
+    return server_side().hears(named(2, "a")).streams(0, b"one")
 
 
-def half_an_item_of_a_handler_that_has_returned() -> Served:
+def half_an_item() -> ServerSide:
+    return server_side().hears(named(2, "store", more=True), item(2, bytes(100))[:-10])
+
+
+def half_an_item_of_a_handler_that_has_returned() -> ServerSide:
     return half_an_item().answers(0, "enough")
 
 
-def half_an_item_of_a_cancelled_handler() -> Served:
+def half_an_item_of_a_cancelled_handler() -> ServerSide:
     return half_an_item().hears_end()
 
 
-def half_an_item_of_an_exchange_that_failed() -> Served:
+def half_an_item_of_an_exchange_that_failed() -> ServerSide:
     side = half_an_item()
     side.core.fail_exchange(side.requests[0], TooMany("no"))
     return side

@@ -11,7 +11,7 @@ from letterhead.limits import Limits
 from letterhead.protocol.server import ServerProtocol
 from letterhead.wire.header import Headers
 from letterhead.wire.reader import Reader
-from tests.protocol.pairs import Served, control, item, named, opening
+from tests.protocol.pairs import ServerSide, control, item, named, opening
 from tests.wire.frames import frame, framed, header_bytes
 
 BAD: dict[str, list[bytes]] = {
@@ -30,7 +30,7 @@ def test_500_connections_with_the_same_fault_leave_nothing_behind(frames: list[b
     headers = Headers(Limits())
     gone: list[weakref.ref[ServerProtocol]] = []
     for _ in range(500):
-        side = Served(headers=headers)
+        side = ServerSide(headers=headers)
         side.hears(opening(1, "a") if frames else frame({"credit": 1, "more": True}), *frames)
         assert side.replies
         side.core.lost()

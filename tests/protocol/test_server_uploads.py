@@ -7,7 +7,7 @@ from letterhead.limits import Limits
 from letterhead.protocol.budget import Budget
 from letterhead.protocol.events import Readable
 from letterhead.protocol.requests import Request
-from tests.protocol.pairs import LIMITS, Served, control, end, item, named, opening, served
+from tests.protocol.pairs import LIMITS, ServerSide, control, end, item, named, opening, server_side
 from tests.wire.frames import WHOLE, Cut, Frame, each_cut, frame, framed, header_bytes, json_frame
 
 A_HEADER = 2_000
@@ -17,20 +17,20 @@ NARROW = Limits(initial_credit=1_000)
 NEXT = frame({"id": 3, "action": "next"})
 
 
-def uploading(limits: Limits = LIMITS, cut: Cut = WHOLE, budget: Budget | None = None, **fields: object) -> Served:
+def uploading(limits: Limits = LIMITS, cut: Cut = WHOLE, budget: Budget | None = None, **fields: object) -> ServerSide:
     """A connection on which request 2 is open, and its upload goes on."""
-    return served(limits, cut, budget).hears(frame({"id": 2, "action": "store", "more": True, **fields}))
+    return server_side(limits, cut, budget).hears(frame({"id": 2, "action": "store", "more": True, **fields}))
 
 
-def credits(side: Served) -> list[Frame]:
+def credits(side: ServerSide) -> list[Frame]:
     return [sent for sent in side.sent if "credit" in sent.header]
 
 
-def with_items(side: Served) -> list[Request]:
+def with_items(side: ServerSide) -> list[Request]:
     return [event.exchange for event in side.moved if isinstance(event, Readable)]
 
 
-def whole(side: Served) -> bool:
+def whole(side: ServerSide) -> bool:
     """Whether the upload has ended, and by its end."""
     incoming = side.requests[0].incoming
     assert incoming is not None
@@ -56,7 +56,7 @@ def test_a_request_is_handed_out_before_its_items() -> None:
 
 
 def test_a_first_request_of_classic_form_may_upload_too() -> None:
-    side = Served().hears(opening(1, "store", more=True), item(1, b"a"), end(1))
+    side = ServerSide().hears(opening(1, "store", more=True), item(1, b"a"), end(1))
     assert (side.actions, side.takes(0)) == (["store"], [b"a"])
 
 
@@ -69,7 +69,7 @@ def test_items_may_differ_each_is_described_by_its_own_header() -> None:
 
 @each_cut
 def test_uploads_do_not_mix(cut: Cut) -> None:
-    side = served(cut=cut).hears(*(named(id, "store", more=True) for id in (2, 3, 4)))
+    side = server_side(cut=cut).hears(*(named(id, "store", more=True) for id in (2, 3, 4)))
     side.hears(*(item(2 + n % 3, b"%d" % n) for n in range(9)))
     assert [side.takes(n) for n in range(3)] == [[b"0", b"3", b"6"], [b"1", b"4", b"7"], [b"2", b"5", b"8"]]
 

@@ -12,7 +12,7 @@ from letterhead.testing.background import running
 from letterhead.transport import connect, connect_async
 from letterhead.transport.address import parse
 from tests import leaks
-from tests.net.kinds import Make, either
+from tests.net.kinds import Make, each_client
 from tests.net.raw import echo_app
 
 
@@ -31,7 +31,7 @@ def connector(note: Callable[[str], object], makes: Callable[[], bool]) -> Any:
     return connector
 
 
-@either
+@each_client
 async def test_it_is_told_which_server_is_meant(make: Make) -> None:
     noted: set[str] = set()
     with ExitStack() as stack:
@@ -43,7 +43,7 @@ async def test_it_is_told_which_server_is_meant(make: Make) -> None:
                 assert await asyncio.gather(*(client.call("echo", 1) for _ in range(20))) == [1] * 20
 
 
-@either
+@each_client
 async def test_one_that_makes_nothing_fails_the_call_that_needs_it(make: Make) -> None:
     noted: list[str] = []
     with pytest.raises(ConnectionFailed, match=r"the connector made no connection to 127\.0\.0\.1:1"):
@@ -51,7 +51,7 @@ async def test_one_that_makes_nothing_fails_the_call_that_needs_it(make: Make) -
     assert noted == ["127.0.0.1:1"]
 
 
-@either
+@each_client
 async def test_while_a_call_waits_one_that_makes_nothing_is_tried_with_the_pauses_of_any_failure(make: Make) -> None:
     noted: list[str] = []
     client = make("127.0.0.1:1", connector=connector(noted.append, lambda: False), wait_for_ready=True)
@@ -60,7 +60,7 @@ async def test_while_a_call_waits_one_that_makes_nothing_is_tried_with_the_pause
     assert 1 <= len(noted) < 100
 
 
-@either
+@each_client
 async def test_an_attempt_that_makes_nothing_leaves_the_next_one_its_chance(make: Make) -> None:
     noted: list[str] = []
     with running(echo_app(Limits(linger_quiet_seconds=0.02)), "127.0.0.1:0") as served:

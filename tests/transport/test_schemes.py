@@ -15,7 +15,7 @@ from letterhead.transport import schemes
 from letterhead.transport.address import Address, parse, parse_all
 from tests import leaks
 from tests.net.conftest import Serve
-from tests.net.kinds import Make, either
+from tests.net.kinds import Make, each_client
 from tests.net.raw import connect, echo_app, opening, received
 from tests.net.test_connecting import free_port
 from tests.transport.greeting import GREETING
@@ -55,7 +55,7 @@ def test_a_new_scheme_serves_and_is_called(serve: Serve) -> None:
         assert address.startswith("greeting://127.0.0.1:")
         assert not address.endswith(":0")
 
-        @either
+        @each_client
         async def called(make: Make) -> None:
             assert await make(address).call("echo", "hello") == "hello"
 
@@ -63,7 +63,7 @@ def test_a_new_scheme_serves_and_is_called(serve: Serve) -> None:
             called(kind)
 
 
-@either
+@each_client
 async def test_a_list_of_servers_mixes_schemes(make: Make) -> None:
     with TemporaryDirectory(prefix="letterhead-") as folder, ExitStack() as stack:
         places = [f"unix:{Path(folder, 's')}", "127.0.0.1:0", "greeting://127.0.0.1:0"]
@@ -76,7 +76,7 @@ async def test_a_list_of_servers_mixes_schemes(make: Make) -> None:
                 await asyncio.gather(*(client.call("echo", number) for number in range(30)))
 
 
-@either
+@each_client
 async def test_nothing_listening_there_is_told_with_the_address_as_written(make: Make) -> None:
     address = f"greeting://127.0.0.1:{free_port()}"
     with pytest.raises(ConnectRefused, match=f"nothing listens at {address}"):

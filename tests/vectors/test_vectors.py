@@ -269,9 +269,9 @@ class Conversation:
                 elif isinstance(event, Stop):
                     self.runner.stop(event.request)
                 elif isinstance(event, Readable):
-                    self.runner.items(event.exchange)
+                    self.runner.readable(event.exchange)
                 elif isinstance(event, Writable):
-                    self.runner.room(event.exchange)
+                    self.runner.writable(event.exchange)
                 else:
                     assert isinstance(event, Ended)
 

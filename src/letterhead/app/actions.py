@@ -2,6 +2,8 @@
 
 Handlers stay the functions that they were. Where they run is decided here, what they take and give in ``arguments.py``;
 nothing is run.
+
+How an action is called is not known here, nor which request asks for it.
 """
 
 import inspect

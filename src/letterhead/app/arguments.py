@@ -6,6 +6,8 @@ the same wherever the arguments stand (protocol section 4).
 
 What is no JSON object is the unnamed argument: another JSON value, bytes, an array, a value in msgpack. It becomes the
 type of its parameter as an item of a stream does (``ItemType``).
+
+What the arguments are for is not known here, nor where the handler runs.
 """
 
 import inspect
@@ -144,7 +146,7 @@ class Upload:
     """The parameter that receives a stream.
 
     Attributes:
-        name: its name.
+        name: the parameter's name.
         stream: of what, and how it is read.
         item: the type of its items.
     """

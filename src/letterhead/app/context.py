@@ -2,6 +2,8 @@
 
 Beside it, what a runner needs to know: the connection that a call came from (``Client``), and what in a call is to be
 told when something moves (``Moved``).
+
+How a request is answered is not known here, nor how its frames come and go.
 """
 
 import math
@@ -29,22 +31,26 @@ class Client(Protocol):
     caller: str
 
     def answer(self, request: Request, outcome: Encoded | Refused | None) -> None:
-        """The answer to a request of which something still runs; None is the end of a stream. ``finish`` follows."""
+        """Send the answer to a request although something of it still runs; None ends a stream. ``finish`` follows."""
 
     def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
-        """Nothing of a request runs any more, once for each; its answer, where it has none yet."""
+        """Nothing of a request runs any more: send its answer, where it has none yet. Called once for each request."""
 
     def streams(self, request: Request) -> None:
-        """Its answer is a stream."""
+        """The answer to a request is a stream."""
 
     def unpacked(self, request: Request, content: bytes) -> None:
-        """Its content was decompressed; TooMany where the server cannot hold it so."""
+        """The content of a request was decompressed.
+
+        Raises:
+            TooMany: the server cannot hold as much.
+        """
 
     def send_item(self, request: Request, item: Encoded) -> int:
-        """Send an item of a result: how many bytes that took; 0 where it may not be sent before there is ``room``."""
+        """Send an item of a result: how many bytes that took; 0 where it has to wait for ``writable``."""
 
     def take(self, request: Request) -> Item | None:
-        """The next item of an upload; None where none is there: ``items`` follows, unless it is whole or has ended."""
+        """The next item of an upload; None where none is there: ``readable`` follows, unless it is whole."""
 
     def fail(self, request: Request, why: Refused) -> None:
         """The request cannot be answered, whatever its handler says: its last frame is sent at once."""
@@ -54,7 +60,7 @@ class Moved(Protocol):
     """One end of a stream that waits for the other side."""
 
     def moved(self) -> None:
-        """There is room for an item, or one to take; or nobody waits for the answer any longer."""
+        """An item may be sent, or one is there to take; or nobody waits for the answer any longer."""
 
 
 class Upload(Moved, Protocol):
@@ -155,10 +161,10 @@ class Context:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # For ``run="process"``: the worker is killed when the call is cancelled, so it need not see that.
-        return _elsewhere, (self.action, self.caller, self.content_type, self.deadline, dict(self.headers))
+        return _in_worker, (self.action, self.caller, self.content_type, self.deadline, dict(self.headers))
 
 
-def _elsewhere(action: str | None, caller: str, content_type: str, deadline: float, headers: dict[str, Any]) -> Context:
+def _in_worker(action: str | None, caller: str, content_type: str, deadline: float, headers: dict[str, Any]) -> Context:
     context = Context.__new__(Context)
     context.action, context.caller, context._content_type, context._deadline = action, caller, content_type, deadline
     context._request = context.server = None
@@ -209,7 +215,7 @@ def refuse_to_block() -> bool:
         whether it would hold up another event loop, whose matter that is.
 
     Raises:
-        UsageError: it would.
+        UsageError: the call would block the event loop that serves.
     """
     asyncio = sys.modules.get("asyncio")
     loop: Any = None if asyncio is None else asyncio._get_running_loop()

@@ -1,4 +1,8 @@
-"""``letterhead.describe``: what a server offers, as data that a program or a person can use."""
+"""``letterhead.describe``: what a server offers, as data that a program or a person can use.
+
+What lives here: the description of an application as a value, made once, and the names of the actions that every server
+has. Who asks for it is not known here, nor how the value is sent.
+"""
 
 from typing import Any
 

@@ -7,6 +7,8 @@ What could hold the event loop too long is done in a thread.
 * Large content is compressed in a thread: of 16 MiB gzip would hold the event loop for 0.2 s. What may become large is
   decompressed there: 16 KiB of gzip can be 16 MiB, which take 20 ms.
 * Large JSON, msgpack and text is decoded there, too: 64 KiB can become 30,000 lists, which take some milliseconds.
+
+What a result means is not known here, nor when the answer is sent.
 """
 
 import asyncio

@@ -11,6 +11,8 @@ A hint is foreign code: text that is evaluated, and classes whose own hints are.
 ``UsageError``.
 
 What such a handler may be, and where it runs, is decided by whoever enters it (``app.py``).
+
+Nothing is called here, and no value is looked at: hints alone.
 """
 
 import inspect

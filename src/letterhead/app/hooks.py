@@ -1,4 +1,7 @@
-"""The hooks of an application: called around its time as a server, and around every call."""
+"""The hooks of an application: called around its time as a server, and around every call.
+
+When a server starts and stops is not known here, nor what hooks do.
+"""
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,4 +1,4 @@
-"""``run="process"``: worker processes of which one can be killed without harming the others.
+"""``run="process"``: worker processes, each of which can be killed without harm to the others.
 
 ``concurrent.futures.ProcessPoolExecutor`` breaks as a whole when one worker dies, so this uses ``pebble`` (the extra
 ``process``). Workers are spawned, never forked: a fork would copy sockets, locks and the event loop. They import the
@@ -6,6 +6,8 @@ handler by its module's name.
 
 Jobs wait here rather than in pebble's own queue, where one that was given up would still begin. A pool that pebble gave
 up (it does when a worker dies that has nothing to do) is replaced.
+
+What a job is for is not known here, nor what becomes of its result.
 """
 
 import logging

@@ -1,4 +1,7 @@
-"""``encode_result``: what a handler gave as it goes on the wire, checked against what a client takes."""
+"""``encode_result``: what a handler gave as it goes on the wire, checked against what a client takes.
+
+Who waits for the result is not known here, nor when it is sent.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -7,6 +7,8 @@ has returned, whoever waited for that no longer; its caller is answered before. 
 A handler that gives or takes a stream runs where others do, save that a thread's is one of those kept for streams
 (``stream_threads.py``). What carries its items stands in ``streaming.py`` and ``uploads.py``, and is told here what
 moves.
+
+Connections are known here as ``Client`` only (``context.py``): neither frames nor sockets.
 """
 
 import asyncio
@@ -97,7 +99,7 @@ class Runner:
         self._tasks.start(call)
 
     def stop(self, request: Request) -> None:
-        """Nobody waits for it: end it as far as that can be done. One that has not begun never will."""
+        """Nobody waits for a request: end its handler as far as that can be done. One that has not begun never will."""
         call: Context = request.job
         if call.upload is not None:
             call.upload.moved()
@@ -106,14 +108,14 @@ class Runner:
         if not call.waits and call.task is not None:
             call.task.cancel()
 
-    def items(self, request: Request) -> None:
-        """What its upload was waited for is there."""
+    def readable(self, request: Request) -> None:
+        """An item of a request's upload is there, or the end of it."""
         call: Context = request.job
         if call.upload is not None:
             call.upload.moved()
 
-    def room(self, request: Request) -> None:
-        """An item of its result may be sent, for which there was no room."""
+    def writable(self, request: Request) -> None:
+        """An item of a request's result may be sent, which had to wait."""
         call: Context = request.job
         if call.sender is not None:
             call.sender.moved()
@@ -319,10 +321,10 @@ class Runner:
         if parameters.upload is not None:
             reader = ItemReader(parameters.upload.item, self._limits)
 
-            async def elsewhere(item: Item) -> Any:
+            async def off_loop(item: Item) -> Any:
                 return await self._encoder.in_thread(call, reader.read, item)
 
-            call.upload = arguments[parameters.upload.name] = LoopUpload(call, reader, elsewhere)
+            call.upload = arguments[parameters.upload.name] = LoopUpload(call, reader, off_loop)
         result = action.function(**arguments)
         if inspect.isawaitable(result):
             result = await result
@@ -422,7 +424,7 @@ class Runner:
 
 
 def _is_plain(action: Action) -> bool:
-    """Whether it is called in the shortest way: on the loop, without streams."""
+    """Whether an action is called in the shortest way: on the loop, without streams."""
     return action.run == "loop" and action.parameters.streams is None and action.parameters.upload is None
 
 
@@ -430,7 +432,7 @@ def _check_streams(request: Request, action: Action | None) -> None:
     """Refuse a request that brings a stream where none is taken, or the other way round.
 
     Raises:
-        InvalidArgument: so it is.
+        InvalidArgument: the request and the action do not agree on streams.
     """
     streams = action is not None and action.parameters.streams is not None
     upload = None if action is None else action.parameters.upload

@@ -1,4 +1,8 @@
-"""``Service``: what a program offers, as those who serve it see it. ``letterhead.App`` is one."""
+"""``Service``: what a program offers, as those who serve it see it. ``letterhead.App`` is one.
+
+What lives here: the words that a runner and a server need of an application. How handlers are found, and where they
+run, is not known here.
+"""
 
 from collections.abc import Callable
 from typing import Any, Protocol

@@ -1,6 +1,8 @@
 """``in_steps``: how long each step of a coroutine holds the event loop.
 
 A step is what runs between two waits. While one runs, nothing else on the loop does.
+
+What the coroutine is for is not known here, nor what is done about a step that took long.
 """
 
 import time

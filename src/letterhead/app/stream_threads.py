@@ -11,6 +11,8 @@ that no client can keep threads from the others:
   thread, a stream may last for days.
 
 All of it is called on the event loop.
+
+What a handler does in its thread is not known here, nor how its items are sent.
 """
 
 import asyncio
@@ -80,7 +82,7 @@ class StreamThreads:
             self._look()
 
     def goes_on(self, call: Context) -> None:
-        """Its peer has done something."""
+        """The peer of a call has done something."""
         self._silent.pop(call, None)
 
     def close(self) -> None:

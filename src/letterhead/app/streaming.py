@@ -1,12 +1,13 @@
 """Results that are streams: what a handler's iterator gives, as items on their way to the client.
 
-* An item is sent while the client's credit lasts and the connection takes bytes; else its sender waits for room, and
+* An item is sent while the client's credit lasts and the connection takes bytes; else its sender waits, and
   the handler with it: what was not asked for yet is not made.
 * An iterator that never waits does not hold the event loop: every 64 KiB or millisecond it stands in line with the
-  other streams (``turns.py``). Small items of one turn go out with one write, which the connection sees to.
+  other streams (``turns.py``). Small items of one loop iteration go out with one write, which the connection sees to.
 * When nobody waits for the answer any longer the iterator is closed at once, where it runs.
 * A thread encodes its items itself and hands over many at a time, since each crossing to the loop costs what twenty
-  items cost. It runs ahead of the client by so many bytes; then it waits, until there is room or nobody waits for it.
+  items cost. It runs ahead of the client by so many bytes; then it waits until some of them have gone, or nobody waits
+  for it.
 
 Who answers, and what an error becomes, is the runner's; frames and credit are the conversation's.
 """
@@ -49,12 +50,12 @@ class LoopSender:
         self._turns = turns
         self._encode = encode
         self._pack = pack
-        self._room: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
 
     def moved(self) -> None:
-        """There is room, or the exchange has ended."""
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        """An item may be sent, or the exchange has ended."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
 
     async def send_all(self, items: Any) -> None:
         """Send the items of an asynchronous iterator until it ends or nobody waits, and close it.
@@ -86,7 +87,12 @@ class LoopSender:
                 await close()
 
     async def send_plainly(self, items: Any) -> None:
-        """The same for a plain iterator, which runs on the loop all the same."""
+        """Send the items of a plain iterator on the event loop until it ends or nobody waits, and close it.
+
+        Raises:
+            TypeError: there is no iterator, or an item cannot be sent.
+            Exception: whatever the iterator raises.
+        """
         iterator = iterator_of(items)
         request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
         turns = self._turns
@@ -104,13 +110,13 @@ class LoopSender:
             close_plainly(iterator)
 
     async def _send_later(self, item: Encoded) -> int:
-        """Send an item once there is room; how many bytes it took."""
+        """Send an item once it may be sent; how many bytes it took."""
         while self._request.stopped is None:
-            self._room = asyncio.get_running_loop().create_future()
+            self._writable = asyncio.get_running_loop().create_future()
             try:
-                await self._room
+                await self._writable
             finally:
-                self._room = None
+                self._writable = None
             cost: int = self._client.send_item(self._request, item)
             if cost:
                 return cost
@@ -145,7 +151,7 @@ class ThreadSender:
         self._waiting: deque[Encoded] = deque()
         self._put = 0
         self._taken = 0
-        self._told = False  # the loop will look, or there will be room, which brings it to look
+        self._told = False  # the loop will look, or will be told that items may be sent
         self._in_line = False
         self._abandoned = False
         self._resting = False  # the thread is so far ahead that it waits
@@ -192,7 +198,7 @@ class ThreadSender:
     # -- on the loop -----------------------------------------------------------------------------------------------
 
     def moved(self) -> None:
-        """There is something to send, or room for it; or nobody waits any longer."""
+        """There is something to send, or it may be sent; or nobody waits any longer."""
         if self._over:
             self._send()
         elif not self._in_line:
@@ -200,7 +206,7 @@ class ThreadSender:
             self._turns.ask(self._send_in_turn)
 
     def cancel(self) -> None:
-        """Nobody waits any longer: the thread ends as soon as it looks."""
+        """Nobody waits for the items any longer: the thread ends as soon as it looks."""
         self._abandoned = True
         self._send()
 

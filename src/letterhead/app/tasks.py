@@ -4,7 +4,7 @@ Whatever a handler does to its task ends with it: callbacks, cancellations, what
 Each task begins in a context of its own, which has nothing of whoever happened to run when the request came.
 
 On Python 3.12 and newer a task makes its first step at once (eager start): one that ends in that step is never
-scheduled. Older Pythons have plain tasks, which begin in the next turn of the event loop. A task factory of the
+scheduled. Older Pythons have plain tasks, which begin in the next iteration of the event loop. A task factory of the
 program's own is asked for every task.
 
 What a task does is nothing to this module, save that it is told when one has ended, whatever ended it.

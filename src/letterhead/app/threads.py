@@ -6,6 +6,8 @@ The threads are daemons: a handler that never returns does not keep the process 
 Work that has to wait for a thread waits with its owner, which is the connection that it came from. A thread that
 becomes free takes work of the owner that holds the fewest threads: a connection with many calls that wait, or that
 take long, stands behind those with few.
+
+What the work is for is not known here, nor who waits for it.
 """
 
 import asyncio

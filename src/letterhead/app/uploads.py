@@ -4,11 +4,13 @@
   type, ends the exchange at once, and the iterator raises that error.
 * The iterator ends where the client ended the stream, and nowhere else: where nobody waits for the answer any longer it
   raises the reason, and once the handler has returned it is of no use to what the handler left behind.
-* Who takes items that are here already gives the event loop a turn every millisecond.
+* Who takes items that are here already lets the event loop go on every millisecond.
 * A handler in a thread that answers whole begins when its first item is there, or the end: uploads that are only opened
   take no threads.
 * A thread is given many items at a time, since each crossing from the loop costs what twenty items cost; but only when
   it has used up the last ones, so that what a slow thread has not asked for stays with the client.
+
+How items come over the wire is not known here, nor where the handler runs.
 """
 
 import asyncio
@@ -79,10 +81,10 @@ class ItemReader:
 class LoopUpload(AsyncIterator[Any]):
     """An upload that is read on the event loop. Several tasks may read it: each item goes to one of them."""
 
-    def __init__(self, call: Context, reader: ItemReader, read_elsewhere: Read) -> None:
+    def __init__(self, call: Context, reader: ItemReader, read_off_loop: Read) -> None:
         self._call = call
         self._reader = reader
-        self._read_elsewhere = read_elsewhere
+        self._read_off_loop = read_off_loop
         self._request = call.request
         self._client = call.client
         self._read = reader.read
@@ -121,7 +123,7 @@ class LoopUpload(AsyncIterator[Any]):
             self._turn_ends = clock.monotonic() + TURN_SECONDS
         try:
             if self._reader.takes_long(item):
-                return await self._read_elsewhere(item)
+                return await self._read_off_loop(item)
             return self._read(item)
         except Refused as refused:
             fail(self._call, refused)

@@ -16,6 +16,8 @@ Each server has at most one connection that calls share; a classic one has one f
   hear at once that nothing listens there; unless the client was told otherwise either way.
 
 What happens is told by ``report``. ``random`` gives numbers from 0 to 1, the time is an argument.
+
+How connections are made is not known here, nor what is said on them.
 """
 
 from collections.abc import Callable, Sequence
@@ -154,7 +156,7 @@ class Balancer(Generic[C, P]):
         started = [endpoint.dialling for endpoint in self.endpoints if endpoint.dialling is not None]
         return max(started) + self._limits.eyeballs_seconds if started else now
 
-    def hurry(self, now: float, until: float) -> None:
+    def retry_by(self, now: float, until: float) -> None:
         """A call waits whose time is over then: an attempt is made in the second half of it.
 
         None is made sooner than the first wait after the last one: many calls with little time make few attempts.
@@ -199,15 +201,15 @@ class Balancer(Generic[C, P]):
     # -- what connections report -----------------------------------------------------------------------------------
 
     def dials(self, endpoint: Endpoint[C, P], now: float) -> None:
-        """It is being connected to. Of a classic one that is so only of the attempt that finds out if it is back."""
+        """A server is being connected to. Of a classic one only the attempt counts that finds out if it is back."""
         endpoint.dialling = now
 
     def gave_up(self, endpoint: Endpoint[C, P]) -> None:
-        """Whoever connected to it has no time or no need any more: nothing was learnt."""
+        """Connecting to a server was given up for lack of time or need: nothing was learnt."""
         endpoint.dialling = None
 
     def failed(self, endpoint: Endpoint[C, P], error: ConnectionFailed, now: float, *, told: bool = True) -> None:
-        """It could not be connected to, or the connection ended before it said anything.
+        """A server could not be connected to, or the connection ended before the server said anything.
 
         Args:
             endpoint: the server.
@@ -236,7 +238,7 @@ class Balancer(Generic[C, P]):
         )  # fmt: skip
 
     def joined(self, endpoint: Endpoint[C, P], connection: Connection[C, P], now: float) -> None:
-        """It is connected to. Whether it is what it should be shows with its first answer.
+        """A server is connected to. Whether it is what it should be shows with its first answer.
 
         The connection is for all calls unless the server is classic, or has another one that takes them: several that
         were asked for while it was may find out at once that it multiplexes.
@@ -250,7 +252,7 @@ class Balancer(Generic[C, P]):
             endpoint.connections += 1
 
     def answered(self, endpoint: Endpoint[C, P], now: float) -> None:
-        """It has said something sensible on a connection."""
+        """A server has said something sensible on a connection."""
         if endpoint.answered and not endpoint.failures:
             return
         endpoint.answered = self._ever = True
@@ -269,7 +271,7 @@ class Balancer(Generic[C, P]):
         endpoint.lost_at = -NEVER
 
     def leaves(self, connection: Connection[C, P], now: float) -> None:
-        """Its server is leaving, and takes no more calls on it; what is open there may go on for as long as it wants.
+        """The server of a connection is leaving and takes no more calls on it; what is open there may go on.
 
         To be told once, unless the connection has ended with that.
         """
@@ -341,7 +343,7 @@ class Balancer(Generic[C, P]):
         return True
 
     def _count(self, endpoint: Endpoint[C, P], now: float) -> None:
-        """Its connection takes no more calls: whether it lasted says how soon there should be another one."""
+        """A server's connection takes no more calls: whether it lasted says how soon there may be another one."""
         lasted = now >= endpoint.joined_at + self._limits.reconnect_max_seconds
         endpoint.short = 0 if lasted else endpoint.short + 1
 
@@ -364,7 +366,7 @@ class Balancer(Generic[C, P]):
 
     @property
     def state(self) -> State:
-        """What the connections are in."""
+        """The state of the connections."""
         endpoints = self.endpoints
         if self.closed:
             return State.CLOSED

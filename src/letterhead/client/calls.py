@@ -1,12 +1,14 @@
 """``Call``: one call of a client, from its arguments to its result, over as many connections as it takes.
 
-What is asked is its ``opening``, which never changes; where it stands on a connection is its ``exchange``, of which it
-has one at a time. Here stands how long it may take, how often it was sent, and how it ended; who waits for it, is a
-field of the client that made it.
+A call has an ``opening``, what is asked, which never changes, and one ``exchange`` at a time, its state on a
+connection. It knows how long it may take, how often it was sent, and how it ended. Who waits for it is a field that its
+client sets.
 
 How long a call may take: a plain one has the time of its own, else its client's, else what a server grants. One with a
 stream, either way, may take as long as it wants unless it names a time: only so long as no server has answered it waits
 as a plain one does. Whatever a handler calls gets no more time than that handler has left.
+
+Which server gets a call is not known here, nor who carries its bytes.
 """
 
 import math
@@ -75,7 +77,7 @@ class Call(Generic[W, P]):
     waits = False  # it has no connection
     failures_before = 0  # how many failures to make a connection had come before it began to wait
     avoid: "Endpoint[Call[W, P], P] | None" = None  # the server that could not run it
-    patience = 0.0  # seconds that a call without a time of its own may still wait for a connection
+    waiting_seconds = 0.0  # seconds that a call without a time of its own may still wait for a connection
 
     def __init__(self, opening: Opening, seconds: float, deadline: int | None) -> None:
         self.opening = opening
@@ -103,7 +105,7 @@ class Call(Generic[W, P]):
         return None if incoming is None else incoming.take()
 
     def fail(self, error: LetterheadError) -> None:
-        """It ends with a copy of this error: a raised exception belongs to one raise.
+        """End the call with a copy of this error: a raised exception belongs to one raise.
 
         Items that came before an error are still handed out; but where the time for all of it is over, it is over.
         """
@@ -116,7 +118,7 @@ class Call(Generic[W, P]):
             self.incoming.drop()
 
     def fail_upload(self, failure: BaseException) -> None:
-        """Its upload raised this: so will whoever waits for the call."""
+        """End the call with what its upload raised: whoever waits for the call raises it, too."""
         self.done = True
         self.error = Cancelled("its upload failed")
         self.failure = failure, failure.__traceback__
@@ -258,7 +260,7 @@ def _bounded(opening: Opening, wanted: float | None, limits: Limits) -> "Call[An
 
 
 def _unbounded(opening: Opening, wanted: float | None) -> "Call[Any, Any]":
-    """The same for a call with a stream."""
+    """A call with a stream, which may take as long as it wants unless ``wanted`` seconds are given."""
     seconds = time_left(wanted)
     if seconds is None:
         return Call(opening, math.inf, None)

@@ -1,4 +1,7 @@
-"""What a client's core knows of one server (``Endpoint``) and of one connection to it (``Connection``)."""
+"""What a client's core knows of one server (``Endpoint``) and of one connection to it (``Connection``).
+
+What lives here: facts about servers and connections. What is decided by them is the core's and the balancer's.
+"""
 
 import math
 from typing import Generic, TypeVar

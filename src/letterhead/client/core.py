@@ -125,7 +125,7 @@ class Writable(Generic[W, P]):
 
 
 class StateChanged:
-    """An event: what the client's connections are in has changed."""
+    """An event: the state of the client's connections has changed."""
 
     __slots__ = ("state",)
 
@@ -210,7 +210,7 @@ class ClientCore(Generic[W, P]):
         """A caller asks.
 
         Args:
-            call: a new one.
+            call: the call, which was never submitted before.
             now: the time.
             key: the open call with the same key is superseded.
 
@@ -222,15 +222,15 @@ class ClientCore(Generic[W, P]):
         earlier = None if key is None else self._take_place(call, key)
         self.calls[call] = None
         if call.seconds == math.inf:
-            call.patience = self._limits.deadline_seconds
-            self._end_at(call, now + call.patience)
+            call.waiting_seconds = self._limits.deadline_seconds
+            self._end_at(call, now + call.waiting_seconds)
         else:
             self._end_at(call, now + call.seconds)
         self._place(call, now, earlier)
         self._settle(now)
 
     def cancel(self, call: Call[W, P], now: float, error: LetterheadError | None = None) -> None:
-        """Nobody wants the result, or the rest of it, any longer. Nothing happens where the call has ended."""
+        """Nobody wants the result of a call, or the rest of it, any longer. Nothing happens where it has ended."""
         if call.incoming is not None:
             call.incoming.drop()
         if not call.done:
@@ -240,7 +240,7 @@ class ClientCore(Generic[W, P]):
             self._settle(now)
 
     def fail_upload(self, call: Call[W, P], failure: BaseException, now: float) -> bool:
-        """Its upload raised this; whether the caller will hear of it."""
+        """The upload of a call raised this; whether the caller will hear of it."""
         if call.done:
             return False
         call.fail_upload(failure)
@@ -307,7 +307,7 @@ class ClientCore(Generic[W, P]):
             self._moved(connection, now)
 
     def compressions(self, call: Call[W, P] | None = None) -> tuple[str, ...]:
-        """Those that this client wants and the server is known to read, best first.
+        """The compressions that this client wants and the server is known to read, best first.
 
         Args:
             call: the server that it was given to; None: the only one there is.
@@ -380,7 +380,7 @@ class ClientCore(Generic[W, P]):
         self._settle(now)
 
     def dial_abandoned(self, dial: Dial[W, P], now: float) -> None:
-        """Whoever was connecting has no time or no need any more: nothing was learnt."""
+        """Connecting was given up for lack of time or need: nothing was learnt of the server."""
         if dial not in self._dials:
             return
         self._dials.discard(dial)
@@ -477,7 +477,7 @@ class ClientCore(Generic[W, P]):
         self._settle(now)
 
     def _end_at(self, call: Call[W, P], when: float) -> None:
-        """Its time is over then."""
+        """Set when the time of a call is over."""
         self._no_end(call)
         call.ends = when
         self._number += 1
@@ -488,7 +488,7 @@ class ClientCore(Generic[W, P]):
             heapify(self._deadlines)
 
     def _no_end(self, call: Call[W, P]) -> None:
-        """It has no time any more. What is left of that in the heap does not hold the call."""
+        """Let a call take as long as it wants. What is left in the heap does not hold the call."""
         if call.timer is not None:
             call.timer[2] = None
             call.timer = None
@@ -537,7 +537,7 @@ class ClientCore(Generic[W, P]):
         if sign is Sign.ASK:
             protocol.ping()
         elif sign is Sign.GONE:
-            protocol.end_of_stream(f"gave no sign of life for {keepalive.patience:g} s; the connection was given up")
+            protocol.end_of_stream(f"gave no sign of life for {keepalive.timeout:g} s; the connection was given up")
 
     # -- placing calls ---------------------------------------------------------------------------------------------
 
@@ -597,7 +597,7 @@ class ClientCore(Generic[W, P]):
         self._moved(connection, now)
 
     def _wait(self, call: Call[W, P], now: float) -> None:
-        """It has no connection: it waits for one, unless none can come."""
+        """Let a call wait for a connection, unless none can come."""
         if not call.waits:
             call.waits = True
             call.failures_before = self.balancer.failures
@@ -618,7 +618,7 @@ class ClientCore(Generic[W, P]):
                 self._fail(call, why)
                 return
             self._waiting[call] = None
-            self.balancer.hurry(now, call.ends)
+            self.balancer.retry_by(now, call.ends)
             self._dial_more(now, call.failures_before)
             self._retry_at = min(self._retry_at, self.balancer.due(now, call.failures_before))
 
@@ -641,7 +641,7 @@ class ClientCore(Generic[W, P]):
             if call in self._waiting and self.balancer.waits:
                 self._waiting.move_to_end(call, last=False)
                 if self._retry_at > now and self._retry_at != NEVER:
-                    self.balancer.hurry(now, min(map(_ends, self._waiting)))
+                    self.balancer.retry_by(now, min(map(_ends, self._waiting)))
                     self._retry_at = self.balancer.due(now)
                 return
 
@@ -666,14 +666,14 @@ class ClientCore(Generic[W, P]):
     def _unbound(self, call: Call[W, P], now: float) -> None:
         """A server has answered it, which may take as long as it wants from now on."""
         if call.ends < math.inf:
-            call.patience = max(0.0, call.ends - now)
+            call.waiting_seconds = max(0.0, call.ends - now)
             self._no_end(call)
 
     def _back(self, call: Call[W, P], now: float, when: float = -math.inf) -> None:
-        """It is not answered on its connection: it is placed anew, not before ``when``."""
+        """Place a call anew that its connection does not answer, not before ``when``."""
         call.exchange = call.connection = None
         if call.ends == math.inf:
-            self._end_at(call, now + call.patience)
+            self._end_at(call, now + call.waiting_seconds)
         call.waits = True
         if self.gone is not None:
             self._fail(call, self.gone)
@@ -684,7 +684,7 @@ class ClientCore(Generic[W, P]):
             self._again = True
 
     def _repeat(self, call: Call[W, P], error: LetterheadError, now: float, when: float = -math.inf) -> None:
-        """It was written, and is sent again."""
+        """Send a call again that was written."""
         connection = call.connection
         call.repeats += 1
         call.refused = copy(error)
@@ -705,7 +705,7 @@ class ClientCore(Generic[W, P]):
             self._over(call)
 
     def _over(self, call: Call[W, P]) -> None:
-        """It has ended: whoever waits is to know."""
+        """A call has ended: whoever waits is to know."""
         del self.calls[call]
         self._waiting.pop(call, None)
         if call.exchange is not None:
@@ -719,7 +719,7 @@ class ClientCore(Generic[W, P]):
         self.events.append(call)
 
     def _withdraw(self, call: Call[W, P], now: float, *, late: bool) -> None:
-        """Its caller does not wait any longer: the server should know."""
+        """The caller does not wait for a call any longer: tell the server."""
         connection, exchange = call.connection, call.exchange
         if connection is not None and exchange is not None and connection.protocol.end is None:
             connection.protocol.cancel(exchange, late=late)
@@ -855,7 +855,7 @@ class ClientCore(Generic[W, P]):
             connection.endpoint.singles -= 1
 
     def _discard(self, connection: Connection[Call[W, P], P], now: float) -> None:
-        """Nobody needs it."""
+        """Close a connection that nobody needs."""
         error = ConnectionLost("the connection was not needed any longer", address=connection.endpoint.name)
         connection.protocol.close(error)
         self._moved(connection, now)

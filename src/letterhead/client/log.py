@@ -1,6 +1,8 @@
 """Writes what a client's core says to the log.
 
 ``logging`` is imported only when somebody could see the line: a program that only calls should start fast.
+
+What is worth a line is the core's to say.
 """
 
 import sys

@@ -3,6 +3,8 @@
 They are made before a connection is chosen, so they fit any: what a connection adds (``id``, ``deadline``,
 ``compression``, ``supersedes``) is added where one is written, and there is room for it in the header. Which argument
 is a stream is asked only once encoding has failed.
+
+Which server gets an opening is not known here.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""``Settings``: what a client was told when it was made, checked once for both clients."""
+"""``Settings``: what a client was told when it was made, checked once for both clients.
+
+What lives here: the settings, their checks and their defaults. What follows from them is not known here.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,10 +1,13 @@
-"""``State``: what a client's connections are in."""
+"""``State``: the state of a client's connections.
+
+When the state changes is the balancer's to say.
+"""
 
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """What a client's connections are in (``client.state``)."""
+    """The state of a client's connections (``client.state``)."""
 
     IDLE = "idle"  # no connection, and nobody needs one
     CONNECTING = "connecting"

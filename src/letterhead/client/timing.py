@@ -1,4 +1,7 @@
-"""``Timing``: how long a call waited and ran at the server, as its last frame tells (protocol section 4)."""
+"""``Timing``: how long a call waited and ran at the server, as its last frame tells (protocol section 4).
+
+When a call ends is not known here.
+"""
 
 from typing import Any
 

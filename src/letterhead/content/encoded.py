@@ -1,6 +1,8 @@
 """``Encoded``: a value as it goes on the wire, before there is a frame for it.
 
 It knows no conversation: ids, ``more`` and ``status`` are added by whoever sends it.
+
+Where the value goes is not known here.
 """
 
 from typing import Any

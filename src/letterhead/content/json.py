@@ -1,4 +1,8 @@
-"""``text/json`` and ``application/json``."""
+"""``text/json`` and ``application/json``.
+
+What lives here: encoding and decoding by the rules of ``wire/strict_json.py``, with the errors of content. Where the
+content comes from is not known here.
+"""
 
 from typing import Any
 
@@ -35,7 +39,7 @@ def check_json(data: bytes, max_depth: int) -> None:
     """Refuse JSON content in UTF-8 that ``decode_json`` would refuse, without making its value.
 
     Raises:
-        BadContent: so it is.
+        BadContent: the content is refused; the sentence says why.
     """
     try:
         strict_json.check(data, max_depth)

@@ -11,6 +11,8 @@ numbers or empty containers side by side:
 What there is beyond JSON: ``bytes``, keys that are no text, NaN and infinities, ``datetime`` with a zone (the timestamp
 extension), and ``msgspec.msgpack.Ext`` for every other extension. Integers end at −2^63 and 2^64−1. Of a key that
 stands twice the last one counts.
+
+Where the content comes from is not known here.
 """
 
 from typing import Any
@@ -91,7 +93,7 @@ def _refuse_raw(part: object) -> None:
     """Refuse what the encoder copies without a look: JSON, of which each byte is msgpack, too, but of another value.
 
     Raises:
-        TypeError: it is that.
+        TypeError: the part is a ``msgspec.Raw``.
     """
     if type(part) is msgspec.Raw:
         raise TypeError("a msgspec.Raw holds JSON: send what msgspec.json.decode makes of it")
@@ -101,7 +103,7 @@ def check_msgpack(data: bytes, encoding: str, max_depth: int) -> None:
     """Refuse what would cost too much to decode, and most of what is no msgpack.
 
     Raises:
-        BadContent: so it is.
+        BadContent: the content is refused; the sentence says why.
     """
     _check_encoding(encoding)
     # Without arrays, and with too few maps to nest that deep, there is nothing to find.

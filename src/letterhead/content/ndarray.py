@@ -8,6 +8,8 @@ hint, who did not import it; so nothing else here does.
 * What is read is a read-only view of the bytes that came, without a copy; in a foreign byte order it is one copy.
 * What is sent must not change afterwards. An array goes without a copy where nobody can write to its memory, neither
   through it nor through what it is a view of; else it is copied once.
+
+Where the content comes from is not known here. numpy is imported only when it is used.
 """
 
 import math

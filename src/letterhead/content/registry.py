@@ -6,6 +6,8 @@ Content is read by its type alone. A family of types registers a ``Codec`` for a
 A value is written in its own type: a ``Message`` in the one that it names, bytes as they are, arrays as such, all else
 as JSON. Where the receiver lists types, best first, it is the first of them that fits the value, else its own. Such a
 list came from the wire: names in it are looked up, only so many of them, and none makes a codec try twice.
+
+Frames are not known here, nor who sends the content.
 """
 
 import re

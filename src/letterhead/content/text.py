@@ -1,6 +1,8 @@
 """Text: the fixed list of encodings, and strict decoding.
 
 A name from the wire is looked up here and never reaches Python's codec search, which would import modules by it.
+
+Where the text comes from is not known here.
 """
 
 import codecs

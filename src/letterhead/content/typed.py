@@ -6,6 +6,8 @@ of it, since what is no JSON is told first. Everything else becomes the value th
 converted; msgpack, too, because nothing can look through its text without decoding it.
 
 Which error a misfit is, the caller decides: an argument that does not fit is another failing than a result.
+
+Where the content comes from is not known here, nor what the value is for.
 """
 
 from typing import Any

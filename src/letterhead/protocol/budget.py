@@ -1,4 +1,7 @@
-"""A bound on the memory that all connections of a server hold, in and out."""
+"""A bound on the memory that all connections of a server hold, in and out.
+
+What the bytes are, and what is done when they are too many, is not known here.
+"""
 
 
 class Budget:
@@ -13,6 +16,6 @@ class Budget:
         self.limit = limit
         self.used = 0
 
-    def has_room(self, count: int) -> bool:
+    def fits(self, count: int) -> bool:
         """Whether so many bytes more may be held."""
         return self.used + count <= self.limit

@@ -59,7 +59,7 @@ from letterhead.protocol.exchange import NOTHING, Asks, Exchange, Opening, reply
 from letterhead.protocol.fields import Kind, Meaning, from_server, unlisted
 from letterhead.protocol.flow import CREDIT, Item
 from letterhead.protocol.frames import JOINED, JSON
-from letterhead.protocol.states import AT_CLIENT, Move, Phase, Standing, move
+from letterhead.protocol.states import AT_CLIENT, IdState, Move, Phase, move
 from letterhead.wire.header import MAX_ID, Header, Headers
 from letterhead.wire.reader import Reader
 from letterhead.wire.writer import head, head_prefix, with_field
@@ -222,7 +222,7 @@ class ClientProtocol(Generic[O]):
             self._waiting[exchange] = None
 
     def cancel(self, exchange: Exchange[O], *, late: bool = False) -> None:
-        """Nobody waits for it any longer. Its slot stays taken until the server's last frame has come.
+        """Nobody waits for an exchange any longer. Its slot stays taken until the server's last frame has come.
 
         Args:
             exchange: one that was submitted here.
@@ -334,7 +334,7 @@ class ClientProtocol(Generic[O]):
 
     def _ask_to_stop(self, exchange: Exchange[O]) -> None:
         if self._may_cancel(exchange):
-            self.out.append(frames.cancel(exchange.id))
+            self.out.append(frames.control("cancel", True, exchange.id))
 
     def _may_cancel(self, exchange: Exchange[O]) -> bool:
         """Whether its cancellation may go now; else it is withheld."""
@@ -403,7 +403,7 @@ class ClientProtocol(Generic[O]):
         over = exchange.incoming is None or exchange.done or exchange.abandoned or self.end is not None
         given = 0 if over or exchange.incoming is None else exchange.incoming.owed()
         if given:
-            self.out.append(frames.credit(given, exchange.id))
+            self.out.append(frames.control("credit", given, exchange.id))
 
     def resume_writing(self) -> None:
         """The pipe takes bytes again."""
@@ -491,15 +491,15 @@ class ClientProtocol(Generic[O]):
             self._take_reply(exchange, header, content, meaning)  # by far the most frequent move
             return
         if header.id is None:
-            standing = Standing.NONE
+            state = IdState.NONE
         elif exchange is not None:
-            standing = Standing.OPEN
+            state = IdState.OPEN
         else:
-            standing = Standing.PAST if 0 < header.id <= self._id else Standing.NEW
+            state = IdState.PAST if 0 < header.id <= self._id else IdState.NEW
         try:
             if meaning.fault is not None:
                 raise meaning.fault.error()
-            todo = move(AT_CLIENT, standing, meaning.kind)
+            todo = move(AT_CLIENT, state, meaning.kind)
             if meaning.compression is not None and meaning.compression not in self._compressions:
                 raise unlisted()
         except BadHeader as error:
@@ -675,7 +675,7 @@ class ClientProtocol(Generic[O]):
                 self._fail(exchange, error)
 
     def _forget(self, exchange: Exchange[O]) -> None:
-        """Its last frame came, or it will never run: its slot is free."""
+        """The last frame of an exchange came, or it will never run: its slot is free."""
         del self.open[exchange.id]
         if self._withheld:
             self._withheld.pop(exchange, None)

@@ -103,7 +103,7 @@ class Returned(Generic[O]):
     """These exchanges were not run on this connection, and never will be.
 
     Attributes:
-        exchanges: they.
+        exchanges: those that were handed back, in the order of their submission.
         reason: why.
     """
 

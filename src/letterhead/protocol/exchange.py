@@ -146,7 +146,7 @@ class Exchange(Generic[O]):
         return (incoming is not None and incoming.begun) or (outgoing is not None and outgoing.begun)
 
     def end(self, header: Header, body: bytes) -> None:
-        """Its reply came: one result, or the end of a stream."""
+        """End the exchange with its reply: one result, or the end of a stream."""
         self.header = header
         self.body = body
         if self.opening.either and self.incoming is not None and header.shape.fields.get("more") is not False:
@@ -154,7 +154,7 @@ class Exchange(Generic[O]):
             self.incoming.put((header, body))
 
     def fail(self, error: LetterheadError) -> None:
-        """It ended with this error. Each gets a copy of its own: a raised exception belongs to one raise."""
+        """End the exchange with a copy of this error: a raised exception belongs to one raise."""
         self.error = copy(error)
 
     def result(self, returns: Any = None, limits: Limits | None = None) -> Any:

@@ -34,7 +34,7 @@ class Incoming:
     One thread may put while another takes: what is counted by either is its own.
 
     Attributes:
-        items: they.
+        items: what came and was not taken, the oldest first.
         whole: no more will come: the sender said so.
         wanted: somebody found nothing and waits.
     """
@@ -126,7 +126,7 @@ class Incoming:
 
 
 class Outgoing:
-    """What may be sent.
+    """The sender's end: what may be sent.
 
     Attributes:
         credit: bytes that the receiver still takes; an item may be sent while it is above 0.

@@ -29,7 +29,7 @@ _ADDED: dict[str, Any] = {"more": False, "compression": "zstd", "timing": {"queu
 def check(reply: Encoded, limits: Limits) -> None:
     """Refuse a reply or an item of an application's own making whose header could not be sent, or not be accepted.
 
-    There is to be room for what a connection adds to the header: whether an answer can be sent must not depend on
+    The header must hold what a connection adds, too: whether an answer can be sent must not depend on
     whether its client asked for the time that it took.
 
     Raises:
@@ -61,26 +61,24 @@ def hello(id: int, max_open: int, credit: int, readable: tuple[str, ...] = ()) -
     return head(_hello_prefix(max_open, credit, readable), 0, id)
 
 
-_CLOSING_PREFIX = head_prefix(OCTETS, "binary", {"closing": 1}).partition(b'"closing":1')
-_CREDIT_PREFIX = head_prefix(OCTETS, "binary", {"credit": 1}).partition(b'"credit":1')
-_CANCEL_PREFIX = head_prefix(OCTETS, "binary", {"cancel": True})
+@lru_cache(maxsize=16)
+def _control_parts(field: str) -> tuple[bytes, bytes]:
+    """The constant part of a control frame's head before its value and behind that."""
+    name = b'"%b":' % field.encode()
+    before, _, after = head_prefix(OCTETS, "binary", {field: 0}).partition(name + b"0")
+    return before + name, after
 
 
-def closing(highest: int) -> bytes:
-    """The frame that says that no request with an id above ``highest`` is run on this connection."""
-    before, _, after = _CLOSING_PREFIX
-    return head(b'%b"closing":%d%b' % (before, highest, after), 0, None)
+def control(field: str, value: int, id: int | None) -> bytes:
+    """A control frame, which carries one field and no content.
 
-
-def credit(count: int, id: int) -> bytes:
-    """The frame that allows so many more bytes of items."""
-    before, _, after = _CREDIT_PREFIX
-    return head(b'%b"credit":%d%b' % (before, count, after), 0, id)
-
-
-def cancel(id: int) -> bytes:
-    """The frame that says that the answer is no longer wanted."""
-    return head(_CANCEL_PREFIX, 0, id)
+    Args:
+        field: the field's name, which the table in ``fields.py`` has with its ``control`` kind.
+        value: an integer, or True.
+        id: the exchange's id; None where the frame is about the whole connection.
+    """
+    before, after = _control_parts(field)
+    return head(b"%b%b%b" % (before, b"true" if value is True else b"%d" % value, after), 0, id)
 
 
 # -- streams -------------------------------------------------------------------------------------------------------

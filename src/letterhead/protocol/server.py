@@ -16,6 +16,8 @@ clock.
   leaves more unsent than it should no request is handed out: their answers would wait, too. And of many that come at
   once a few are handed out at a time (``starts_more``), so that the first answers are seen before the last one begins.
 * ``ending`` becomes true when the connection is to be closed once ``out`` is sent.
+
+Where handlers run is not known here, nor how bytes come and go.
 """
 
 from collections.abc import Callable
@@ -44,7 +46,7 @@ from letterhead.protocol.events import Ended, Readable, ServerEvent, Stop, Writa
 from letterhead.protocol.fields import Kind, Meaning, from_classic_client, from_client
 from letterhead.protocol.flow import CREDIT, Incoming, Item, Outgoing, held_by
 from letterhead.protocol.requests import Part, Request
-from letterhead.protocol.states import AT_SERVER, Move, Phase, Standing, move
+from letterhead.protocol.states import AT_SERVER, IdState, Move, Phase, move
 from letterhead.protocol.timers import NEVER, ReadTimer, Wait
 from letterhead.wire.header import Header, Headers, content_limit
 from letterhead.wire.reader import Reader
@@ -228,7 +230,7 @@ class ServerProtocol:
         """Send a request's last frame, although something that runs for it has not ended. ``finish`` is to follow.
 
         Args:
-            request: it.
+            request: one that a ``Request`` event handed out.
             outcome: its result, why there is none, or None where the result was a stream that has ended.
             now: the time.
         """
@@ -241,7 +243,7 @@ class ServerProtocol:
         """The request's handler has ended, or will never begin. The first call for a ``Request`` event counts.
 
         Args:
-            request: it.
+            request: one that a ``Request`` event handed out.
             outcome: its result, why there is none, or None where the result was a stream that has ended.
             now: the time.
         """
@@ -388,15 +390,15 @@ class ServerProtocol:
         if request is not None:
             request.heard = now
             incoming = request.incoming
-            standing = Standing.OPEN if incoming is None or incoming.whole else Standing.UPLOADING
+            state = IdState.OPEN if incoming is None or incoming.whole else IdState.UPLOADING
         else:
-            standing = Standing.NEW if id > self._highest else Standing.PAST
+            state = IdState.NEW if id > self._highest else IdState.PAST
         try:
             if meaning.fault is not None and meaning.fatal:
                 raise meaning.fault.error()
             if meaning.authorized and self._highest:
                 raise BadHeader("'authorization' stands in the first request only", field="authorization")
-            todo = move(AT_SERVER, standing, meaning.kind)
+            todo = move(AT_SERVER, state, meaning.kind)
         except BadHeader as error:
             self.fail(error)
             return None
@@ -444,7 +446,7 @@ class ServerProtocol:
 
     def _open_request(self, id: int | None, header: Header, meaning: Meaning, now: float) -> Request | None:
         header.compact()
-        refused = self._admission.why_not(header, meaning, len(self._open) + self._running_on, id is None)
+        refused = self._admission.refusal(header, meaning, len(self._open) + self._running_on, id is None)
         if meaning.supersedes and id is not None and not isinstance(refused, BadHeader):
             if not self._within(self._admission.control(now)):
                 return None
@@ -473,7 +475,7 @@ class ServerProtocol:
         if incoming is None or request.stopped is not None:  # nobody takes it: it crosses our last frame
             self._within(self._admission.late(header))
             return None
-        refused = self._admission.why_not_part(header, meaning)
+        refused = self._admission.part_refusal(header, meaning)
         if refused is None and not meaning.more:
             if incoming.end():
                 self.events.append(Readable(request))
@@ -505,7 +507,7 @@ class ServerProtocol:
     # -- streams ---------------------------------------------------------------------------------------------------
 
     def streams(self, request: Request) -> None:
-        """Its result will be a stream: it has no deadline unless the client named one, and that is not shortened.
+        """The result of a request will be a stream, without a deadline unless the client named one.
 
         Raises:
             BadHeader: more credit came already than a receiver may give.
@@ -560,11 +562,11 @@ class ServerProtocol:
             self._budget.used -= held_by(item)
             given = 0 if request.ended else incoming.owed()
             if given and request.id is not None:
-                self._send(frames.credit(given, request.id))
+                self._send(frames.control("credit", given, request.id))
         return item
 
     def fail_exchange(self, request: Request, why: Refused) -> None:
-        """Whoever runs it found that it cannot be: an item is not what it says. Its last frame is sent at once."""
+        """End a request that cannot go on, as an item is not what it says. Its last frame is sent at once."""
         self._finish_on_wire(request, why)
         if request.stopped is None:
             request.stopped = why
@@ -596,7 +598,7 @@ class ServerProtocol:
         return bool(self._open) or not self._may_start()
 
     def _complete(self, incoming: Request | Part, content: bytes) -> None:
-        """Its content is whole."""
+        """The content of a request or an item is whole."""
         if not self._hold(incoming, len(content)):
             self._refuse_whole(incoming, self._admission.too_much())
         elif isinstance(incoming, Part):
@@ -632,13 +634,13 @@ class ServerProtocol:
         return budget.used <= budget.limit
 
     def unpacked(self, request: Request, content: bytes) -> None:
-        """Its content was decompressed, and is held as it is now until its handler has ended.
+        """The content of a request was decompressed, and is held as it is now until its handler has ended.
 
         Raises:
             TooMany: the server would hold more than it may.
         """
         budget = self._budget
-        if not budget.has_room(len(content) - request.held):
+        if not budget.fits(len(content) - request.held):
             raise self._admission.too_much()
         budget.used += len(content) - request.held
         request.held = len(content)
@@ -666,7 +668,7 @@ class ServerProtocol:
                 self._send(frames.end_of_stream(request.id, timing))
             else:
                 pieces = frames.result(outcome, request.id, wrapped, self._json_bytes, timing)
-                if len(pieces) > 1 and not self._budget.has_room(len(pieces[1]) - request.held):
+                if len(pieces) > 1 and not self._budget.fits(len(pieces[1]) - request.held):
                     self._send_error(self._admission.too_much(), request.id, wrapped, timing)
                     return
                 self._send(*pieces)
@@ -711,7 +713,7 @@ class ServerProtocol:
         return True
 
     def _done_with(self, request: Request) -> None:
-        """Its handler is no longer running: the slot and the memory are free."""
+        """The handler of a request is no longer running: the slot and the memory are free."""
         request.finished = True
         self._running_on -= 1
         self._budget.used -= request.held + request.kept
@@ -749,7 +751,7 @@ class ServerProtocol:
     def _say_closing(self) -> None:
         """From here on nothing new is run on this connection (multiplexed ones only)."""
         self._last_run = self._highest
-        self._send(frames.closing(self._highest))
+        self._send(frames.control("closing", self._highest, None))
 
     def fail(self, error: Refused) -> None:
         """A connection error: tell it, and end."""

@@ -23,7 +23,7 @@ from letterhead.server.shared import Shared
 from letterhead.transport.stream import SCRATCH, StreamProtocol
 
 _GATHERED = 64 * 1024
-"""Bytes of items that are sent before the turn of the loop is over."""
+"""Bytes of items that are sent before the loop iteration is over."""
 
 
 class ServerConnection(StreamProtocol):
@@ -49,7 +49,7 @@ class ServerConnection(StreamProtocol):
         self._flush_queued = False
         self._gathered = 0  # bytes of items in ``out``
         self._taking_events = False  # what they bring about is seen to behind them
-        self._rest: asyncio.Handle | None = None  # the loop has a turn before more is read
+        self._rest: asyncio.Handle | None = None  # the loop has an iteration before more is read
         self._starting: asyncio.Handle | None = None  # and before more handlers begin
         self._draining = False
         self._peer_ended = False
@@ -63,7 +63,7 @@ class ServerConnection(StreamProtocol):
         self._shared.joined(self)
         if self._rejected is not None:
             self._protocol.fail(self._rejected)
-        self._turn()
+        self._advance()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         own = self._protocol.buffer()
@@ -82,7 +82,7 @@ class ServerConnection(StreamProtocol):
                 self._protocol.filled(nbytes, now)
             else:
                 self._protocol.receive(bytes(self.scratch[:nbytes]), now)
-            self._turn()
+            self._advance()
         finally:
             self._receiving = False
             self._flush()
@@ -95,7 +95,7 @@ class ServerConnection(StreamProtocol):
             self._close()
         else:
             self._protocol.end_of_stream(clock.monotonic())
-            self._turn()
+            self._advance()
         return True  # the transport stays open: what was accepted is still answered
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -118,7 +118,7 @@ class ServerConnection(StreamProtocol):
         now = clock.monotonic()
         self._protocol.sent(now, self.unsent)
         self._protocol.resume_writing(now)
-        self._turn()
+        self._advance()
 
     def wants_to_read(self) -> bool:
         return self._protocol.reads and self._rest is None
@@ -131,7 +131,7 @@ class ServerConnection(StreamProtocol):
             self._protocol.timer.pause(clock.monotonic())
 
     def _rest_from_reading(self) -> None:
-        """Read no more in this turn of the loop: uvloop reads up to 32 times while more is there, and others wait.
+        """Read no more in this loop iteration: uvloop reads up to 32 times while more is there, and others wait.
 
         How long a read takes to be worked off cannot be seen here: handlers may begin later.
         """
@@ -149,7 +149,7 @@ class ServerConnection(StreamProtocol):
 
     # -- the conversation's wishes ---------------------------------------------------------------------------------
 
-    def _turn(self) -> None:
+    def _advance(self) -> None:
         """The conversation moved: hand out its events, send what it said, keep its time."""
         protocol = self._protocol
         try:
@@ -166,10 +166,10 @@ class ServerConnection(StreamProtocol):
                 self.wake_at(protocol.due)
 
     def _start_more(self) -> None:
-        """Those handlers that were started in the turn before have taken their first step."""
+        """The handlers started in the last loop iteration have taken their first step: start more."""
         self._starting = None
         self._protocol.start_more()
-        self._turn()
+        self._advance()
 
     def _take_events(self) -> None:
         if self._taking_events:
@@ -184,9 +184,9 @@ class ServerConnection(StreamProtocol):
                 elif isinstance(event, Stop):
                     runner.stop(event.request)
                 elif isinstance(event, Readable):
-                    runner.items(event.exchange)
+                    runner.readable(event.exchange)
                 elif isinstance(event, Writable):
-                    runner.room(event.exchange)
+                    runner.writable(event.exchange)
                 elif isinstance(event, Ended):
                     self._say_closed(event.error)
                 else:
@@ -212,7 +212,7 @@ class ServerConnection(StreamProtocol):
     # -- from the runner -------------------------------------------------------------------------------------------
 
     def answer(self, request: Request, outcome: Encoded | Refused | None) -> None:
-        """The answer to a request of which something still runs; ``finish`` is to follow."""
+        """Send the answer to a request although something of it still runs; ``finish`` follows."""
         self._protocol.answer(request, outcome, clock.monotonic())
         self._flush_soon()
 
@@ -223,18 +223,18 @@ class ServerConnection(StreamProtocol):
         if self._shared.awaited:
             self._shared.look()
         if not self._taking_events and (not self._flush_comes or protocol.events or not self.reading):
-            self._turn()
+            self._advance()
 
     def streams(self, request: Request) -> None:
-        """Its answer is a stream; raises what ``ServerProtocol.streams`` does."""
+        """The answer to a request is a stream; raises what ``ServerProtocol.streams`` does."""
         self._protocol.streams(request)
 
     def unpacked(self, request: Request, content: bytes) -> None:
-        """Its content was decompressed."""
+        """The content of a request was decompressed."""
         self._protocol.unpacked(request, content)
 
     def send_item(self, request: Request, item: Encoded) -> int:
-        """Send an item of a result: how many bytes that took; 0 where it may not be sent before there is room."""
+        """Send an item of a result: how many bytes that took; 0 where it may not be sent yet."""
         protocol = self._protocol
         if not protocol.may_send(request):
             return 0
@@ -245,7 +245,7 @@ class ServerConnection(StreamProtocol):
         else:
             self._flush_soon()
         if not cost:
-            self._turn()
+            self._advance()
         return cost
 
     def take(self, request: Request) -> Item | None:
@@ -269,7 +269,7 @@ class ServerConnection(StreamProtocol):
         return self._receiving or self._flush_queued
 
     def _flush_soon(self) -> None:
-        """Send at the end of this turn of the loop what it gives to send."""
+        """Send what this loop iteration gives to send, at its end, with the write batch."""
         if not self._flush_comes:
             self._shared.batch.add(self._flush_batch)
             self._flush_queued = True
@@ -293,7 +293,7 @@ class ServerConnection(StreamProtocol):
             self._shared.counters.bytes_sent += self.sent - before
             protocol.sent(clock.monotonic(), self.unsent)
             if protocol.events or protocol.out or protocol.starts_more:
-                self._turn()
+                self._advance()
         if protocol.ending:
             self._begin_close(idle=self._draining and not pieces and protocol.timer.wait is Wait.IDLE)
 
@@ -301,7 +301,7 @@ class ServerConnection(StreamProtocol):
         if self._closing_since is None:
             self._protocol.sent(now, self.unsent)
             self._protocol.tick(now)
-            self._turn()
+            self._advance()
             return
         limits = self.limits
         over = min(self._quiet_since + limits.linger_quiet_seconds, self._closing_since + limits.linger_seconds)
@@ -316,12 +316,12 @@ class ServerConnection(StreamProtocol):
         """Answer what was accepted, then close."""
         self._draining = True
         self._protocol.drain(clock.monotonic())
-        self._turn()
+        self._advance()
 
     def cut_off(self) -> None:
         """Answer what is open with ``cancelled``, then close."""
         self._protocol.cut_off()
-        self._turn()
+        self._advance()
 
     def write_timed_out(self) -> None:
         shared, unsent = self._shared, self.unsent

@@ -2,6 +2,8 @@
 
 Accepting is not left to the event loop: on a full descriptor table asyncio logs and tries again without end, and
 uvloop says nothing at all. Here accepting rests for a moment, is said once, and goes on.
+
+What is said on a connection is not known here, nor how handlers run.
 """
 
 import asyncio

@@ -1,4 +1,8 @@
-"""What all connections of one server share."""
+"""What all connections of one server share.
+
+What lives here: the counters, bounds, runner and write batch of a server, and the sets of its connections. What is said
+on a connection is not known here.
+"""
 
 import asyncio
 import logging

@@ -6,6 +6,8 @@
         with Client(ADDRESS, connector=served.connector) as client: ...   # through memory
     with running(app, "127.0.0.1:0") as served:
         with Client(served.server.addresses[0]) as client: ...
+
+What runs in the thread is not known here.
 """
 
 import asyncio

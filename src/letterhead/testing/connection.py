@@ -1,7 +1,7 @@
 """``connected``: an application and a client of it, in memory, for as long as a block runs.
 
 The server is the real one, with its start and stop hooks, and so is the client; only the pipe between them is not a
-socket. It leads through a ``Network``, so that it can be spoiled. The form of ``with`` decides which client it is:
+socket. It leads through a ``Network``, so that it can be made bad. The form of ``with`` decides which client it is:
 ``async with`` gives an ``AsyncClient`` on the loop that runs, where the server runs, too; ``with`` gives a ``Client``,
 and the server has a thread.
 """
@@ -38,7 +38,7 @@ def connected(app: Service, *, faults: Faults | None = None, **options: Any) -> 
 
     No port is opened. The start hooks have run when the block begins, the stop hooks when it has ended. At its end the
     client is closed, and what its handlers still did is cancelled. What it gives has the handles of a network, to
-    spoil the connection while the block runs::
+    give the connection faults while the block runs::
 
         connection = testing.connected(app)
         async with connection as client:

@@ -75,19 +75,19 @@ class Proxy(Handles):
 
     @property
     def address(self) -> str:
-        """Where it listens, as a client would write it.
+        """The address at which the proxy listens, as a client would write it.
 
         Raises:
-            UsageError: it does not run.
+            UsageError: the proxy does not run.
         """
         return self.addresses[0]
 
     @property
     def addresses(self) -> list[str]:
-        """The same, where ``listen`` is a name with several addresses.
+        """The addresses of the proxy, where ``listen`` is a name with several.
 
         Raises:
-            UsageError: it does not run.
+            UsageError: the proxy does not run.
         """
         if not self._sockets:
             raise UsageError("this proxy does not run: enter it, with 'with' or 'async with'")

@@ -12,7 +12,7 @@
 A pipe behaves as a Unix stream socket does. Each direction holds a bounded number of bytes; what does not fit stays
 with the writer, whose transport then calls ``pause_writing``. Whoever closes with bytes unread resets the pipe, an end
 of the stream lets what was sent before be read, and writing to a closed end is a broken pipe. A transport delivers one
-bounded piece a turn of the loop.
+bounded piece for each loop iteration.
 
 Nothing here knows frames: what is tested is the real client, the real server, and all of the code between.
 """

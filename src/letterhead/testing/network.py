@@ -1,4 +1,4 @@
-"""A network that tests can spoil: what connections in memory and the proxy have in common.
+"""A network to which tests give faults: what connections in memory and the proxy have in common.
 
 ``Network`` has the relays, which live on one event loop, and the counts. ``Handles`` is the base of what users hold
 (``Connected``, ``Proxy``); a handle that is used elsewhere than on that loop is carried there, and has taken effect
@@ -47,7 +47,7 @@ class Network:
         self._relays: set[Relay] = set()
 
     def change(self, faults: Faults) -> None:
-        """Let this happen from now on, to open connections, too."""
+        """Let these faults happen from now on, to open connections, too."""
         self.faults = faults
         for relay in list(self._relays):
             relay.line.change(faults)

@@ -1,11 +1,13 @@
 """Addresses as users write them, the transport of each scheme, and how a failure to reach one is told.
 
 ``HOST:PORT``, ``[::1]:PORT`` and ``:PORT`` (every interface; for a client, this machine) are TCP, ``unix:PATH`` is a
-Unix socket, and all others are written ``SCHEME://…``.
+Unix socket, and all others are written ``SCHEME://…``; so may TCP be, as ``tcp://``.
 
 A scheme is one module in the folder ``schemes``, named as the scheme is, with a ``TRANSPORT``. It is imported when an
 address names it: a command that calls once should start at once. For the same reason such a module imports at its top
 only what a blocking client needs; ``asyncio`` and what only those who listen need is imported in its functions.
+
+How a scheme connects or listens is not known here.
 """
 
 import re

@@ -4,6 +4,8 @@
 and for event loops alike (``Attempts``), and the loop over them for threads.
 
 A socket that is not given out is closed before anything is returned or raised, also where the wait is interrupted.
+
+What is sent on a connection is not known here.
 """
 
 import contextlib

@@ -2,6 +2,8 @@
 
 A socket that is not given out is closed before anything is returned or raised, also where the wait is cancelled; no
 task and no timer is left on the loop.
+
+What is sent on a connection is not known here.
 """
 
 import asyncio

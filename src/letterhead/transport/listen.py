@@ -2,6 +2,8 @@
 
 Whatever accepts (an event loop, a selector) takes the sockets from here and gives back nothing: what was opened at an
 address, a socket file too, is cleared away by ``close``.
+
+What is said on a connection is not known here.
 """
 
 import errno

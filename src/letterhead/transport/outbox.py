@@ -1,6 +1,8 @@
 """``Outbox``: what a wire did not take at once, and since when it takes nothing.
 
 Nothing here waits, and nothing knows who else uses the wire.
+
+What the bytes mean is not known here, nor what is done with a wire that takes nothing.
 """
 
 from collections import deque

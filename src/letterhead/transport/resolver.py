@@ -7,6 +7,8 @@ name stands for changes; to remember answers is the resolver's business.
 
 There are as many threads as names being looked up, to a bound; beyond it a name waits its turn, for as long as whoever
 asked does. An address in numbers needs no resolver, and no thread.
+
+What the addresses are for is not known here.
 """
 
 import contextlib
@@ -84,7 +86,7 @@ class Lookup:
         return self._places
 
     def give_up(self) -> None:
-        """Nobody waits any longer; nothing happens where there is an answer."""
+        """Nobody waits for the answer any longer; nothing happens where it is there."""
         _threads.forget(self)
 
     def run(self) -> None:
@@ -119,7 +121,7 @@ class _Threads:
             raise
 
     def forget(self, lookup: Lookup) -> None:
-        """It need not be begun any more."""
+        """Drop a look-up that nobody needs any more, if it has not begun."""
         with self._lock, contextlib.suppress(ValueError):  # it was begun already
             self._waiting.remove(lookup)
 

@@ -1,4 +1,7 @@
-"""What all transports over TCP and Unix sockets share: the options of a socket, where it is bound, and listening."""
+"""What all transports over TCP and Unix sockets share: the options of a socket, where it is bound, and listening.
+
+What is said on a connection is not known here.
+"""
 
 import errno
 import os

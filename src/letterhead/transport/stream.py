@@ -1,7 +1,7 @@
 """``StreamProtocol``: one stream of bytes on an event loop, under the server's connections and the async client's.
 
 Received bytes go through one scratch buffer for all connections of a thread, since each read is worked off before the
-next; large content goes straight into its own. What one turn of the loop produced is sent with one write
+next; large content goes straight into its own. What one loop iteration produced is sent with one write
 (``WriteBatch``). Unsent bytes above the high mark stop the reading; unsent bytes without progress end the connection.
 
 Nothing is decided here that a conversation could decide: this module knows transports and timers.
@@ -219,7 +219,7 @@ class WriteBatch:
         self._dirty: deque[Callable[[], None]] = deque()
 
     def add(self, flush: Callable[[], None]) -> None:
-        """Call ``flush`` at the end of this turn of the loop. What it raises is reported to the loop's handler."""
+        """Call ``flush`` at the end of this loop iteration. What it raises is reported to the loop's handler."""
         if not self._dirty:
             self._flush_soon()
         self._dirty.append(flush)

@@ -7,6 +7,8 @@ Before it sleeps, a receiver looks for a moment (``_LOOK_SECONDS``) whether byte
 it costs both sides more than that, on virtual machines above all, where a round trip took 150 µs so and 62 µs with a
 look, at the same processor time of the client and half of the server's. Where nothing comes so soon the next looks are
 left out, twice as many each time, so that waiting for slow answers costs no processor time worth counting.
+
+What the bytes mean is not known here.
 """
 
 import contextlib

@@ -14,6 +14,8 @@ header says so (``Header.compact``): one that nobody shares is kept as its bytes
 What is then held is counted by whoever holds it (``Header.held``).
 
 This file does not know what the fields of a conversation mean (``protocol/fields.py`` does).
+
+What fields mean beyond section 1 is not known here (``protocol/fields.py``).
 """
 
 import copy
@@ -164,7 +166,7 @@ class Header:
         return fields
 
     def compact(self) -> None:
-        """It will be kept: what decoding made of a large one is let go, and its bytes are kept instead."""
+        """Take little memory while the header is kept: keep the bytes of a large one, not what decoding made of it."""
         shape = self.shape
         size = self.frame_size - shape.length
         if size > _REMEMBERED_BYTES:

@@ -18,6 +18,8 @@ handed over only as a copy.
 
 The cost is linear in the bytes received, however they are cut: bytes of an unfinished frame are gathered in one
 bytearray whose front is cut off as frames complete, and nothing is scanned twice.
+
+What a frame means is not known here.
 """
 
 import io

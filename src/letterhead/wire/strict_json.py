@@ -4,6 +4,8 @@ msgspec does the work; here stand the rules it does not keep by itself. It raise
 ``RecursionError`` beside its own errors, has no bound on nesting short of the interpreter's, writes NaN and infinities
 as ``null``, which would reach the other side as a wrong value, and copies what stands in a ``msgspec.Raw`` into what it
 writes, whatever that is.
+
+What the JSON is for is not known here.
 """
 
 import codecs
@@ -77,7 +79,7 @@ def check(data: bytes, max_depth: int) -> None:
     """Refuse what ``decode`` refuses, without making a value of it, which takes most of the time and all of the memory.
 
     Raises:
-        NotJson: so it is.
+        NotJson: the data is refused; the sentence says why.
     """
     decode_as(_checker, data, max_depth)
     check_unread(data, max_depth)
@@ -88,7 +90,7 @@ def check_unread(data: bytes, max_depth: int) -> None:
     """Refuse valid JSON for what a decoder lets pass in parts that it reads past: deep nesting, and what is not UTF-8.
 
     Raises:
-        NotJson: so it is.
+        NotJson: the data is refused; the sentence says why.
     """
     if len(data) > max_depth:  # each level takes a byte
         check_depth(data, max_depth)
@@ -107,7 +109,7 @@ def check_numbers(data: bytes) -> None:
     """Refuse valid JSON in which a number is out of range, which a decoder tells only of those that it makes.
 
     Raises:
-        NotJson: there is one.
+        NotJson: a number is out of range.
     """
     alike = data.translate(_DIGITS, b"+")
     if not any(sign in alike for sign in _MAY_BE_LARGE):  # the common case
@@ -131,7 +133,7 @@ def check_depth(data: bytes, max_depth: int) -> None:
     that takes an eighth of the time that decoding takes.
 
     Raises:
-        NotJson: it does.
+        NotJson: the nesting is deeper.
     """
     # Too few opening brackets to nest that deep is by far the common case and needs no look at the structure.
     if data.count(b"[") + data.count(b"{") <= max_depth:

@@ -1,6 +1,8 @@
 """What encoders have to know of Python's values beyond what msgspec does: numpy's scalars, and large lists.
 
 It knows no form of content, and never imports numpy: whoever has a value of numpy's has done that.
+
+Which encoder asks is not known here.
 """
 
 import datetime as dt

@@ -3,6 +3,8 @@
 A head is what stands before the content: two length bytes and the header. Most of a head is the same from frame to
 frame, so it is made in two steps: ``head_prefix`` encodes the fields up to the content length once, ``head`` adds the
 two numbers that change. ``id`` stands last, which is what lets the reader at the other end remember the rest.
+
+What a frame means is not known here, nor when it may be sent.
 """
 
 import sys
@@ -65,7 +67,7 @@ def head_prefix(
 
 
 def with_field(prefix: bytes, name: str, value: object) -> bytes:
-    """The same constant part with one field more, whose name and value need no check: they are ours."""
+    """A head's constant part with one field more, whose name and value need no check: they are ours."""
     field = b'"%b":%b' % (name.encode(), strict_json.encode(value))
     return b'%b,%b,"content-length":' % (prefix[:-_LENGTH_NAME], field)
 

@@ -151,7 +151,7 @@ class Play(World):
 
     def _server_of(self, request: Request) -> Any:
         for site in self.sites.values():
-            for pipe in site.standing:
+            for pipe in site.open_pipes:
                 if pipe.server is not None and request in pipe.server._open.values():
                     return pipe.server
         raise AssertionError("a request of no server")
@@ -370,7 +370,7 @@ class Play(World):
 
     def _check_connections(self) -> None:
         core = self.core
-        lines = {pipe.core_end for site in self.sites.values() for pipe in site.standing if not pipe.closed}
+        lines = {pipe.core_end for site in self.sites.values() for pipe in site.open_pipes if not pipe.closed}
         cut = {pipe.core_end for site in self.sites.values() for pipe in site.pipes if pipe.hung_up and pipe.cut}
         assert set(core.connections) <= lines | cut
         assert {line for line in lines if line.protocol.end is None} <= set(core.connections)
@@ -406,7 +406,7 @@ class Play(World):
         self.check()
         self.passes(10.0)
         for site in self.sites.values():
-            for pipe in [*site.standing, *(pipe for pipe in site.pipes if pipe.hung_up and not pipe.closed)]:
+            for pipe in [*site.open_pipes, *(pipe for pipe in site.pipes if pipe.hung_up and not pipe.closed)]:
                 self.core.closed(pipe.core_end, "closed the connection", self.now)
         self.settled()
         self.check()
@@ -592,7 +592,7 @@ class Life(RuleBasedStateMachine):
         if so:
             self.moves[f"a server {mode}"] += 1
             for site in self.play.sites.values() if everywhere else [self._site(which)]:
-                for pipe in list(site.standing):  # the program before has ended
+                for pipe in list(site.open_pipes):  # the program before has ended
                     self.play.hang_up(pipe)
                 script = MODES[mode]
                 site.script = None if script is None else script(self.play)

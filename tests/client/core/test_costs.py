@@ -17,7 +17,7 @@ from letterhead.protocol.client import ClientProtocol
 from letterhead.protocol.exchange import Asks, Opening
 from letterhead.wire.header import MAX_ID
 from tests.client.core.world import Asked, World, classic, leaves_open
-from tests.protocol.pairs import Served, asking, failure, hello, joined, opening, reply, submitted
+from tests.protocol.pairs import ServerSide, client_side, failure, hello, joined, opening, reply, submitted
 from tests.wire.frames import frame, framed, header_bytes
 
 HOSTILE = {
@@ -158,7 +158,7 @@ def test_a_header_that_was_accepted_can_be_sent_with_all_that_is_added_to_it(wha
 
     opened = widest(make)
     pack(opened, ("gzip",))
-    side = asking()
+    side = client_side()
     side.core._id = MAX_ID - 2
     side.core.readable = ("gzip", "zstd")
     earlier = side.calls("first")
@@ -169,7 +169,7 @@ def test_a_header_that_was_accepted_can_be_sent_with_all_that_is_added_to_it(wha
     assert len(sent.header) <= limits.header_fields
     assert {"deadline": 2**31 - 1, "supersedes": MAX_ID - 1, "id": MAX_ID}.items() <= sent.header.items()
     # A server with the same limits takes it, and its connection goes on.
-    server = Served().hears(opening(1, "first"), written)
+    server = ServerSide().hears(opening(1, "first"), written)
     assert (server.errors, server.ending, len(server.requests)) == ([], False, 2)
 
 

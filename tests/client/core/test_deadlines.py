@@ -253,10 +253,10 @@ def test_a_call_to_a_classic_server_whose_time_is_over_ends_its_connection() -> 
     world.site.script = lambda _: b""
     call = world.calls("echo", 2, timeout=1.0)
     message = world.sends(Message(b"x"), timeout=1.0)
-    assert len(world.site.standing) == 2
+    assert len(world.site.open_pipes) == 2
     world.passes(1.0)
     assert [failure_of(call), failure_of(message)] == [DeadlineExceeded] * 2
-    assert world.site.standing == []
+    assert world.site.open_pipes == []
     assert world.core.balancer.endpoints[0].singles == 0
 
 
@@ -277,7 +277,7 @@ def test_a_call_that_ends_during_its_own_dial_is_not_placed_afterwards(fails: bo
         world.connects()
     world.passes(100.0)
     assert len(world.dialled) == count
-    assert world.site.standing == []
+    assert world.site.open_pipes == []
     assert len([pipe for pipe in world.site.pipes if pipe.sent]) == 1
     assert world.core.balancer.endpoints[0].singles == 0
     assert world.core.balancer.state is not State.CONNECTING

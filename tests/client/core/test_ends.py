@@ -126,9 +126,9 @@ def test_what_is_below_goes_on_and_what_comes_is_sent_to_another_connection() ->
     below = world.calls("wait")
     world.drains()
     after = world.calls("wait")
-    assert (below.done, after.done, len(world.site.standing)) == (False, False, 2)
+    assert (below.done, after.done, len(world.site.open_pipes)) == (False, False, 2)
     world.answers("below")
-    assert len(world.site.standing) == 1
+    assert len(world.site.open_pipes) == 1
     world.answers("after")
     assert (world.result(below), world.result(after)) == ("below", "after")
     assert world.core.balancer.counters["left"] == 1
@@ -207,7 +207,7 @@ def test_an_attempt_to_connect_that_ends_after_the_client_has_leaves_nothing(
     else:
         world.connects()
     assert (world.core.connections, world.core.due, len(world.dialled)) == ({}, NOTHING_DUE, 1)
-    assert not any(site.standing for site in world.sites.values())
+    assert not any(site.open_pipes for site in world.sites.values())
 
 
 def test_nor_one_for_a_call_to_a_classic_server() -> None:
@@ -220,7 +220,7 @@ def test_nor_one_for_a_call_to_a_classic_server() -> None:
     world.settled()
     world.connects()
     assert failure_of(call) is ConnectionLost
-    assert (world.core.connections, world.site.standing) == ({}, [])
+    assert (world.core.connections, world.site.open_pipes) == ({}, [])
     assert world.core.balancer.endpoints[0].singles == 0
 
 

@@ -50,7 +50,7 @@ def test_a_server_that_is_silent_is_given_up() -> None:
     for lost in (call, stream):
         with pytest.raises(ConnectionLost, match="gave no sign of life for 40 s; the connection was given up"):
             world.result(lost)
-    assert world.site.standing == []
+    assert world.site.open_pipes == []
     assert pings(world) == 1
 
 
@@ -120,7 +120,7 @@ def test_a_kept_connection_is_asked_while_it_idles() -> None:
     world.calls("first")
     world.passes(101.0)
     assert pings(world) == 5
-    assert len(world.site.standing) == 1
+    assert len(world.site.open_pipes) == 1
 
 
 def test_a_kept_connection_on_which_nothing_comes_is_given_up() -> None:
@@ -139,7 +139,7 @@ def test_of_kept_connections_one_that_was_never_used_is_asked_too() -> None:
     call = world.calls("echo", 1)
     world.gives_up(call)
     world.connects()
-    assert len(world.site.standing) == 1
+    assert len(world.site.open_pipes) == 1
     assert world.result(world.calls("echo", 2)) == 2
 
 
@@ -148,7 +148,7 @@ def test_a_connection_that_nobody_waits_for_any_more_is_not_kept() -> None:
     world.site.hangs = True
     world.gives_up(world.calls("echo", 1))
     world.connects()
-    assert world.site.standing == []
+    assert world.site.open_pipes == []
     assert world.core.connections == {}
 
 

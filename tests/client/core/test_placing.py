@@ -125,7 +125,7 @@ def test_a_classic_server_gets_each_call_on_a_connection_of_its_own() -> None:
     world.site.script = classic
     assert [world.result(world.calls("echo", n)) for n in range(3)] == [0, 1, 2]
     assert len(world.site.pipes) == 3
-    assert world.site.standing == []
+    assert world.site.open_pipes == []
     assert world.core.balancer.endpoints[0].classic
 
 
@@ -175,7 +175,7 @@ def test_a_classic_server_knows_no_streams_and_that_is_told() -> None:
         world.result(world.uploads("store"))
     with pytest.raises(ConnectionFailed, match="it takes JSON arguments only"):
         world.result(world.calls("store", b"bytes"))
-    assert world.site.standing == []
+    assert world.site.open_pipes == []
 
 
 def test_a_classic_server_gets_a_message_as_a_classic_client_sends_it() -> None:
@@ -195,7 +195,7 @@ def test_a_classic_server_that_learnt_to_multiplex_gets_calls_on_one_connection(
     for n in range(4):
         assert world.result(world.calls("echo", n)) == n
     assert len(world.site.pipes) == 2
-    assert len(world.site.standing) == 1
+    assert len(world.site.open_pipes) == 1
 
 
 def test_only_one_connection_is_left_where_several_found_out_that_a_server_multiplexes() -> None:
@@ -213,7 +213,7 @@ def test_only_one_connection_is_left_where_several_found_out_that_a_server_multi
     world.site.hangs = False
     world.settled()
     assert [world.result(call) for call in calls] == [0, 1, 2]
-    assert len(world.site.standing) == 1
+    assert len(world.site.open_pipes) == 1
     assert world.result(world.calls("echo", 3)) == 3
     assert len(world.site.pipes) == 4
     assert world.core.balancer.endpoints[0].singles == 0

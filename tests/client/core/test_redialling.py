@@ -127,7 +127,7 @@ def test_no_server_makes_a_client_dial_without_end(server: str, begin: Begin) ->
     seconds, most = (10.0, HURRIED) if begin is hurried else (SECONDS, MOST)
     keep_calling(world, begin, seconds)
     assert len(world.dialled) <= most
-    assert len(world.site.standing) <= MOST / 2
+    assert len(world.site.open_pipes) <= MOST / 2
 
 
 @pytest.mark.parametrize("begin", [plain, stream])
@@ -181,7 +181,7 @@ def test_several_servers_that_leave_again_and_again_share_no_more_attempts() -> 
 
 
 def test_calls_with_little_time_make_few_attempts_after_a_server_has_left() -> None:
-    """They hurry the next attempt, but not without end."""
+    """They bring the next attempt forward, but not without end."""
     world = world_of()
     world.site.script = answers_then_closes
     world.calls("echo", 1)

@@ -108,7 +108,7 @@ def test_of_a_classic_server_the_connection_ends_with_the_call() -> None:
     world.site.script = lambda _: b""
     earlier, later = world.calls("echo", 2, key="box"), world.calls("echo", 3, key="box")
     assert (superseded(earlier), later.done) == (True, False)
-    assert len(world.site.standing) == 1
+    assert len(world.site.open_pipes) == 1
 
 
 def test_while_it_waits_to_be_sent_again() -> None:

@@ -121,7 +121,7 @@ class Site:
         return self.pipes[-1]
 
     @property
-    def standing(self) -> list[Pipe]:
+    def open_pipes(self) -> list[Pipe]:
         """Connections that neither side has closed."""
         if any(pipe.closed or pipe.hung_up for pipe in self._standing):
             self._standing = [pipe for pipe in self._standing if not (pipe.closed or pipe.hung_up)]
@@ -287,7 +287,7 @@ class World:
 
     def hangs_up(self, site: Site | None = None, how: str = "closed the connection") -> "World":
         """A server closes its connections without a word."""
-        for pipe in list((site or self.site).standing):
+        for pipe in list((site or self.site).open_pipes):
             self.hang_up(pipe, how)
         return self.settled()
 
@@ -298,7 +298,7 @@ class World:
 
     def drains(self, site: Site | None = None) -> "World":
         """A server is asked to stop, and leaves in order."""
-        for pipe in list((site or self.site).standing):
+        for pipe in list((site or self.site).open_pipes):
             if pipe.server is not None:
                 pipe.server.drain(self.now)
                 self._pump(pipe)
@@ -306,7 +306,7 @@ class World:
 
     def falls_silent(self, site: Site | None = None) -> "World":
         """Nothing arrives any more on the connections of a server, and nobody is told."""
-        for pipe in list((site or self.site).standing):
+        for pipe in list((site or self.site).open_pipes):
             pipe.cut = True
         return self
 
@@ -352,7 +352,7 @@ class World:
         return self.settled()
 
     def _server_due(self) -> float:
-        pipes = [pipe for site in self.sites.values() for pipe in site.standing]
+        pipes = [pipe for site in self.sites.values() for pipe in site.open_pipes]
         return min((pipe.server.due for pipe in pipes if pipe.server is not None), default=NOTHING_DUE)
 
     def _tick(self) -> None:
@@ -362,7 +362,7 @@ class World:
             core.tick(self.now)
             assert core.events or core.due > self.now, "woken for nothing, and due again at once"
         for site in self.sites.values():
-            for pipe in list(site.standing):
+            for pipe in list(site.open_pipes):
                 if pipe.server is not None and pipe.server.due <= self.now:
                     pipe.server.tick(self.now)
                     self._pump(pipe)
@@ -387,7 +387,7 @@ class World:
         raise AssertionError("the core is never quiet")
 
     def _standing(self) -> Iterable[Pipe]:
-        return (pipe for site in self.sites.values() for pipe in site.standing)
+        return (pipe for site in self.sites.values() for pipe in site.open_pipes)
 
     def _ready_dials(self) -> list[Dial[None, Pipe]]:
         return [dial for dial in self.pending if not self.sites[dial.endpoint.name].hangs]

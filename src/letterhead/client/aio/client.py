@@ -34,7 +34,7 @@ class AsyncClient:
         timeout: seconds for each call that names none, sent along as its deadline. None: the server's own deadline
             holds, and this side waits ``Limits.deadline_seconds`` (30 s). Neither is for calls with a stream.
         limits: bounds on what the server may send, and on what is sent.
-        accept: content types that results are wanted in, best first, such as ``["application/msgpack"]``; what fits
+        accept: content types wanted for results, best first, such as ``["application/msgpack"]``; a result that fits
             none comes in its own type.
         compression: ``"zstd"`` (which needs the extra ``zstd``) and ``"gzip"``, or one of them, better ones first: what
             the server may send compressed so, and what goes so where the server reads it. Only ``call`` and ``stream``
@@ -44,7 +44,7 @@ class AsyncClient:
         wait_for_ready: whether calls wait, within their timeout, while no server can be reached. None: not before the
             first connection, so that a wrong address shows at once, and from then on.
         idempotent: names of actions that do the same when they run twice: calls of them that are lost with their
-            connection are sent again. None: those of which the server says so.
+            connection are sent again. None: the actions that the server declares idempotent.
         keep_alive: keep an idle connection open, and ask every ``Limits.ping_after_seconds`` whether it is.
         on_state: called with each new ``state`` by the event loop.
 
@@ -82,7 +82,7 @@ class AsyncClient:
 
     @property
     def state(self) -> State:
-        """What its connections are in: ``"idle"``, ``"connecting"``, ``"ready"``, ``"reconnecting"``, ``"closed"``.
+        """The state of the connections: ``"idle"``, ``"connecting"``, ``"ready"``, ``"reconnecting"`` or ``"closed"``.
 
         Connections are made when a call needs one: an idle client whose server went away hears of it, and stays so.
         """
@@ -90,7 +90,7 @@ class AsyncClient:
 
     @property
     def counters(self) -> dict[str, int]:
-        """What happened how often.
+        """Counts of what happened, by name.
 
         ``connected``, ``connect-failed``; ``lost``: connections that ended while calls were open, ``left``: that a
         server ended in order; ``moved``: calls that a leaving server did not run and another got, ``repeated``: calls
@@ -144,15 +144,15 @@ class AsyncClient:
         generator is closed. What an iterable raises ends the call, and is raised here.
 
         Args:
-            action: its name.
+            action: the action's name.
             arg: one unnamed argument: JSON that is no object, bytes, a ``Message``, or a stream.
             timeout: seconds until ``DeadlineExceeded``; the server gets the same deadline. A call with a stream has
                 none unless it is named here.
             returns: the type that the result is converted to and checked by, such as a dataclass or ``list[int]``.
-            accept: content types that the result is wanted in, best first, instead of the client's own.
+            accept: content types wanted for the result, best first, instead of the client's own.
             supersedes: any hashable key. The open call of this client that was made with the same key ends with
                 ``Cancelled``, at the server, too: search as you type.
-            timing: is told how long the server took.
+            timing: a ``Timing`` that is filled in with how long the server took.
             args: named arguments.
 
         Raises:
@@ -231,12 +231,13 @@ class AsyncClient:
         ``single`` of the stream says which it was, once an item is there.
 
         Args:
-            action: its name.
+            action: the action's name.
             arguments: named ones, whatever their names.
             timeout: seconds for all of it; by default it may take as long as the server lets it.
 
         Raises:
-            As ``stream``.
+            UsageError: arguments that cannot be sent, or the client is closed.
+            All else is raised where items are taken.
         """
         call: AioCall = stream_call(self._settings, action, (), arguments, timeout, None, None, either=True)
         return self._open(call, None, None)
@@ -246,8 +247,16 @@ class AsyncClient:
 
         With an ``action`` field in its header it calls that action; without, it is a request in classic form.
 
+        Args:
+            message: what is sent, with its header fields beside those of every frame.
+            timeout: seconds until ``DeadlineExceeded``; default: the client's.
+
         Raises:
-            As ``call``.
+            Refused: the server refused the request; a subclass says why.
+            DeadlineExceeded: no answer in time.
+            ConnectionFailed: no connection, or it ended during the call; a subclass says how.
+            TooLarge: the message is above the limits.
+            UsageError: the message cannot be sent, or the client is closed.
         """
         call: AioCall = message_call(self._settings, message, timeout)
         await self._engine.perform(call, None)

@@ -2,6 +2,8 @@
 
 It reads always. Unsent bytes above the high mark hold up uploads, and nothing else: if they stopped both sides from
 reading, each would wait for the other.
+
+What bytes mean is not known here, nor which call they belong to.
 """
 
 import asyncio
@@ -106,7 +108,7 @@ class ClientConnection(StreamProtocol):
             self._owner.handle()
 
     def send_soon(self) -> None:
-        """Send at the end of this turn of the loop what there is to send."""
+        """Send what there is to send at the end of this loop iteration."""
         self._batch.add(self.flush)
 
     def flush(self) -> None:

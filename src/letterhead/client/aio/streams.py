@@ -5,9 +5,11 @@ The rules here:
 * Items are handed out one by one, and credit goes back for those alone: what nobody takes stays at the server.
 * Whoever leaves a stream before its end cancels it, also by dropping it: then from wherever the collector runs. So a
   call must not refer to its stream.
-* An upload is a task. It sends as long as there is credit and the pipe takes bytes, and it gives the loop a turn after
+* An upload is a task. It sends as long as there is credit and the pipe takes bytes, and it lets the loop go on after
   64 KiB or a millisecond, whatever it iterates over. It ends with the exchange, and closes a generator that it did not
   finish.
+
+Which connection carries a stream is not known here.
 """
 
 import asyncio
@@ -139,7 +141,7 @@ class Upload:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._stopped = False
-        self._gathered = 0  # bytes since the loop had its last turn
+        self._gathered = 0  # bytes since the loop went on
         self._until = 0.0  # when it gets the next, at the latest
         self.task = self._loop.create_task(self._run())
 

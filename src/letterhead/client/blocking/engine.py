@@ -181,7 +181,7 @@ class Engine:
             self._do(call, self._tick)
 
     def leave(self, call: BlockingCall) -> None:
-        """Nobody wants the rest of a stream. From a signal handler, or a finalizer, the driver sees to that."""
+        """Cancel a stream whose rest nobody wants; from a signal handler or a finalizer, by the driver."""
         if threading.get_ident() in self._inside:
             self.abandon(call)
         else:
@@ -189,7 +189,7 @@ class Engine:
                 self._do(call, self._cancel, call)
 
     def abandon(self, call: BlockingCall) -> None:
-        """The same from anywhere, in the midst of anything: the driver does it soon."""
+        """Have the driver cancel a call soon; may be called from anywhere, in the midst of anything."""
         self._posted.append(partial(self._step, self._cancel, call))
         if self._driver is not None:
             self._wake_driver()
@@ -247,7 +247,7 @@ class Engine:
             self._do(call, lambda: self.core.end_upload(call, clock.monotonic()))
 
     def fail_upload(self, call: BlockingCall, failure: BaseException) -> bool:
-        """Its upload raised this; whether the caller hears of it."""
+        """The upload of a call raised this; whether the caller hears of it."""
         return self._do(call, lambda: self.core.fail_upload(call, failure, clock.monotonic()))
 
     # -- before a call ---------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class Engine:
         """This thread, which does not wait here already.
 
         Raises:
-            UsageError: it does.
+            UsageError: this thread waits here already.
         """
         thread = threading.get_ident()
         if thread in self._inside:
@@ -483,7 +483,7 @@ class Engine:
         return self._alone is not None and not self._alone.done
 
     def _share(self) -> None:
-        """Nobody is alone: see that the threads are there which are needed."""
+        """In shared mode: start the threads that are needed and not there."""
         dial, self._own_dial = self._own_dial, None
         if dial is not None:
             self._start_dial(dial)

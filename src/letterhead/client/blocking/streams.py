@@ -9,6 +9,8 @@ The rules here:
 * An upload is a thread, which waits in the iterable for as long as that likes; a call does not wait for it. Each item
   is offered to the connection at once, since nobody knows when the next one comes. A generator that was left is closed
   by that thread.
+
+Which connection carries a stream is not known here, nor who reads it.
 """
 
 import contextvars

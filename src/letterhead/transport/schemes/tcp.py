@@ -1,4 +1,7 @@
-"""``HOST:PORT``: TCP, to whichever of the host's addresses answers first."""
+"""``HOST:PORT``: TCP, to whichever of the host's addresses answers first.
+
+What is said on a connection is not known here.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

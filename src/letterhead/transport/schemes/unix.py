@@ -1,9 +1,11 @@
 """``unix:PATH``: Unix sockets, with a file of that name.
 
-A server that was killed leaves its file behind, and the next one replaces it. It is told from a living server's by that
-nobody answers, which also holds for a moment of one that just starts. So a server takes its name under a lock, a file
-beside the socket that is gone again when it listens: of two that start together, one gets the name, and the other
+A server that was killed leaves its file behind, and the next one replaces it. It differs from a living server's in that
+nobody answers, which for a moment is also true of a server that just starts. So a server takes its name under a lock, a
+file beside the socket that is gone again when it listens: of two that start together, one gets the name, and the other
 is told that it is in use.
+
+What is said on a connection is not known here.
 """
 
 import errno

@@ -10,7 +10,7 @@ from letterhead import App, ConnectionLost, Limits, testing
 from letterhead.server.server import Server
 from tests import leaks
 from tests.net import peers
-from tests.net.kinds import Make, either
+from tests.net.kinds import Make, each_client
 from tests.net.raw import echo_app
 from tests.wire.frames import frame, json_frame
 
@@ -33,7 +33,7 @@ def answers_late(sock: socket.socket) -> None:
     sock.sendall(json_frame({"result": "late"}))
 
 
-@either
+@each_client
 async def test_a_silent_connection_is_given_up(make: Make) -> None:
     with peers.peer(falls_silent) as address:
         caller = make(address, limits=SOON)
@@ -43,7 +43,7 @@ async def test_a_silent_connection_is_given_up(make: Make) -> None:
         await caller.close()
 
 
-@either
+@each_client
 async def test_so_is_one_that_a_stream_is_read_from(make: Make) -> None:
     with peers.peer(falls_silent) as address:
         caller = make(address, limits=SOON)
@@ -54,7 +54,7 @@ async def test_so_is_one_that_a_stream_is_read_from(make: Make) -> None:
         await caller.close()
 
 
-@either
+@each_client
 async def test_a_call_that_may_run_twice_is_sent_again_elsewhere(make: Make) -> None:
     played = iter([falls_silent, falls_silent, falls_silent])
 
@@ -66,7 +66,7 @@ async def test_a_call_that_may_run_twice_is_sent_again_elsewhere(make: Make) -> 
         await caller.close()
 
 
-@either
+@each_client
 async def test_a_busy_handler_never_looks_dead(make: Make) -> None:
     app = echo_app(FAST)
 
@@ -82,14 +82,14 @@ async def test_a_busy_handler_never_looks_dead(make: Make) -> None:
         assert caller.client.counters["lost"] == 0
 
 
-@either
+@each_client
 async def test_nor_does_the_first_request_of_a_classic_server(make: Make) -> None:
     with peers.peer(answers_late) as address:
         caller = make(address, limits=SOON)
         assert await caller.call("echo", 1, timeout=leaks.PATIENCE) == "late"
 
 
-@either
+@each_client
 async def test_nor_does_a_server_that_leaves_and_still_works(make: Make) -> None:
     app = echo_app(FAST)
     begun = asyncio.Event()
@@ -110,7 +110,7 @@ async def test_nor_does_a_server_that_leaves_and_still_works(make: Make) -> None
         await ending
 
 
-@either
+@each_client
 async def test_an_idle_connection_asks_nothing(make: Make) -> None:
     async with Server(echo_app(FAST), ["127.0.0.1:0"]) as server:
         caller = make(server.addresses[0], limits=SOON)
@@ -120,7 +120,7 @@ async def test_an_idle_connection_asks_nothing(make: Make) -> None:
         assert server.shared.counters.served == served
 
 
-@either
+@each_client
 async def test_one_that_is_kept_alive_does(make: Make) -> None:
     async with Server(echo_app(FAST), ["127.0.0.1:0"]) as server:
         caller = make(server.addresses[0], limits=SOON, keep_alive=True)
@@ -129,7 +129,7 @@ async def test_one_that_is_kept_alive_does(make: Make) -> None:
         assert caller.client.state == "ready"
 
 
-@either
+@each_client
 async def test_one_that_is_kept_alive_notices_that_the_server_is_silent(make: Make) -> None:
     with peers.peer(falls_silent) as address:
         caller = make(address, limits=SOON, keep_alive=True)
