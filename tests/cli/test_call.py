@@ -189,9 +189,10 @@ def test_a_failing_handler_is_told_without_its_secrets(server: Everything) -> No
 
 
 def test_a_call_ends_after_its_timeout(server: Everything) -> None:
-    status, line = failure("call", server.address, "wait", "--timeout", "0.2")
+    status, line = failure("call", server.address, "wait", "--timeout", "0.4")
     assert status == 1
-    assert line.endswith("(deadline-exceeded): no answer within 0.2 s; a longer --timeout waits longer")
+    # The server may be the first to say so: within what was left when the call came there.
+    assert re.search(r"\(deadline-exceeded\): no answer within 0\.[1-4]\d* s; a longer --timeout waits longer$", line)
     assert server.slow.cancelled.wait(PATIENCE)
 
 

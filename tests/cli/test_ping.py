@@ -85,7 +85,7 @@ class Moody(library.App):
         async def answer(call: library.Context, proceed: Proceed) -> Any:
             self.pings += 1
             if self.pings > good:
-                raise library.Unavailable(f"not now\n{HARM}")
+                raise library.Refused("moody", f"not now\n{HARM}")  # which no client asks again
             return await proceed()
 
 

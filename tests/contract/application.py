@@ -1,7 +1,6 @@
 """The application that the claims call. Its handlers tell what happened to them through `app.state`."""
 
 import asyncio
-import functools
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -19,9 +18,8 @@ class Point:
     y: int = 0
 
 
-@functools.cache
 def application(limits: Limits, compression: tuple[str, ...] = ()) -> App:
-    """The application with these limits. Whoever serves it gets it as new: its state is made when a server starts.
+    """A fresh application. It may be served again when it has ended: its state is made when a server starts.
 
     `state.started`, `state.cancelled`: set when `wait` began, and when it was cancelled. `state.gate`: what `pass_gate`
     waits for. `state.inside`, `state.most`: how many wait there, and how many did at once. `state.order`: names given

@@ -6,6 +6,7 @@ and fails if anything is left behind.
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ from tests.contract.callers import AsyncCaller, BlockingCaller
 
 PIPES = ("tcp", "unix", "memory")
 KINDS = ("Client", "AsyncClient")
+
+_application = functools.cache(
+    application
+)  # entering so many actions anew for each scene takes longer than most claims
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Scene:
 @contextlib.asynccontextmanager
 async def scene_of(pair: Pair, limits: Limits, compression: tuple[str, ...]) -> AsyncIterator[Scene]:
     """The scene, while the block runs."""
-    app = application(limits, compression)
+    app = _application(limits, compression)
     places = {"tcp": ["127.0.0.1:0"], "unix": [f"unix:{pair.folder / 's'}"], "memory": []}[pair.pipe]
     async with Server(app, places) as server:
         scene = Scene(pair, app, server)

@@ -40,7 +40,9 @@ def spin_on(begun: str) -> None:
 
 def slow_app(drain_seconds: float) -> App:
     """`wait` answers when its file is there; most others never do."""
-    app = App(limits=Limits(drain_seconds=drain_seconds, drain_cancel_seconds=0.5, linger_quiet_seconds=0.1))
+    # One worker process: a second one would still be starting when some tests stop the server.
+    limits = Limits(drain_seconds=drain_seconds, drain_cancel_seconds=0.5, linger_quiet_seconds=0.1)
+    app = App(limits=limits, processes=1)
     app.action(name="spin", run="process")(spin)
     app.action(name="spin-on", run="process")(spin_on)
 

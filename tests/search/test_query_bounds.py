@@ -2,6 +2,8 @@
 
 import math
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -85,6 +87,39 @@ def test_without_time_there_is_no_answer(searcher_over: MakeSearcher) -> None:
         with pytest.raises(DeadlineExceeded) as caught:
             ask("rabbit")
         assert caught.value.seconds == 0
+
+
+FIRST_QUERIES = """
+import sys
+from pathlib import Path
+
+from letterhead import Limits
+from letterhead.search.index import build
+from letterhead.search.items import Document
+from letterhead.search.query import Searcher
+
+build(Path(sys.argv[1]), [Document("one", "one", "a header limit of größer size")])
+with Searcher(Path(sys.argv[1]), Limits(search_seconds=60.0)) as searcher:
+    for _ in range(2):
+        count = 0
+
+        def note(_frame, event, _arg):
+            global count
+            count += event in ("call", "c_call")
+
+        sys.setprofile(note)
+        searcher.search("header größer")
+        sys.setprofile(None)
+        print(count)
+"""
+
+
+def test_the_first_query_of_a_server_has_little_more_to_do_than_the_next(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_QUERIES, str(tmp_path / "index")], capture_output=True, text=True, check=True
+    )
+    first, second = map(int, done.stdout.split())
+    assert first < 100 * second, "steps: tables that all queries need are made before"
 
 
 def clock_that_jumps_after(calls: int) -> Callable[[], float]:

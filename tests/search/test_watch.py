@@ -3,7 +3,8 @@
 import logging
 import os
 import queue
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from letterhead.search.update import Changes, Update
 from letterhead.search.watch import Watch
 from tests.leaks import PATIENCE
 
-Found = Callable[[str], list[str]]
+SOON = {"wake_seconds": 0.1, "gather_seconds": 0.05}
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def watching(tmp_path: Path, *folders: Path) -> Iterator[tuple["queue.SimpleQueu
         update.all()
         # Its first look is for what changes between that and the moment when it watches.
         (folders[0] / "between.txt").write_text("between")
-        watch = Watch(update, told.put, again_seconds=0.2)
+        watch = Watch(update, told.put, again_seconds=0.2, **SOON)
         watch.start()
         stack.callback(watch.stop)
         assert told.get(timeout=PATIENCE).added == 1
@@ -92,7 +93,7 @@ def test_what_cannot_be_written_is_tried_again_and_not_lost(
         update.all()
         ((pages,),) = index.rows("PRAGMA page_count")
         index.rows(f"PRAGMA max_page_count = {pages}")
-        watch = Watch(update, told.put, again_seconds=0.1)
+        watch = Watch(update, told.put, again_seconds=0.1, **SOON)
         watch.start()
         try:
             (folder / "large.txt").write_text(" ".join(f"word{n}" for n in range(50_000)))
@@ -111,16 +112,17 @@ def test_what_cannot_be_written_is_tried_again_and_not_lost(
 def test_a_watch_ends_when_it_is_told_to(tmp_path: Path, folder: Path) -> None:
     with watching(tmp_path, folder) as (told, watch):
         watch.stop()
+        assert "letterhead-watch" not in {thread.name for thread in threading.enumerate()}
         (folder / "late.txt").write_text("late")
-        with pytest.raises(queue.Empty):
-            told.get(timeout=2.5)  # longer than it gathers and waits
+        assert told.empty()
+    assert paths(tmp_path, "late") == []
 
 
 def test_a_folder_that_is_replaced_is_watched_on(tmp_path: Path, folder: Path) -> None:
     with watching(tmp_path, folder) as (told, _):
         folder.rename(tmp_path / "away")
         with pytest.raises(queue.Empty):
-            told.get(timeout=2.5)
+            told.get(timeout=1.0)  # much longer than it gathers and wakes
         assert paths(tmp_path, "rabbit") == ["alice.txt"]  # what is gone for a while is not taken for deleted
         folder.mkdir()
         (folder / "new.txt").write_text("a new rabbit")
@@ -150,7 +152,7 @@ def test_nobody_who_listens_can_end_a_watch(tmp_path: Path, folder: Path, caplog
 
     with Index(tmp_path / "index") as index:
         update = Update(index, [folder])
-        watch = Watch(update, fail, again_seconds=0.0)
+        watch = Watch(update, fail, again_seconds=0.0, **SOON)
         watch.start()
         try:
             for name in ("one", "two"):

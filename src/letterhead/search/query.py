@@ -26,6 +26,7 @@ from letterhead.search import schema
 from letterhead.search.answers import Asking, Found, Hit, SearchResult
 from letterhead.search.identity import identity
 from letterhead.search.syntax import check_size, parse
+from letterhead.search.terms import prepare
 from letterhead.search.titles import one_line
 
 _log = logging.getLogger("letterhead.search")
@@ -53,6 +54,7 @@ class Searcher:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        prepare()  # now, since the first query has no more time than any other
         self._path = path
         self._limits = limits or Limits()
         self._clock = clock

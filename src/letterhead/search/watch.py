@@ -27,8 +27,8 @@ _log = logging.getLogger("letterhead.search")
 _ALL_SECONDS = 600.0
 """How often everything is looked through."""
 _AGAIN_SECONDS = 10.0
-_WAKE_MS = 1_000
-_GATHER_MS = 500
+_WAKE_SECONDS = 1.0
+_GATHER_SECONDS = 0.5
 _REST = 5
 """After an update, so many times what it took is left to others: a huge folder keeps no processor busy."""
 
@@ -37,7 +37,8 @@ class Watch:
     """Keeps the index of ``update`` in step from ``start`` to ``stop``.
 
     ``on_change`` is called, in the watching thread, with what each update came to that changed something. An update
-    that fails, as on a full disk, is tried again after ``again_seconds``; so is watching itself.
+    that fails, as on a full disk, is tried again after ``again_seconds``; so is watching itself. Changes are gathered
+    for ``gather_seconds``, and where nothing changes, the watch looks every ``wake_seconds`` what else is due.
     """
 
     def __init__(
@@ -46,10 +47,14 @@ class Watch:
         on_change: Callable[[Changes], None] | None = None,
         *,
         again_seconds: float = _AGAIN_SECONDS,
+        wake_seconds: float = _WAKE_SECONDS,
+        gather_seconds: float = _GATHER_SECONDS,
     ) -> None:
         self._update = update
         self._on_change = on_change
         self._again_seconds = again_seconds
+        self._wake_ms = round(wake_seconds * 1_000)
+        self._gather_ms = round(gather_seconds * 1_000)
         self._stop = threading.Event()
         self._paths: set[str] = set()
         self._all_due = 0.0  # at first at once: for what changed since the last update
@@ -107,7 +112,7 @@ class Watch:
         self._said = str(error)
 
     def _told(self) -> Iterator[set[str]]:
-        """Where something changed, about every second, if only nowhere."""
+        """Where something changed, every ``wake_seconds`` or sooner, if only nowhere."""
         while not self._stop.is_set():
             folders = self._identities()
             try:
@@ -115,8 +120,8 @@ class Watch:
                     *(folder for folder in self._update.folders if identity(folder) is not None),
                     watch_filter=None,
                     stop_event=self._stop,
-                    debounce=_GATHER_MS,
-                    rust_timeout=_WAKE_MS,
+                    debounce=self._gather_ms,
+                    rust_timeout=self._wake_ms,
                     yield_on_timeout=True,
                     raise_interrupt=False,
                     ignore_permission_denied=True,
@@ -129,7 +134,7 @@ class Watch:
                 self._all_due = 0.0
                 yield set()
                 until = time.monotonic() + self._again_seconds
-                while time.monotonic() < until and not self._stop.wait(_WAKE_MS / 1_000):
+                while time.monotonic() < until and not self._stop.wait(self._wake_ms / 1_000):
                     yield set()
             self._all_due = 0.0  # what happened since is told to nobody
 
