@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from letterhead import App, Client, ConnectTimedOut
+from letterhead import App, Client, ConnectTimedOut, Limits
 from letterhead.testing import background
 from tests.leaks import PATIENCE
 
@@ -165,7 +165,8 @@ def test_a_thread_that_is_alone_can_go_on_wherever_it_is_interrupted(
     address: str, interrupts: Callable[[float], None]
 ) -> None:
     chance = random.Random(5)
-    with Client(address) as client:
+    # A TimeoutError that comes while it connects counts as one of connecting.
+    with Client(address, limits=Limits(reconnect_seconds=0.001, reconnect_max_seconds=0.001)) as client:
         for number in range(2_000):
             seconds = chance.uniform(1e-6, 3e-4)
             result = interrupted(lambda n=number: client.call("echo", n), interrupts, seconds)  # type: ignore[misc]

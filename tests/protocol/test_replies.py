@@ -48,7 +48,7 @@ def test_a_reply_s_own_fields_are_sent() -> None:
 
 
 def test_a_result_that_is_too_large_once_wrapped_is_not_sent() -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(TooLarge) as caught:
         sent(Encoded("text/json", "utf-8", b" " * (MOST - 5)), wrapped=True)
     assert caught.value.limit == MOST
 

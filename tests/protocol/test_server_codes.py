@@ -246,14 +246,22 @@ def test_facts_without_json_form_are_left_out_and_the_error_told(fact: Any) -> N
     [
         Encoded("a/b", "binary", b"", {"x": object()}),
         Encoded("a/b", "binary", b"", {"x": "y" * 17_000}),
-        Encoded("text/json", "utf-8", b" " * 1_000),
     ],
-    ids=["no JSON form", "too long a header", "too large once wrapped"],
+    ids=["no JSON form", "too long a header"],
 )
 def test_an_answer_that_cannot_be_sent_is_internal_and_frees_its_slot(reply: Encoded) -> None:
     side = server_side(Limits(content_bytes=2_000, json_bytes=1_000, max_open=1))
     side.hears(opening(2, "a")).answers(0, reply)
     assert side.codes == [(2, "internal")]
+    assert is_usable(side)
+
+
+def test_an_answer_that_is_too_large_once_it_is_wrapped_is_told_so_and_frees_its_slot() -> None:
+    side = server_side(Limits(content_bytes=2_000, json_bytes=1_000, max_open=1)).hears(opening(2, "a"))
+    side.answers(0, Encoded("text/json", "utf-8", b" " * 1_000))
+    assert side.codes == [(2, "too-large")]
+    told = side.sent[0].value["error"]
+    assert (told["size"], told["limit"]) == (1_000 + len('{"result":}'), 1_000)
     assert is_usable(side)
 
 

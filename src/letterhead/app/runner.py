@@ -186,8 +186,9 @@ class Runner:
         if running:
             call.client.answer(call.request, outcome)
         for future in running:
+            waiter = ended(future, self._loop)
             clock.working(future)
-            await ended(future, self._loop)
+            await waiter
         call.work.clear()
 
     def _ended(self, call: Context, error: BaseException | None) -> None:
@@ -399,9 +400,10 @@ class Runner:
         """
         call.work[future] = cancel = cancel or future.cancel
         call.waits += 1
-        clock.working(future)
+        waiter = ended(future, self._loop)
+        clock.working(future)  # behind that: a clock that stands still is not to move before the waiter knows
         try:
-            await ended(future, self._loop)
+            await waiter
         except asyncio.CancelledError:  # a hook around it waits no longer, or the server ends
             cancel()
             raise

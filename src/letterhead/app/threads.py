@@ -236,18 +236,16 @@ class _Work(Future[T]):
             self.set_result(result)
 
 
-async def ended(future: "Future[Any]", loop: asyncio.AbstractEventLoop) -> None:
-    """Wait until a thread's or a process's future has ended, however it did. Giving up this wait leaves it alone."""
-    if future.done():
-        return
-    waiter = loop.create_future()
+def ended(future: "Future[Any]", loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
+    """What is done when a thread's or a process's future has ended, however it did. Cancelling it leaves that alone."""
+    waiter: asyncio.Future[None] = loop.create_future()
 
     def done(_: "Future[Any]") -> None:
         with contextlib.suppress(RuntimeError):  # the thread outlived the loop
             loop.call_soon_threadsafe(_wake_up, waiter, context=contextvars.Context())
 
     future.add_done_callback(done)
-    await waiter
+    return waiter
 
 
 def _wake_up(waiter: "asyncio.Future[None]") -> None:

@@ -575,8 +575,6 @@ class ClientCore(Generic[W, P]):
         displaced: Exchange[Call[W, P]] | None = None,
     ) -> None:
         """Submit it to a connection."""
-        if len(self.balancer.endpoints) > 1:  # before it counts: who makes one call after the other needs one
-            self._dial_more(now)
         deadline = call.deadline
         if deadline is not None and call.waits:
             deadline = max(1, min(deadline, int((call.ends - now) * 1000)))  # what is left of its time
@@ -710,6 +708,8 @@ class ClientCore(Generic[W, P]):
         """A call has ended: whoever waits is to know."""
         del self.calls[call]
         self._waiting.pop(call, None)
+        if call.exchange is not None:
+            call.exchange.owner = None  # each would hold the other until the collector comes
         timer = call.timer
         if timer is not None:
             timer[2] = None

@@ -7,11 +7,11 @@ Hypothesis draws the moves, and shortens a run that failed. What a shell does is
 """
 
 import argparse
-import gc
 import time
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any, ClassVar
 
@@ -34,11 +34,14 @@ from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.protocol import states
 from letterhead.protocol.requests import Request
-from tests.client.core.world import NOTHING_DUE, Asked, Site, World
+from tests.client.core.world import NOTHING_DUE, Asked, Line, Site, World
 from tests.protocol.pairs import argument, control, failure, hello, octets, reply, result
 from tests.wire.frames import CUTS, Cut, Frame, json_frame
 
-LIMITS = Limits(reconnect_seconds=0.1, reconnect_max_seconds=2.0, repeats=3, slow_start_seconds=5.0)
+LIMITS = Limits(
+    reconnect_seconds=0.1, reconnect_max_seconds=2.0, repeats=3, slow_start_seconds=5.0, ping_after_seconds=4.0,
+    ping_wait_seconds=3.0,
+)  # fmt: skip
 NAMES = ("a:1", "b:1", "c:1")
 OPEN = 12
 """Calls that are open at once, at most: more would mostly stand in line."""
@@ -63,9 +66,10 @@ class Story:
         down, up: its result is a stream; its arguments are.
         asked_at, seconds: when it was submitted, and how long its caller waits; infinity where that is not said.
         waited: seconds that it was without a server that answers.
+        ignored: seconds that it was without a connection although a server took calls.
+        begun: the exchange in which a part of a stream has passed.
         runs: how often a server began to run it, and did not say that it did not.
         told: how often its caller heard of the end.
-        got, sent: items that were taken, and those that any handler sent.
     """
 
     def __init__(self, number: int, call: Asked, action: str, now: float, *, down: bool, up: bool) -> None:
@@ -78,6 +82,8 @@ class Story:
         self.asked_at = now
         self.seconds = call.seconds
         self.waited = 0.0
+        self.ignored = 0.0
+        self.begun: Any = None
         self.runs = 0
         self.told = 0
 
@@ -93,18 +99,26 @@ class Play(World):
     Args:
         servers: how many there are.
         slots: exchanges that each takes at once.
+        cancels: control frames that they take in a while.
         draw: for what the core takes for chance.
         options: as for ``World``.
     """
 
-    def __init__(self, servers: int, slots: int, draw: int, **options: Any) -> None:
-        limits = Limits(max_open=slots, drain_seconds=3.0)
+    def __init__(self, servers: int, slots: int, cancels: int, draw: int, **options: Any) -> None:
+        limits = Limits(max_open=slots, control_frames=cancels)
         random = Random(draw)
-        super().__init__(*NAMES[:servers], limits=LIMITS, server_limits=limits, chance=random.random, **options)
+        super().__init__(
+            *NAMES[:servers],
+            limits=replace(LIMITS, control_frames=cancels),
+            server_limits=limits,
+            chance=random.random,
+            **options,
+        )
         self.stories: list[Story] = []
         self.readers: set[Story] = set()  # who found no item
         self.writers: set[Story] = set()  # who may not send
         self.handled: dict[Request, Story] = {}
+        self._temper = random.random  # of the handlers: some answer at once, of streams with an item first
         for site in self.sites.values():
             site.handler = self.runs
             site.idempotent = ["again"]
@@ -121,10 +135,19 @@ class Play(World):
         if story is not None:
             self.handled[request] = story
             story.runs += 1
+            at_once = self._temper() < 0.3
             if story.down:
                 server = self._server_of(request)
                 server.streams(request)
+                if at_once:
+                    server.send_item(request, octets(b"at once"))
+            elif at_once and not story.up:
+                return result(story.number)
         return None if story is not None else result(None)
+
+    def overloaded(self, request: Request) -> Encoded | Refused | None:
+        """The handler that runs nothing."""
+        return Unavailable("later")
 
     def _server_of(self, request: Request) -> Any:
         for site in self.sites.values():
@@ -215,8 +238,10 @@ class Play(World):
         story = Story(number, call, action, self.now, down=down, up=up)
         self.stories.append(story)
         self.submits(call, key)
+        if down and not call.done:
+            self.tries_to_take(story)
         if up and not call.done:
-            self.tries_to_send(story, b"")
+            self.tries_to_send(story, b"first")
 
     def tries_to_take(self, story: Story) -> None:
         call = story.asked
@@ -252,10 +277,14 @@ class Play(World):
         return self.settled()
 
     def _wait_until(self, when: float) -> None:
+        taken = any(e.takes_calls(self.now) and not e.full for e in self.core.balancer.endpoints)
+        dialled = [dial.call for dial in self.pending]
         for story in self.open_stories:
             line = story.asked.connection
             if line is None or line.protocol.phase is not states.Phase.MULTIPLEXED:
                 story.waited += when - self.now
+            ignored = line is None and taken and story.asked not in dialled
+            story.ignored = story.ignored + when - self.now if ignored else 0.0
         self.now = when
 
     def check(self) -> None:
@@ -276,12 +305,7 @@ class Play(World):
         assert set(core.calls) == set(waiting)
         by_key = [call.key for call in waiting if call.key is not None]
         assert len(set(by_key)) == len(by_key), "one call a key"
-        for call in self.readable:
-            self.readers.discard(self._story(call))
-        for call in self.writable:
-            self.writers.discard(self._story(call))
-        self.readable.clear()
-        self.writable.clear()
+        self._go_on()
         for story in self.readers:
             incoming = story.asked.incoming
             assert incoming is None or not incoming.items, "a reader waits for what is there"
@@ -291,6 +315,22 @@ class Play(World):
             may = outgoing is not None and outgoing.credit > 0 and not outgoing.ended
             assert not may or (line is not None and line.protocol.paused), "a writer waits although it may"
         self._check_connections()
+
+    def _go_on(self) -> None:
+        """Whoever was told goes on: readers take what is there and wait again, some writers send an item."""
+        while self.readable or self.writable:
+            readable, self.readable = self.readable, []
+            writable, self.writable = self.writable, []
+            for call in readable:
+                story = self._story(call)
+                self.readers.discard(story)
+                if not call.done and self._temper() < 0.8:
+                    self.tries_to_take(story)
+            for call in writable:
+                story = self._story(call)
+                self.writers.discard(story)
+                if not call.done and self._temper() < 0.5:
+                    self.tries_to_send(story, bytes(1_000))
 
     def _story(self, call: Asked) -> Story:
         return next(story for story in self.stories if story.watched() is call)
@@ -307,6 +347,15 @@ class Play(World):
         if not call.done:
             assert self.now < story.asked_at + story.seconds + 1e-6, "its time is over"
             assert story.waited < LIMITS.deadline_seconds + 1e-6 or story.seconds < NOTHING_DUE, "it waits for ever"
+            line, exchange = call.connection, call.exchange
+            if line is None or line.protocol.phase is not states.Phase.MULTIPLEXED:
+                assert (
+                    call.ends <= self.now + LIMITS.deadline_seconds - story.waited + 1e-6 or story.seconds < NOTHING_DUE
+                )
+            assert story.ignored <= LIMITS.reconnect_max_seconds + 1e-6, "it waits although a server takes calls"
+            assert call.repeats <= LIMITS.repeats
+            assert story.begun in (None, exchange), "sent again although a part of it has passed"
+            story.begun = exchange if exchange is not None and exchange.begun else None
 
     def _check_end(self, story: Story) -> None:
         call = story.asked
@@ -325,11 +374,25 @@ class Play(World):
         cut = {pipe.core_end for site in self.sites.values() for pipe in site.pipes if pipe.hung_up and pipe.cut}
         assert set(core.connections) <= lines | cut
         assert {line for line in lines if line.protocol.end is None} <= set(core.connections)
+        for line in core.connections:
+            self._check_line(line)
         for endpoint in core.balancer.endpoints:
             assert endpoint.connection is None or endpoint.connection in core.connections
             assert 0 <= endpoint.singles <= CLASSIC_AT_ONCE
             pending = sum(dial.endpoint is endpoint and dial.call is None for dial in self.pending)
             assert pending <= 1, "one attempt at a time"
+
+    def _check_line(self, line: Line) -> None:
+        """Somebody needs it, the server knows what nobody waits for, and it is not waited for without end."""
+        core, protocol = self.core, line.protocol
+        assert line.endpoint.connection is line or line.single or protocol.load, "a connection that nobody needs"
+        assert not line.left or protocol.wanted, "a connection that is left, and nobody waits for"
+        assert not protocol.withholds or core.due <= max(protocol.due, self.now)
+        if protocol.phase is states.Phase.MULTIPLEXED:
+            for exchange in protocol.open.values():
+                nobody = exchange.owner is None and exchange.opening.name in ("once", "again")
+                assert not nobody or exchange.abandoned or exchange.done, "the server is not told that nobody waits"
+            assert protocol.leaving or not protocol.load or line.keepalive.due < NOTHING_DUE, "silence is not noticed"
 
     def wind_up(self) -> None:
         """Everybody gives up, every server is there and idle: nothing is left behind."""
@@ -356,13 +419,13 @@ class Play(World):
         for site in self.sites.values():
             site.pipes.clear()
         assert all(story.call is None for story in self.stories)
-        gc.collect()
         held = [story.number for story in self.stories if story.watched() is not None]
-        assert held == [], "a call that has ended is held by somebody"
+        assert held == [], "a call that has ended is held by somebody, or waits for the collector"
 
 
 MODES: dict[str, Callable[[Play], Any] | None] = {
     "there": None,
+    "is overloaded": None,
     "classic": lambda play: play.classic,
     "mute": lambda play: play.mute,
     "hangs up": lambda play: play.hanging_up,
@@ -385,16 +448,32 @@ class Life(RuleBasedStateMachine):
     @initialize(
         servers=st.integers(1, 3),
         slots=st.sampled_from([1, 2, 3, 128]),
+        cancels=st.sampled_from([5, 200]),
         draw=st.integers(0, 1_000),
         ready=st.sampled_from([None, None, True, False]),
         told=st.booleans(),
         kept=seldom,
+        hangs=st.booleans(),
         cut=st.sampled_from(CUTS),
     )
-    def begins(self, servers: int, slots: int, draw: int, ready: bool | None, told: bool, kept: bool, cut: Cut) -> None:
+    def begins(
+        self,
+        servers: int,
+        slots: int,
+        cancels: int,
+        draw: int,
+        ready: bool | None,
+        told: bool,
+        kept: bool,
+        hangs: bool,
+        cut: Cut,
+    ) -> None:
         self.moves["runs"] += 1
         idempotent = ["again"] if told else None
-        self.play = Play(servers, slots, draw, cut=cut, wait_for_ready=ready, idempotent=idempotent, keep_alive=kept)
+        self.play = Play(
+            servers, slots, cancels, draw, cut=cut, wait_for_ready=ready, idempotent=idempotent, keep_alive=kept
+        )
+        self.play.site.hangs = hangs
         self._dialled = 0
         self._passed = 0.0
 
@@ -507,28 +586,27 @@ class Life(RuleBasedStateMachine):
             pipe.server.finish(request, outcome, play.now)
         play.pumped()
 
-    @rule(which=numbers, mode=st.sampled_from([*MODES, "there", "there"]), so=st.booleans())
-    def changes(self, which: int, mode: str, so: bool) -> None:
+    @rule(which=numbers, mode=st.sampled_from([*MODES, "there", "there"]), so=seldom, everywhere=seldom)
+    def changes(self, which: int, mode: str, so: bool, everywhere: bool) -> None:
         """Whoever connects from now on finds another server."""
         if so:
             self.moves[f"a server {mode}"] += 1
-            script = MODES[mode]
-            site = self._site(which)
-            for pipe in list(site.open_pipes):  # the program before has ended
-                if (pipe.server is None) or script is not None:
-                    self.play._hang_up(pipe, "closed the connection")
-            site.script = None if script is None else script(self.play)
+            for site in self.play.sites.values() if everywhere else [self._site(which)]:
+                for pipe in list(site.open_pipes):  # the program before has ended
+                    self.play.hang_up(pipe)
+                script = MODES[mode]
+                site.script = None if script is None else script(self.play)
+                site.handler = self.play.overloaded if mode == "is overloaded" else self.play.runs
             self.play.settled()
 
-    @rule(which=numbers, up=st.booleans(), hangs=seldom, so=seldom)
-    def can_be_reached(self, which: int, up: bool, hangs: bool, so: bool) -> None:
-        """A server's address can be connected to from now on, or not."""
-        if not so:
-            return
-        self.moves["an address can be reached or not"] += 1
-        site = self._site(which)
-        site.up, site.hangs = up, hangs
-        self.play.settled()
+    @rule(which=numbers, how=st.sampled_from(["is up", "is up", "is away", "hangs", "hangs"]), so=seldom)
+    def can_be_reached(self, which: int, how: str, so: bool) -> None:
+        """Attempts to connect to a server succeed from now on, or fail, or neither for a while."""
+        if so:
+            self.moves[f"an address {how}"] += 1
+            site = self._site(which)
+            site.up, site.hangs = how != "is away", how == "hangs"
+            self.play.settled()
 
     @precondition(lambda self: self.play.pending)
     @rule(which=numbers, connects=st.booleans(), abandoned=seldom)

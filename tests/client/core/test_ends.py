@@ -353,8 +353,11 @@ def test_an_idle_client_whose_server_closed_the_connection_is_idle() -> None:
 # Nothing stays behind
 
 
-def test_a_call_that_has_ended_is_held_by_nobody() -> None:
-    """Whatever it ended with, its entry among the deadlines does not hold it."""
+def test_a_call_that_has_ended_is_held_by_nobody(request: pytest.FixtureRequest) -> None:
+    """Whatever it ended with, its entry among the deadlines does not hold it; nor does it wait for the collector."""
+    gc.collect()
+    gc.disable()
+    request.addfinalizer(gc.enable)
     world = World(chance=lambda: 0.0)
     world.site.handler = lambda request: {"fail": Unavailable("no")}.get(request.action)
     watched = []
@@ -367,7 +370,6 @@ def test_a_call_that_has_ended_is_held_by_nobody() -> None:
     world.passes(50.0)
     world.hangs_up()
     world.ended.clear()
-    gc.collect()
     assert [ref() for ref in watched] == [None] * 3
 
 

@@ -288,7 +288,7 @@ class World:
     def hangs_up(self, site: Site | None = None, how: str = "closed the connection") -> "World":
         """A server closes its connections without a word."""
         for pipe in list((site or self.site).open_pipes):
-            self._hang_up(pipe, how)
+            self.hang_up(pipe, how)
         return self.settled()
 
     def goes_away(self, site: Site | None = None) -> "World":
@@ -401,6 +401,7 @@ class World:
                 assert event not in self.ended, "a call ends once"
                 self.ended.append(event)
             elif isinstance(event, Dial):
+                assert event.call is None or not event.call.done, "a connection for a call that has ended"
                 self.dialled.append((self.now, event.endpoint.name))
                 self.pending.append(event)
             elif isinstance(event, Send):
@@ -444,7 +445,7 @@ class World:
             elif pipe.site.script is not None:
                 said = pipe.site.script(frames)
                 if said is None:
-                    self._hang_up(pipe, "closed the connection")
+                    self.hang_up(pipe)
                 else:
                     self._to_core(pipe, said)
 
@@ -464,7 +465,7 @@ class World:
             server.sent(self.now)
             self._to_core(pipe, data)
         if server.ending and not pipe.hung_up:
-            self._hang_up(pipe, "closed the connection")
+            self.hang_up(pipe)
 
     def _take_events(self, pipe: Pipe) -> None:
         server = pipe.server
@@ -501,7 +502,8 @@ class World:
             lambda count: core.filled(line, count, now),
         )
 
-    def _hang_up(self, pipe: Pipe, how: str) -> None:
+    def hang_up(self, pipe: Pipe, how: str = "closed the connection") -> None:
+        """A server closes one of its connections; that is carried on, but not what follows."""
         pipe.hung_up = True
         if pipe.server is not None:
             pipe.server.lost()

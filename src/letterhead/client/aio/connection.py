@@ -25,12 +25,15 @@ AioDial = Dial["asyncio.Future[None]", "ClientConnection"]
 
 
 class Owner(Protocol):
-    """The client, as its connections know it."""
+    """The client's engine, as its connections, streams and uploads know it."""
 
     core: AioCore
 
     def handle(self) -> None:
         """Do what the core's events ask for."""
+
+    def leave(self, call: AioCall) -> None:
+        """Nobody wants the rest of a call."""
 
 
 class ClientConnection(StreamProtocol):

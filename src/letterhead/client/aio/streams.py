@@ -17,10 +17,10 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Generator
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from letterhead import clock
-from letterhead.client.aio.connection import AioCall, AioCore
+from letterhead.client.aio.connection import AioCall, Owner
 from letterhead.client.items import Values, encode_item
 from letterhead.content.compression import smaller
 from letterhead.errors import LetterheadError, UsageError
@@ -32,18 +32,6 @@ _GATHERED = 64 * KIB
 IN_THREAD = 256 * KIB
 """Bytes of content from which on it is compressed in a thread, which the loop need not wait for."""
 _TURN_SECONDS = 0.001
-
-
-class Owner(Protocol):
-    """The client, as streams and uploads know it."""
-
-    core: AioCore
-
-    def handle(self) -> None:
-        """Do what the core's events ask for."""
-
-    def leave(self, call: AioCall) -> None:
-        """Cancel a call whose rest nobody wants."""
 
 
 class AsyncStream(Generic[T_co]):

@@ -273,9 +273,8 @@ class Engine:
         thread = threading.get_ident()
         if thread in self._inside:
             raise UsageError(
-                "this thread is in the midst of a call of this client: a signal handler, a finalizer or a handler of "
-                "its log lines would wait for itself here; use a client of its own there, or set a flag that the "
-                "program looks at"
+                "this thread is in the midst of a call of this client, and would wait for itself: use another client "
+                "in signal handlers, finalizers and log handlers, or set a flag there that the program looks at"
             )
         return thread
 
@@ -578,10 +577,11 @@ class Engine:
                 else:
                     self._do(call, lambda: self.core.connect_failed(dial, failure, clock.monotonic()))
                 return
-            wire = self._do(call, self._connected, dial, wire)
-        finally:
-            if wire is not None:  # interrupted
+            self._do(call, self._connected, dial, wire)
+        except BaseException:
+            if wire is not None and not any(pipe.wire is wire for pipe in self._pipes):
                 wire.close()
+            raise
 
     def _connected(self, dial: BlockingDial, wire: Wire) -> None:
         pipe = ClientConnection(wire, self.settings.limits.write_seconds)
