@@ -115,5 +115,5 @@ def test_many_streams_that_are_read_at_once_do_not_all_go_on_in_one_turn(run: Ru
                 await until(lambda: len({number for _, number in made}) == many and made.total() > many * 300)
 
     run(main())
-    # One item or two may be made without a place in the line: the first, and that for which there is room again.
+    # One item or two may be made without a place in the line: the first, and that for which credit has come again.
     assert set(Counter(turn for (turn, _), count in made.items() if count > 2).values()) == {1}

@@ -123,7 +123,7 @@ def test_arguments_as_large_as_allowed_are_accepted_by_a_server_with_the_same_li
     assert [len(call.body) for call in calls] == [1_000, 972, 962, 1_000]
 
 
-def test_a_wrapped_result_above_the_limit_is_too_large_and_never_sent_wrong() -> None:
+def test_a_wrapped_result_above_the_limit_is_told_so_and_never_sent_wrong() -> None:
     limits = Limits(content_bytes=2_000, json_bytes=1_000)
     pair = Pair(lambda request: result("x" * 998), limits)
     first, second = pair.calls("a", 1), pair.calls("a", 1)

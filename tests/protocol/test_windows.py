@@ -31,7 +31,7 @@ def streaming() -> tuple[ServerSide, Request]:
 
 
 def uploading() -> tuple[ClientSide, Asked]:
-    """A client's side on which an upload has begun; that there was room at first is forgotten."""
+    """A client's side on which an upload has begun; that it may send at first is forgotten."""
     side = client_side()
     call = side.uploads("store")
     side.moved.clear()
