@@ -92,8 +92,9 @@ smoke: $(DEV) ## the tests marked smoke, on each newer Python found
 
 RUNS := 2000
 .PHONY: model
-model: $(DEV) ## both ends of a conversation against a reference, in whatever order, for a minute or two (RUNS=…)
+model: $(DEV) ## a conversation, and a client among its servers, in whatever order, for some minutes (RUNS=…)
 	@$(PY) -m tests.protocol.model --runs $(RUNS)
+	@$(PY) -m tests.client.core.model --runs $(RUNS)
 
 .PHONY: dev
 dev: $(DEV) ## make the environment with all that tests and checks need
