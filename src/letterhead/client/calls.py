@@ -99,6 +99,12 @@ class Call(Generic[W, P]):
         """Whether one result came where either was taken."""
         return self.exchange is not None and self.exchange.single
 
+    @property
+    def upload_begun(self) -> bool:
+        """Whether an item of its upload was sent: from then on the call stays on its connection."""
+        exchange = self.exchange
+        return exchange is not None and exchange.outgoing is not None and exchange.outgoing.begun
+
     def take(self) -> Item | None:
         """The next item that came; None where none is there. Credit for it is given back by the core."""
         incoming = self.incoming

@@ -286,15 +286,26 @@ class ClientCore(Generic[W, P]):
             not call.done and connection is not None and exchange is not None and connection.protocol.may_send(exchange)
         )
 
-    def send_item(self, call: Call[W, P], item: Encoded, now: float) -> int:
-        """Send an item of its upload; how many bytes that took. Only where ``may_send`` said yes.
+    def send_item(self, call: Call[W, P], item: Encoded, now: float, small: Encoded | None = None) -> int:
+        """Send an item of its upload.
+
+        Args:
+            call: the call.
+            item: the item.
+            now: the time.
+            small: the same item, compressed, for a server that reads that; the call may have another server by now.
+
+        Returns:
+            how many bytes that took; 0 where none may be sent, as ``may_send`` says.
 
         Raises:
             UsageError: a header field of its own cannot be sent.
         """
         connection, exchange = call.connection, call.exchange
-        if connection is None or exchange is None:
+        if connection is None or exchange is None or not self.may_send(call):
             return 0
+        if small is not None and (small.fields or {}).get("compression") in connection.protocol.readable:
+            item = small
         cost = connection.protocol.send_item(exchange, item)
         self._moved(connection, now)
         return cost

@@ -226,8 +226,8 @@ class ClientProtocol(Generic[O]):
 
         Args:
             exchange: one that was submitted here.
-            late: its time is over. If that was sent along, the server knows, and is not told again: a client may send
-                only so many control frames (limits.md).
+            late: its time is over. If that was sent along at once, the server knows, and is not told again: a client
+                may send only so many control frames (limits.md).
         """
         exchange.abandoned = True
         if exchange.incoming is not None:
@@ -235,7 +235,7 @@ class ClientProtocol(Generic[O]):
         if self.open.get(exchange.id) is exchange:  # a classic server's has no id
             self._blocked.pop(exchange, None)
             if self.phase is Phase.MULTIPLEXED:
-                if not late or exchange.deadline is None:
+                if not late or exchange.deadline is None or exchange.waited:
                     self._ask_to_stop(exchange)
             else:
                 # Nothing may follow the first request: giving up on it means giving up the connection.
@@ -325,7 +325,9 @@ class ClientProtocol(Generic[O]):
 
     def _send_waiting(self) -> None:
         while self._waiting and len(self.open) < self._max_open and self._id < MAX_ID:
-            self._send(self._waiting.popitem(last=False)[0])
+            exchange, _ = self._waiting.popitem(last=False)
+            exchange.waited = True
+            self._send(exchange)
 
     def _give_up(self, exchange: Exchange[O], error: LetterheadError) -> None:
         """What the server sends cannot be taken: it ends here, and the server is asked to stop."""

@@ -104,6 +104,7 @@ class Exchange(Generic[O]):
     Attributes:
         id: its id once it is written, else 0.
         wrapped: it was written in classic form, so a JSON reply is ``{"result": R}``.
+        waited: it was written later than it was submitted, so that its deadline ends later at the server.
         abandoned: nobody waits for its end any more.
         incoming: items that came and were not taken yet; None where the answer is no stream.
         outgoing: the window of its upload; None where nothing is uploaded.
@@ -114,6 +115,7 @@ class Exchange(Generic[O]):
 
     id = 0
     wrapped = False
+    waited = False
     abandoned = False
     incoming: Incoming | None = None
     outgoing: Outgoing | None = None

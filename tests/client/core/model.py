@@ -137,7 +137,8 @@ class Play(World):
             story.runs += 1
             at_once = self._temper() < 0.3
             if story.down:
-                server = self._server_of(request)
+                server = self.asked
+                assert server is not None
                 server.streams(request)
                 if at_once:
                     server.send_item(request, octets(b"at once"))
@@ -148,13 +149,6 @@ class Play(World):
     def overloaded(self, request: Request) -> Encoded | Refused | None:
         """The handler that runs nothing."""
         return Unavailable("later")
-
-    def _server_of(self, request: Request) -> Any:
-        for site in self.sites.values():
-            for pipe in site.open_pipes:
-                if pipe.server is not None and request in pipe.server._open.values():
-                    return pipe.server
-        raise AssertionError("a request of no server")
 
     def story_of(self, said: Any) -> Story | None:
         """The call that a request is for, by the number in it."""

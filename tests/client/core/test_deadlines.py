@@ -222,6 +222,21 @@ def test_a_server_that_does_not_is_cancelled() -> None:
     assert [request.action for request in world.site.stopped] == ["wait"]
 
 
+def test_one_that_was_told_the_deadline_late_is_cancelled_too() -> None:
+    """What waited on its connection, for a slot or for the first frame, went out with the time that it had at first."""
+    world = World(server_limits=Limits(max_open=1, deadline_max_seconds=FOREVER))
+    world.site.handler = leaves_open
+    world.calls("first")
+    call = world.calls("wait", timeout=10.0)
+    world.passes(4.0)
+    world.answers(1)
+    assert not call.done
+    world.passes(6.0)
+    assert failure_of(call) is DeadlineExceeded
+    assert "wait" in [request.action for request in world.site.stopped]
+    assert world.site.open == []
+
+
 # Giving up while the server is unknown
 
 

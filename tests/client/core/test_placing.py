@@ -217,3 +217,22 @@ def test_only_one_connection_is_left_where_several_found_out_that_a_server_multi
     assert world.result(world.calls("echo", 3)) == 3
     assert len(world.site.pipes) == 4
     assert world.core.balancer.endpoints[0].singles == 0
+
+
+def test_a_shared_connection_that_comes_second_is_not_kept() -> None:
+    """One for a single call, from when the server was classic, has found out meanwhile that it multiplexes."""
+    world = World(chance=lambda: 0.0)
+    world.site.script = classic
+    world.calls("echo", 0)
+    world.site.hangs = True
+    first, second = world.calls("echo", 1), world.calls("echo", 2)
+    world.site.script = None
+    world.connects()
+    world.hangs_up()
+    third = world.calls("echo", 3)
+    single, shared = world.pending
+    assert (single.call, shared.call) == (second, None)
+    world.connects(single)
+    world.connects(shared)
+    assert [world.result(call) for call in (first, second, third)] == [1, 2, 3]
+    assert len(world.site.open_pipes) == 1

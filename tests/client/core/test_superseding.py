@@ -151,3 +151,20 @@ def test_a_key_whose_call_has_ended_holds_nothing() -> None:
     del key
     gc.collect()
     assert watched() is None
+
+
+def test_cancellations_above_what_a_server_takes_wait_for_their_time_and_all_go() -> None:
+    """A server closes a connection on which too many control frames come."""
+    few = Limits(control_frames=20, control_seconds=10.0)
+    world = World(limits=few, server_limits=few)
+    world.calls("first")
+    world.site.handler = leaves_open
+    calls = [world.calls("wait") for _ in range(60)]
+    for call in calls:
+        world.gives_up(call)
+    assert len(world.site.stopped) < 20
+    assert world.core.due <= world.now
+    world.passes(100.0)
+    assert len(world.site.stopped) == 60
+    assert len(world.site.open_pipes) == 1
+    assert world.core.due == float("inf")

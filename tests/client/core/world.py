@@ -173,6 +173,7 @@ class World:
         ended: calls that have ended, in order.
         logged: what was said for the log; ``states``: each new state.
         readable, writable: calls whose reader or writer was told to go on.
+        asked: the server's end of the connection whose handler was begun last.
     """
 
     def __init__(
@@ -196,6 +197,7 @@ class World:
         self.states: list[str] = []
         self.readable: list[Asked] = []
         self.writable: list[Asked] = []
+        self.asked: ServerProtocol | None = None
         self._to_send: dict[Pipe, None] = {}
 
     @property
@@ -473,6 +475,7 @@ class World:
         events, server.events = server.events, []
         for event in events:
             if isinstance(event, Request):
+                self.asked = server
                 outcome = pipe.site.outcome(event)
                 if outcome is None:
                     pipe.site.open.append((pipe, event))

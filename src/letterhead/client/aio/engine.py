@@ -206,7 +206,8 @@ class Engine:
 
     def _dial(self, dial: AioDial) -> None:
         loop = asyncio.get_running_loop()
-        task = loop.create_task(self._connect(dial), context=contextvars.Context())
+        # Not by the argument ``context``, which a task factory of the user's own may not know.
+        task = contextvars.Context().run(loop.create_task, self._connect(dial))
         self._dialling.add(task)
         task.add_done_callback(partial(self._dialled, dial))
 

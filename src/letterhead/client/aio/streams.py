@@ -157,18 +157,12 @@ class Upload:
         if not self.task.done() and self.task is not _running_task():
             await asyncio.wait([self.task])
 
-    @property
-    def _begun(self) -> bool:
-        """Whether an item was sent: from then on the call stays on its connection."""
-        exchange = self._call.exchange
-        return exchange is not None and exchange.outgoing is not None and exchange.outgoing.begun
-
     async def _run(self) -> None:
         call = self._call
         try:
             source = call.source
             try:
-                if await self._writable() and await self._send_all(source) and (self._begun or await self._writable()):
+                if await self._send_all(source):
                     self._owner.core.end_upload(call, clock.monotonic())
                     self._owner.handle()
             finally:
@@ -189,6 +183,9 @@ class Upload:
 
     async def _send_all(self, source: Any) -> bool:
         """Whether all were sent; else the exchange has ended."""
+        call = self._call
+        if not await self._writable():
+            return False
         if isinstance(source, AsyncIterable):
             async for value in source:
                 if not await self._send(value):
@@ -197,26 +194,21 @@ class Upload:
             for value in source:
                 if not await self._send(value):
                     return False
-        return not self._call.done
+        return not call.done and (call.upload_begun or await self._writable())
 
     async def _send(self, value: Any) -> bool:
         item = encode_item(value, self._limits)
         call, core = self._call, self._owner.core
         if not await self._writable():
             return False
-        names = core.compressions(call)
-        if names:
-            if len(item.content) >= IN_THREAD:
-                exchange = call.exchange
-                small = await asyncio.to_thread(smaller, item, names)
-                if not await self._writable():
-                    return False
-                if call.exchange is not exchange:  # it went elsewhere meanwhile, where that may not be read
-                    return await self._send(value)
-                item = small
-            else:
-                item = smaller(item, names)
-        self._gathered += core.send_item(call, item, clock.monotonic())
+        names, small = core.compressions(call), item
+        if names and len(item.content) >= IN_THREAD:
+            small = await asyncio.to_thread(smaller, item, names)
+            if not await self._writable():
+                return False
+        elif names:
+            small = smaller(item, names)
+        self._gathered += core.send_item(call, item, clock.monotonic(), small)
         self._owner.handle()
         now = time.perf_counter()
         if self._gathered >= _GATHERED or now >= self._until:

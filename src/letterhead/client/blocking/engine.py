@@ -133,10 +133,14 @@ class Engine:
             if upload is not None:
                 upload()
             while not call.done:
-                if self._alone is call:
-                    self._go_on_alone(call)
-                else:
+                if self._alone is not call:
                     self._sleep(call)
+                elif call.connection is not None:
+                    self._receive_alone(call, call.connection.pipe)
+                elif self._own_dial is not None:
+                    self._dial_alone(call)
+                else:
+                    self._sleep(call, self.core.due)  # until a server may be tried again
         except BaseException:  # Ctrl-C, or whatever else was raised here: nobody waits for the result
             self._do(call, self._cancel, call)
             raise
@@ -235,15 +239,13 @@ class Engine:
             UsageError: a header field of its own cannot be sent.
         """
         while self.writable(call):
-            if self._do(call, self._send_item, call, item, small):
+            if self._do(call, lambda: self.core.send_item(call, item, clock.monotonic(), small)):
                 return True
         return False
 
     def end_upload(self, call: BlockingCall) -> None:
-        """No more items will come."""
-        exchange = call.exchange
-        begun = exchange is not None and exchange.outgoing is not None and exchange.outgoing.begun
-        if begun or self.writable(call):  # one of which nothing has gone may be on its way to another connection
+        """Say that no more items will come."""
+        if call.upload_begun or self.writable(call):
             self._do(call, lambda: self.core.end_upload(call, clock.monotonic()))
 
     def fail_upload(self, call: BlockingCall, failure: BaseException) -> bool:
@@ -279,16 +281,6 @@ class Engine:
         return thread
 
     # -- a call alone ----------------------------------------------------------------------------------------------
-
-    def _go_on_alone(self, call: BlockingCall) -> None:
-        """Do one thing for the only call that is open, in its own thread."""
-        connection = call.connection
-        if connection is not None:
-            self._receive_alone(call, connection.pipe)
-        elif self._own_dial is not None:
-            self._dial_alone(call)
-        else:
-            self._sleep(call, self.core.due)  # until a server may be tried again
 
     def _receive_alone(self, call: BlockingCall, pipe: ClientConnection) -> None:
         try:
@@ -376,7 +368,6 @@ class Engine:
 
         self._posted.append(run)
         self._start_driver()
-        self._wake_driver()
         done.acquire()
         if failures:
             raise failures[0]
@@ -405,14 +396,6 @@ class Engine:
             return True
         call.sender = sender
         return False
-
-    def _send_item(self, call: BlockingCall, item: Encoded, small: Encoded) -> bool:
-        core = self.core
-        if not core.may_send(call):
-            return False
-        packing = (small.fields or {}).get("compression")
-        core.send_item(call, small if packing in core.compressions(call) else item, clock.monotonic())
-        return True
 
     def _tick(self) -> None:
         now = clock.monotonic()
@@ -696,6 +679,7 @@ class Engine:
     def _start_driver(self) -> None:
         with self._lock:
             self._ensure_driver()
+        self._wake_driver()
         if self._driver is None:  # the system has no more threads: whoever asked does it
             self._take_posted()
 
