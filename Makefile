@@ -72,7 +72,7 @@ suite: $(DEV) ## the whole suite (on Python 3.11 where there is one)
 
 SEED := $(shell date +%s)
 .PHONY: shuffled
-shuffled: $(DEV) ## the whole suite in an order of chance (SEED=…)
+shuffled: $(DEV) ## the whole suite in a random order (SEED=…)
 	@echo "SEED=$(SEED)"; $(PY) -m pytest -q -p no:cacheprovider -n auto --shuffle $(SEED)
 
 .PHONY: long
@@ -92,8 +92,9 @@ smoke: $(DEV) ## the tests marked smoke, on each newer Python found
 
 RUNS := 2000
 .PHONY: model
-model: $(DEV) ## both ends of a conversation against a reference, in whatever order, for a minute or two (RUNS=…)
+model: $(DEV) ## both sides of a conversation, then a client's core, against references, in random orders (RUNS=…)
 	@$(PY) -m tests.protocol.model --runs $(RUNS)
+	@$(PY) -m tests.client.core.model --runs $(RUNS)
 
 .PHONY: dev
 dev: $(DEV) ## make the environment with all that tests and checks need

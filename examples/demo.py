@@ -23,7 +23,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +39,7 @@ from letterhead.message import Buffer
 from letterhead.search.answers import SearchResult
 from letterhead.search.documents import documents
 from letterhead.search.items import Document
-from letterhead.transport.wire import SocketWire
+from letterhead.transport.wire import Received, SocketWire
 from letterhead.wire.reader import Reader
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -271,17 +271,20 @@ class Recorder(SocketWire):
         self.pieces.append(Piece("→", b"".join(pieces)[:sent]))
         return sent
 
-    def receive_into(self, view: memoryview, timeout: float | None) -> int | None:
-        count = super().receive_into(view, timeout)
-        self.pieces.append(Piece("←", bytes(view[: count or 0])))
-        return count
+    def receive(self, inbox: "deque[Received]", view: memoryview | None, timeout: float | None) -> bool:
+        came = super().receive(inbox, view, timeout)
+        if came and isinstance(inbox[-1], bytes):
+            self.pieces.append(Piece("←", inbox[-1]))
+        elif came and isinstance(inbox[-1], int) and view is not None:
+            self.pieces.append(Piece("←", bytes(view[: inbox[-1]])))
+        return came
 
 
 def record_two_calls(address: str, question: str) -> list[Piece]:
     """What a client sends and gets in its first two calls."""
     host, _, port = address.rpartition(":")
     recorder = Recorder(socket.create_connection((host, int(port))))
-    with letterhead.Client(address, connector=lambda _: recorder) as client:
+    with letterhead.Client(address, connector=lambda server, timeout: recorder) as client:
         client.call("search", query=question, limit=1)
         client.call("search", query=question, limit=1, offset=1)
     return recorder.pieces

@@ -1,4 +1,4 @@
-"""Fixtures for the rooms that run servers and clients. All that is automatic is where caches lie, and Ctrl-C."""
+"""Fixtures for the folders that run servers and clients. All that is automatic is where caches lie, and Ctrl-C."""
 
 import os
 import signal

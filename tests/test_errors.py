@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from letterhead import errors
 from letterhead.errors import (
+    BadFrame,
     BadHeader,
     Cancelled,
     ConnectionFailed,
@@ -19,6 +20,7 @@ from letterhead.errors import (
     ConnectRefused,
     ConnectTimedOut,
     DeadlineExceeded,
+    Fault,
     Forbidden,
     ForeignProtocol,
     FrameTimeout,
@@ -226,3 +228,21 @@ print(escaped(b"\\0\\x1b"))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)
     assert (done.stdout, done.stderr) == ("\\x00\\x1b\n", "")
+
+
+def test_a_fault_gives_a_fresh_error_with_its_facts_each_time() -> None:
+    fault = Fault(TooLarge, "too large", size=5, limit=4)
+    errors = [fault.error() for _ in range(2)]
+    assert errors[0] is not errors[1]
+    assert [(type(error), error.message, error.facts) for error in errors] == [
+        (TooLarge, "too large", {"size": 5, "limit": 4})
+    ] * 2
+
+
+def test_a_fault_of_an_error_holds_on_to_nothing_but_its_words() -> None:
+    try:
+        raise BadFrame("no frame", received="x")
+    except BadFrame as error:
+        fault = Fault.of(error)
+    assert fault.error().__traceback__ is None
+    assert (fault.code, fault.message, fault.facts) == ("bad-frame", "no frame", {"received": "x"})

@@ -32,6 +32,7 @@ DOCUMENTED: dict[str, float] = {
     "write_seconds": 10,
     "deadline_seconds": 30,
     "deadline_max_seconds": 300,
+    "stream_quiet_seconds": 60,
     "linger_quiet_seconds": 2,
     "linger_seconds": 10,
     "drain_seconds": 30,

@@ -38,9 +38,9 @@ def test_a_name_that_is_not_there_is_an_attribute_error(package: ModuleType) -> 
         _ = getattr(package, "Nothing")  # noqa: B009  # type checkers know that it is not there
 
 
-def test_no_room_of_letterhead_testing_has_the_name_of_what_it_offers() -> None:
-    rooms = {path.stem for path in Path(testing.__file__).parent.glob("*.py")}
-    assert not rooms & set(testing.__all__), "an imported room is an attribute of its package, too"
+def test_no_module_of_letterhead_testing_has_the_name_of_what_it_offers() -> None:
+    modules = {path.stem for path in Path(testing.__file__).parent.glob("*.py")}
+    assert not modules & set(testing.__all__), "an imported module is an attribute of its package, too"
 
 
 @pytest.mark.smoke

@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from letterhead.app.context import current as current
     from letterhead.client.aio.client import AsyncClient as AsyncClient
     from letterhead.client.aio.streams import AsyncStream as AsyncStream
-    from letterhead.client.balancer import State as State
     from letterhead.client.blocking.client import Client as Client
     from letterhead.client.blocking.streams import Stream as Stream
+    from letterhead.client.state import State as State
+    from letterhead.client.timing import Timing as Timing
     from letterhead.content.registry import decode as decode
     from letterhead.content.registry import encode as encode
     from letterhead.errors import BadContent as BadContent
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from letterhead.errors import UsageError as UsageError
     from letterhead.limits import Limits as Limits
     from letterhead.message import Message as Message
-    from letterhead.protocol.timing import Timing as Timing
     from letterhead.server.app import App as App
     from letterhead.server.server import Server as Server
 
@@ -59,9 +59,9 @@ _HOMES = {
     "Limits": "letterhead.limits",
     "Message": "letterhead.message",
     "Server": "letterhead.server.server",
-    "State": "letterhead.client.balancer",
+    "State": "letterhead.client.state",
     "Stream": "letterhead.client.blocking.streams",
-    "Timing": "letterhead.protocol.timing",
+    "Timing": "letterhead.client.timing",
     "current": "letterhead.app.context",
     "decode": "letterhead.content.registry",
     "encode": "letterhead.content.registry",

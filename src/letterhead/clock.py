@@ -1,9 +1,10 @@
-"""The clock that servers and the async client go by: seconds that never go back.
+"""The clock that servers and clients go by: seconds that never go back; and chance.
 
-It is looked up here at each use, so that ``letterhead.testing`` can put a clock in its place that stands still. The
-blocking client, whose threads wait in the system, goes by the system's.
+The clock is looked up here at each use, so that ``letterhead.testing`` can put another in its place, which stands
+still. Threads of the blocking client wait in the system, which goes by its own.
 """
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -18,6 +19,11 @@ class Work(Protocol):
 
 def _nobody(work: Work) -> None:
     """A clock that goes by itself waits for nobody."""
+
+
+def chance() -> float:
+    """A number from 0 to 1. The module ``random`` would take milliseconds to import, and the same seed after a fork."""
+    return int.from_bytes(os.urandom(6), "big") / 2**48
 
 
 monotonic: Callable[[], float] = time.monotonic

@@ -5,7 +5,7 @@ One thread, one selector, any number of connections, none of which may harm anot
 * Nothing blocks. A send that takes a part leaves the rest with its connection, to go on when the peer has read some.
 * What a slow reader has not taken costs a bounded amount: above ``Limits.write_high`` unsent bytes it is not read until
   less than ``write_low`` are left. One read comes on top of that, at most.
-* Patience has an end: ``write_seconds`` with unsent bytes of which the peer takes none, ``idle_seconds`` without any.
+* Timers bound each wait: ``write_seconds`` while the peer takes none of the unsent bytes, ``idle_seconds`` without any.
 * An error of one connection ends that one. Where descriptors run out accepting rests; who is in is served.
 * The end of a peer's stream is the end of its bytes, not of ours: all that came before is echoed, then it is closed.
 
@@ -24,11 +24,12 @@ import time
 from types import TracebackType
 from typing import Self
 
-from letterhead.client.waiting import NEVER, Waiting
 from letterhead.errors import UsageError
 from letterhead.limits import Limits
 from letterhead.transport import address as addresses
+from letterhead.transport import sockets
 from letterhead.transport.listen import OUT_OF_RESOURCES, REST_SECONDS, Listeners, most_connections
+from letterhead.waiting import NEVER, Waiting
 
 log = logging.getLogger("letterhead.echo")
 
@@ -52,10 +53,10 @@ class _Connection:
         ended: the end of the peer's stream has been read.
         shut: the end of ours has been sent; what still comes is dropped.
         tries: how often in a row it was tried in vain to send to it though it was not said to be writable.
-        congested: it is not read, because it does not read itself.
+        paused: it is not read, because it does not read itself.
     """
 
-    __slots__ = ("congested", "ended", "events", "peer", "received", "sent", "shut", "sock", "tries", "unsent")
+    __slots__ = ("ended", "events", "paused", "peer", "received", "sent", "shut", "sock", "tries", "unsent")
 
     def __init__(self, sock: socket.socket, peer: str) -> None:
         self.sock = sock
@@ -67,7 +68,7 @@ class _Connection:
         self.ended = False
         self.shut = False
         self.tries = 0
-        self.congested = False
+        self.paused = False
 
 
 class EchoServer:
@@ -99,7 +100,7 @@ class EchoServer:
 
     def __init__(self, *where: str, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        places = [addresses.parse(text) for text in where or ("127.0.0.1:65432",)]
+        places = [addresses.parse_socket(text) for text in where or ("127.0.0.1:65432",)]
         self.accepted = self.turned_away = self.received = self.sent = 0
         self._most = most_connections(self.limits)
         self._connections: set[_Connection] = set()
@@ -151,7 +152,7 @@ class EchoServer:
                 if self._stopping and self._leave_by == NEVER:
                     self._leave(time.monotonic())
                     continue
-                for key, events in self._selector.select(self._patience()):
+                for key, events in self._selector.select(self._select_timeout()):
                     if isinstance(key.data, _Connection):
                         self._serve(key.data, events)
                     elif key.fileobj is self._alarm:
@@ -218,7 +219,7 @@ class EchoServer:
     def _welcome(self, sock: socket.socket, peer: str) -> None:
         try:
             sock.setblocking(False)
-            addresses.tune(sock, self.limits)
+            sockets.tune(sock, self.limits)
             connection = _Connection(sock, peer)
             self._selector.register(sock, READ, connection)
         except OSError as error:  # it went away before it could be looked at, or the selector has no room
@@ -309,8 +310,8 @@ class EchoServer:
             connection.tries = 0
             self._idle.forget(connection)
             self._stalled.begin(connection, now)
-        connection.congested = unsent > (self.limits.write_low if connection.congested else self.limits.write_high)
-        reads = connection.shut or not (connection.ended or connection.congested or self._stopping)
+        connection.paused = unsent > (self.limits.write_low if connection.paused else self.limits.write_high)
+        reads = connection.shut or not (connection.ended or connection.paused or self._stopping)
         events = (READ if reads else 0) | (WRITE if unsent else 0)
         if events != connection.events:
             connection.events = events
@@ -346,7 +347,7 @@ class EchoServer:
 
     # -- time, and the end -----------------------------------------------------------------------------------------
 
-    def _patience(self) -> float | None:
+    def _select_timeout(self) -> float | None:
         """Seconds until ``_on_time`` has something to do, or None for never."""
         due = min(self._stalled.due, self._idle.due, self._rest_until, self._leave_by)
         return None if due == NEVER else max(0.0, due - time.monotonic())

@@ -16,12 +16,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from letterhead.client.waiting import NEVER, Waiting
 from letterhead.errors import UsageError
 from letterhead.limits import Limits
 from letterhead.transport import address as addresses
+from letterhead.transport import resolver, sockets
 from letterhead.transport.address import Address
 from letterhead.transport.listen import descriptor_limit
+from letterhead.waiting import NEVER, Waiting
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 SCRATCH = 64 * 1024
@@ -63,7 +64,7 @@ class Report:
 
     @property
     def failed(self) -> list[Result]:
-        """Those that have a problem."""
+        """The connections that had a problem."""
         return [result for result in self.results if result.problem is not None]
 
     @property
@@ -92,7 +93,7 @@ def exchange(
         ConnectionFailed: the name has no address.
         UsageError: an argument cannot be right, or the process may not open so many connections.
     """
-    place = addresses.parse(address)
+    place = addresses.parse_socket(address)
     for name, value in (("repeat", repeat), ("connections", connections)):
         if value < 1:
             raise UsageError(f"{name} takes 1 or more, not {value}")
@@ -217,9 +218,9 @@ class _Exchange:
         failure = OSError(code, os.strerror(code)) if code else None
         if failure is None:
             try:
-                if sock.family != socket.AF_UNIX and sock.getsockname() == sock.getpeername():
-                    raise ConnectionRefusedError(*addresses.TO_ITSELF)
-                addresses.tune(sock, self._limits)
+                if sock.family != socket.AF_UNIX:
+                    sockets.refuse_itself(sock)
+                sockets.tune(sock, self._limits)
             except OSError as error:
                 failure = error
         if failure is None:
@@ -318,9 +319,9 @@ class _Exchange:
 
 def _places(address: Address, timeout: float) -> list[tuple[socket.AddressFamily, tuple[object, ...] | str]]:
     """Where to connect to, in the order in which it is tried."""
-    if address.path is not None:
+    if address.scheme == "unix":
         return [(socket.AF_UNIX, address.path)]
     try:
-        return list(addresses.resolve(address, passive=False))
+        return list(resolver.resolve(address, passive=False))
     except OSError as error:
         raise addresses.connect_failed(address, error, timeout) from None

@@ -35,7 +35,7 @@ Facts are keyword arguments: they stand in ``error.facts`` and are readable as a
 
 import codecs
 import re
-from typing import Any, ClassVar, Self, overload
+from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 _CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z")
 _RESERVED = frozenset({"code", "message"})
@@ -124,6 +124,46 @@ class _OfSection5(Refused):
         super().__init__(self.code, words[0], **facts)
 
 
+R = TypeVar("R", bound=_OfSection5)
+
+
+class Fault(Generic[R]):
+    """What is wrong with something that is kept, such as a header that may come again: the error to raise each time.
+
+    An exception itself is never kept where it may be raised: each raise adds a traceback to it, which holds on to the
+    variables of everybody who was called.
+
+    Attributes:
+        kind: the class of the error.
+        message: the sentence for people.
+        facts: the facts for programs.
+    """
+
+    __slots__ = ("facts", "kind", "message")
+
+    def __init__(self, kind: type[R], message: str, **facts: Any) -> None:
+        self.kind = kind
+        self.message = message
+        self.facts = facts
+
+    @property
+    def code(self) -> str:
+        """The error's code."""
+        return self.kind.code
+
+    @classmethod
+    def of(cls, error: R) -> "Fault[R]":
+        """The fault that an error tells, without what the error holds on to."""
+        return cls(type(error), error.message, **error.facts)
+
+    def error(self) -> R:
+        """A fresh error."""
+        return self.kind(self.message, **self.facts)
+
+    def __repr__(self) -> str:
+        return f"Fault({self.kind.__name__}, {self.message!r})"
+
+
 class BadFrame(_OfSection5):
     """The bytes are not a frame; framing is lost and the connection closes."""
 
@@ -203,7 +243,7 @@ class Internal(_OfSection5):
 
 
 class FrameTimeout(_OfSection5):
-    """A frame that had begun was not finished in time."""
+    """A frame that had begun was not finished in time, or a stream was silent while others waited for its thread."""
 
     code = "timeout"
 

@@ -48,7 +48,7 @@ class Limits:
     control_seconds: float = 10.0
     """The window of ``control_frames``."""
     write_high: int = 256 * KIB
-    """Unsent bytes above which a connection is no longer read."""
+    """Unsent bytes above which a connection is no longer read, and no further handler of it begins."""
     write_low: int = 64 * KIB
     """Unsent bytes below which it is read again."""
 
@@ -56,7 +56,7 @@ class Limits:
     connections: int = 10_000
     """Connections at once; also never above the open-file limit less 256."""
     buffered_bytes: int = 256 * MIB
-    """Content held for requests over all connections."""
+    """Memory held over all connections: content and headers of requests, and answers that are not sent yet."""
     backlog: int = 1_024
     """Connections that the kernel queues before they are accepted."""
     log_lines: int = 10
@@ -72,15 +72,17 @@ class Limits:
     content_quiet_seconds: float = 20.0
     """Content without a single byte."""
     content_rate: int = 1_000
-    """Bytes a second that content must reach once ``content_quiet_seconds`` have passed."""
+    """Bytes a second that must come of content, and that a peer must take, in ``content_quiet_seconds`` and beyond."""
     idle_seconds: float = 300.0
     """A connection on which nothing is open and nothing comes."""
     write_seconds: float = 10.0
-    """Unsent bytes without progress."""
+    """Unsent bytes of which none are taken."""
     deadline_seconds: float = 30.0
     """A request whose client named no deadline; at a client, how long it waits where a call names no timeout."""
     deadline_max_seconds: float = 300.0
     """The longest deadline accepted; longer ones are shortened to it."""
+    stream_quiet_seconds: float = 60.0
+    """A stream in a thread whose peer is waited for. It is ended only while others wait for a thread."""
     linger_quiet_seconds: float = 2.0
     """Lingering close: how long the peer must be quiet."""
     linger_seconds: float = 10.0

@@ -79,7 +79,8 @@ def wait_for(path: str, started: str | None = None) -> int:
 def about_the_call() -> list[Any]:
     """What `current()` tells in a worker."""
     call = current()
-    return [call.action, call.caller, call.headers.get("x-note"), 0 < call.remaining <= 20.0, call.cancelled]
+    note = call.headers.get("x-note")
+    return [call.action, call.caller, call.content_type, note, 0 < call.remaining <= 20.0, call.cancelled]
 
 
 def call_back(address: str) -> str:

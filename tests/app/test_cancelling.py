@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from letterhead import App, Cancelled, ConnectionLost, DeadlineExceeded, Internal, LetterheadError, Limits
-from letterhead.app.app import Proceed
+from letterhead.app.actions import Proceed
 from tests import leaks
 from tests.app.calling import client_of, client_to, served
 from tests.conftest import Run

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from letterhead import App, BadContent, InvalidArgument, Limits, Message, UsageError, current, encode
-from letterhead.app.app import encode_result
 from letterhead.app.arguments import ItemType
 from letterhead.app.describe import describe
+from letterhead.app.results import encode_result
 from letterhead.content import ndarray
 from letterhead.wire.header import Shape
 from tests.app.calling import client_of, outcome

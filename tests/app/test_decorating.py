@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -159,3 +160,91 @@ def test_what_answers_whole_is_no_generator() -> None:
         for handler in (generator, async_generator):
             with pytest.raises(UsageError, match="answers whole"):
                 enter(handler)
+
+
+def test_a_method_in_the_body_of_a_class_is_refused_with_what_to_write_instead() -> None:
+    app = App()
+    for what, enter in (
+        ("action 'answer'", app.action),
+        ("action 'named'", app.action(name="named")),
+        ("the binary handler", app.binary),
+        ("the classic form of 'a'", app.classic("a")),
+        ("a start hook", app.on_start),
+        ("a stop hook", app.on_stop),
+        ("an around hook", app.around),
+    ):
+        with pytest.raises(
+            UsageError, match=f"{what} is a method in the body of a class.*app.action\\(thing.answer\\)"
+        ):
+
+            class Thing:
+                @enter
+                async def answer(self, call: Any, proceed: Any) -> Any: ...
+
+    with pytest.raises(UsageError, match="'many' is a method in the body of a class"):
+
+        class Other:
+            @app.action
+            def many(self) -> Iterator[int]:
+                yield 1
+
+    with pytest.raises(UsageError, match="is a classmethod"):
+
+        class Another:
+            @app.action(name="of-the-class")
+            @classmethod
+            def of_the_class(cls) -> int:
+                return 1
+
+    assert not (app.actions or app.classic_forms or app.start_hooks or app.stop_hooks or app.around_hooks)
+
+
+def test_what_only_looks_like_a_method_is_an_action() -> None:
+    app = App()
+
+    @app.action
+    async def about(self: str) -> str:
+        return self
+
+    class Tools:
+        @staticmethod
+        @app.action
+        async def below(number: int) -> int:
+            return number
+
+        @app.action
+        @staticmethod
+        async def above(number: int) -> int:
+            return number
+
+        @classmethod
+        async def of_the_class(cls, number: int) -> int:
+            return number
+
+    app.action(Tools.of_the_class)
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            assert await client.call("about", self="me") == "me"
+            assert [await client.call(name, 5) for name in ("below", "above", "of_the_class")] == [5] * 3
+
+    run(main())
+
+
+def test_run_outside_of_the_main_thread_says_what_to_write_instead() -> None:
+    app = App()
+    raised: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            app.run("127.0.0.1:0")
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    thread.join()
+    (error,) = raised
+    assert type(error) is UsageError
+    assert "main thread" in str(error)
+    assert "async with app.serve(" in str(error)

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from letterhead import App, InvalidArgument, Limits
+from letterhead import App, Context, InvalidArgument, Limits, Message, decode
+from letterhead.app.actions import Proceed
 from tests import leaks
 from tests.app.calling import client_of, client_to, in_both_forms, served
 
@@ -220,5 +221,58 @@ def test_what_idles_breaks_off_or_misbehaves_is_counted() -> None:
                 await leaks.until(lambda: not server.shared.connections)
             counted = server.shared.counters.as_dict()["connections"]
             assert (counted["idled"], counted["lost"], counted["misbehaved"]) == (1, 0, 0)
+
+    leaks.run(main())
+
+
+def test_a_description_is_made_once_and_anew_when_an_action_was_entered(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = shop()
+    schemas = msgspec.json.schema_components
+    made: list[int] = []
+
+    def counted(types: Any, **options: Any) -> Any:
+        made.append(1)
+        return schemas(types, **options)
+
+    monkeypatch.setattr(msgspec.json, "schema_components", counted)
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            first = await client.call("letterhead.describe")
+            count = len(made)
+            assert count == len(app.actions)
+            for _ in range(5):
+                assert await client.call("letterhead.describe") == first
+            assert len(made) == count
+
+            @app.action
+            async def added(number: int) -> int:
+                return number
+
+            described = await client.call("letterhead.describe")
+            assert described["actions"].pop("added")["parameters"]["required"] == ["number"]
+            assert described == first
+            del app.actions["added"]
+            assert await client.call("letterhead.describe") == first
+
+    leaks.run(main())
+
+
+def test_what_one_call_does_to_a_description_is_seen_by_no_other() -> None:
+    app = shop()
+
+    @app.around
+    async def hides(call: Context, proceed: Proceed) -> Any:
+        result = await proceed()
+        if call.headers.get("x-hides"):
+            result["actions"].clear()
+        return result
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            await client.call("letterhead.ping")
+            hiding = Message(b"{}", {"action": "letterhead.describe", "content-type": "text/json", "x-hides": True})
+            assert decode(await client.send(hiding))["actions"] == {}
+            assert "find" in (await client.call("letterhead.describe"))["actions"]
 
     leaks.run(main())

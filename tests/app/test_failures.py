@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import letterhead
-from letterhead import App, Forbidden, Internal, Limits, Message, Refused
+from letterhead import App, Forbidden, Internal, Limits, Message, Refused, TooLarge
 from tests.app.calling import client_of, client_to, outcome, served
 from tests.leaks import run
 
@@ -149,8 +149,6 @@ UNSENDABLE: dict[str, Any] = {
     "surrogate": "\ud800",
     "no JSON form": object(),
     "a set of odd things": {object()},
-    "too large JSON": "x" * (4 << 20),
-    "too large bytes": bytes((16 << 20) + 1),
     "message: header too long": Message(b"", {"x": "y" * 17_000}),
     "message: no JSON form": Message(b"", {"x": object()}),
     "message: too deep": Message(b"", {"x": [[[[[[[[[[1]]]]]]]]]]}),
@@ -158,9 +156,14 @@ UNSENDABLE: dict[str, Any] = {
     "message: type is no string": Message(b"", {"content-type": 5}),
     "message: type is no type": Message(b"", {"content-type": "nonsense"}),
     "message: no such byte order": Message(b"", {"byteorder": "middle"}),
-    "message: too large": Message(bytes((16 << 20) + 1)),
-    "message: too large JSON": Message(b" " * (4 << 20) + b"1", {"content-type": "text/json"}),
 }
+TOO_LARGE: dict[str, tuple[Any, int, int]] = {
+    "JSON": ("x" * (4 << 20), (4 << 20) + 2, 4 << 20),
+    "bytes": (bytes((16 << 20) + 1), (16 << 20) + 1, 16 << 20),
+    "message": (Message(bytes((16 << 20) + 1)), (16 << 20) + 1, 16 << 20),
+    "message of JSON": (Message(b" " * (4 << 20) + b"1", {"content-type": "Text/JSON"}), (4 << 20) + 1, 4 << 20),
+}
+"""Results, their sizes, and the limits that they pass."""
 
 
 @pytest.mark.parametrize("what", UNSENDABLE)
@@ -182,6 +185,41 @@ def test_a_result_that_cannot_be_sent_is_internal_and_said_in_the_log(
     assert len(caplog.records) == len(WAYS)
     assert all("failed" in record.getMessage() for record in caplog.records)
     assert "cannot be sent" in caplog.text
+
+
+@pytest.mark.parametrize("what", TOO_LARGE)
+def test_of_a_result_that_is_too_large_its_caller_is_told_how_large_and_the_log_has_it(
+    what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    value, size, limit = TOO_LARGE[what]
+    app = App()
+    entered(app, "give", lambda: value)
+
+    async def main() -> None:
+        async with served(app) as server, client_to(server) as client:
+            for way in WAYS:
+                with pytest.raises(TooLarge, match=f"the result is too large: {size} bytes") as caught:
+                    await client.call(f"give-{way}")
+                assert caught.value.facts == {"size": size, "limit": limit}
+            assert await client.call("letterhead.ping", 1) == 1
+            assert server.shared.counters.accepted == 1, "the connection was not harmed"
+
+    run(main())
+    assert [vars(record)["event"] for record in caplog.records] == ["handler-failed"] * len(WAYS)
+
+
+def test_a_result_that_is_too_large_only_in_classic_form_is_told_so_there() -> None:
+    app = App(limits=Limits(json_bytes=2000))
+    entered(app, "text", lambda: "x" * 1990)
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            with pytest.raises(TooLarge) as caught:  # asked in classic form: a connection's first request is
+                await client.call("text-loop")
+            assert caught.value.facts == {"size": 1992 + len('{"result":}'), "limit": 2000}
+            assert await client.call("text-loop") == "x" * 1990
+
+    run(main())
 
 
 def test_a_message_as_result_is_sent_as_it_is() -> None:

@@ -19,7 +19,7 @@ from letterhead import (
     current,
     decode,
 )
-from letterhead.app.app import Proceed
+from letterhead.app.actions import Proceed
 from letterhead.server.server import Server
 from tests.app.calling import client_of, client_to, served
 from tests.leaks import run, until

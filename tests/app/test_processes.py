@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from letterhead import App, Cancelled, Context, DeadlineExceeded, Internal, Message, Refused, decode
-from letterhead.app.app import Proceed
+from letterhead.app.actions import Proceed
 from letterhead.server.server import Server
 from tests import leaks
 from tests.app import jobs
@@ -82,9 +82,9 @@ def test_what_goes_in_and_out_of_workers() -> None:
                 with pytest.raises(Internal) as failed:
                     await client.call(action)
                 assert "secret" not in str(failed.value)
-            header = {"action": "about_the_call", "content-type": "text/json", "x-note": "🐶"}
+            header = {"action": "about_the_call", "content-type": "application/JSON; x=1", "x-note": "🐶"}
             told = await client.send(Message(b"{}", header), timeout=20.0)
-            assert decode(told) == ["about_the_call", "memory", "🐶", True, False]
+            assert decode(told) == ["about_the_call", "memory", "application/json", "🐶", True, False]
             assert await client.call("large", count=3 << 20) == bytes(3 << 20)
             assert await client.call("size", bytes(3 << 20)) == 3 << 20
             assert await asyncio.gather(*(client.call("add", n) for n in range(20))) == list(range(1, 21))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from letterhead import App, AsyncClient, Context, Forbidden, Limits, current
-from letterhead.app.app import Proceed
+from letterhead.app.actions import Proceed
 from letterhead.server.server import Server
 from letterhead.testing import memory
 from tests.app.streams import Scene, each_kind

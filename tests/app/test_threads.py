@@ -206,7 +206,7 @@ def test_calls_that_gave_up_waiting_for_a_thread_leave_nothing_behind() -> None:
         return tracemalloc.get_traced_memory()[0]
 
     async def main() -> None:
-        async with client_of(app) as client:
+        async with served(app) as server, client_to(server) as client:
             blocked = asyncio.ensure_future(client.call("block"))
             await asyncio.sleep(0)
             tracemalloc.start()

@@ -1,6 +1,7 @@
 """How streams share the event loop: one of those that stand in line goes on in each turn."""
 
 import asyncio
+import contextvars
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -71,6 +72,21 @@ def test_who_waits_no_longer_keeps_nobody_from_going_on() -> None:
     run(main())
 
 
+def test_who_goes_on_does_so_in_nobodys_context() -> None:
+    mark: contextvars.ContextVar[str] = contextvars.ContextVar("mark", default="unmarked")
+
+    async def main() -> None:
+        turns = Turns(asyncio.get_running_loop())
+        mark.set("of a handler")
+        seen: list[str] = []
+        for _ in range(3):
+            turns.ask(lambda: seen.append(mark.get()))
+        await until(lambda: len(seen) == 3)
+        assert seen == ["unmarked"] * 3
+
+    run(main())
+
+
 @pytest.mark.parametrize("kind", ["async", "inline"])
 def test_many_streams_that_are_read_at_once_do_not_all_go_on_in_one_turn(run: Run, kind: str) -> None:
     many = 20
@@ -99,5 +115,5 @@ def test_many_streams_that_are_read_at_once_do_not_all_go_on_in_one_turn(run: Ru
                 await until(lambda: len({number for _, number in made}) == many and made.total() > many * 300)
 
     run(main())
-    # One item or two may be made without a place in the line: the first, and that for which there is room again.
+    # One item or two may be made without a place in the line: the first, and that for which credit has come again.
     assert set(Counter(turn for (turn, _), count in made.items() if count > 2).values()) == {1}

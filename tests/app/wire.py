@@ -162,7 +162,7 @@ async def wire_to(server: Server, pipe: str = "memory") -> Wire:
     """A connection to a server that runs on this loop."""
     if pipe == "memory":
         there = Wire(server)
-        await memory.connector(server)(lambda: there)
+        await memory.connector(server)(memory.ADDRESS, lambda: there)
         return there
     host, _, port = server.addresses[0].rpartition(":")
     _, made = await asyncio.get_running_loop().create_connection(lambda: Wire(server), host, int(port))

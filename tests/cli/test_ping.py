@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import letterhead as library
-from letterhead.app.app import Proceed
+from letterhead.app.actions import Proceed
 from letterhead.testing.background import running
 from tests.classic import server as classic_server
 from tests.cli.application import HARM, OBEYED

@@ -5,36 +5,40 @@ import dataclasses
 import json
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from letterhead.client.calls import message_call
+from letterhead.client.openings import action_opening, message_opening, milliseconds
 from letterhead.errors import BadContent, ConnectionLost, Forbidden, Internal, Refused, TooLarge, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.calls import Call, reply_error
+from letterhead.protocol.exchange import reply_error
 from letterhead.protocol.fields import from_server
-from letterhead.protocol.openings import action_call, first_prefix, message_call, milliseconds
 from letterhead.wire.header import Header, Headers
-from letterhead.wire.writer import head
-from tests.protocol.pairs import LIMITS
-from tests.wire.frames import Frame, frames_of, header_bytes
+from tests.client.core.world import settings
+from tests.protocol.pairs import LIMITS, Asked, ClientSide, asked, client_side, submitted
+from tests.wire.frames import Frame, header_bytes
 
 SMALL = Limits(content_bytes=2_000, json_bytes=1_000)
 
 
-def call(action: str, *arg: Any, timeout: float | None = None, **args: Any) -> Call:
-    return action_call(action, arg, args, timeout, LIMITS)
+call = asked
 
 
-def written(made: Call) -> Frame:
+def written(made: Asked) -> Frame:
     """The frame of a call on a multiplexed connection."""
-    return frames_of(head(made.prefix, len(made.content), 5) + bytes(made.content))[0]
+    side = client_side()
+    side.submits(made)
+    (frame,) = side.sent
+    return frame
 
 
-def classic_form(made: Call) -> Any:
-    return json.loads(made.first)
+def classic_form(made: Asked) -> Any:
+    return json.loads(made.opening.classic_content)
 
 
 # What is sent
@@ -71,8 +75,8 @@ def test_bytes_go_as_they_are() -> None:
         (call("a", False), False),
     ],
 )
-def test_the_classic_form_has_action_and_value_in_its_content(made: Call, value: Any) -> None:
-    assert made.action is not None
+def test_the_classic_form_has_action_and_value_in_its_content(made: Asked, value: Any) -> None:
+    assert made.opening.action is not None
     assert classic_form(made) == {"action": "a", "value": value}
 
 
@@ -122,12 +126,14 @@ def test_an_array_among_named_arguments_is_told_how_arrays_go() -> None:
 @pytest.mark.parametrize(
     "made", [call("a", b"bytes"), call("a", None), call("a", np.zeros(1)), call("a", Message(b"[]"))]
 )
-def test_what_is_no_json_and_a_lone_null_have_no_classic_form(made: Call) -> None:
-    assert made.action is None
+def test_what_is_no_json_and_a_lone_null_have_no_classic_form(made: Asked) -> None:
+    assert made.opening.action is None
 
 
 def test_the_first_request_names_no_action_in_its_header() -> None:
-    (frame,) = frames_of(head(first_prefix(250), 2, 1) + b"{}")
+    side = ClientSide()
+    side.calls("a", timeout=0.25)
+    (frame,) = side.sent
     assert "action" not in frame.header
     assert (frame.header["content-type"], frame.header["content-encoding"]) == ("text/json", "utf-8")
     assert frame.header["deadline"] == 250
@@ -135,7 +141,7 @@ def test_the_first_request_names_no_action_in_its_header() -> None:
 
 @pytest.mark.parametrize("action", ['quo"te', "ü", "a\\b", "a\nb", ""])
 def test_any_text_may_name_an_action(action: str) -> None:
-    made = action_call(action, (1,), {}, None, LIMITS)
+    made = submitted(action_opening(action, (1,), {}, LIMITS))
     assert written(made).header["action"] == action
     assert classic_form(made)["action"] == action
 
@@ -172,31 +178,31 @@ def test_a_timeout_that_is_no_time_is_refused(timeout: float) -> None:
 )
 def test_arguments_that_cannot_be_sent_are_the_caller_s_mistake(arg: tuple[Any, ...], args: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        action_call("a", arg, args, None, LIMITS)
+        action_opening("a", arg, args, LIMITS)
 
 
 @pytest.mark.parametrize("action", ["\ud800", "x" * 17_000])
 def test_an_action_that_cannot_be_sent_is_the_caller_s_mistake(action: str) -> None:
     with pytest.raises(UsageError):
-        action_call(action, (), {}, None, LIMITS)
+        action_opening(action, (), {}, LIMITS)
 
 
 @pytest.mark.parametrize(("arg", "args"), [(("x" * 999,), {}), ((), {"a": "x" * 1_000}), ((bytes(2_001),), {})])
 def test_arguments_above_the_limit_are_not_sent(arg: tuple[Any, ...], args: dict[str, Any]) -> None:
     with pytest.raises(TooLarge) as caught:
-        action_call("a", arg, args, None, SMALL)
+        action_opening("a", arg, args, SMALL)
     assert caught.value.size > caught.value.limit
 
 
 def test_the_lower_of_both_limits_counts_for_json() -> None:
     with pytest.raises(TooLarge):
-        action_call("a", (), {"a": "x" * 2_000}, None, Limits(content_bytes=2_000))
+        action_opening("a", (), {"a": "x" * 2_000}, Limits(content_bytes=2_000))
 
 
 def test_arguments_that_fit_only_by_themselves_have_no_classic_form() -> None:
-    made = [action_call("act", ("x" * size,), {}, None, SMALL) for size in range(900, 999)]
+    made = [action_opening("act", ("x" * size,), {}, SMALL) for size in range(900, 999)]
     fitting = [one for one in made if one.action is not None]
-    assert max(len(one.first) for one in fitting) == SMALL.json_bytes
+    assert max(len(one.classic_content) for one in fitting) == SMALL.json_bytes
     assert 0 < len(fitting) < len(made)
 
 
@@ -204,12 +210,11 @@ def test_arguments_that_fit_only_by_themselves_have_no_classic_form() -> None:
 
 
 def test_a_message_is_sent_as_it_is() -> None:
-    made = message_call(
-        Message(b"\x01", {"content-type": "binary/sensor", "x-unit": "mV", "action": "a"}), None, LIMITS
-    )
+    message = Message(b"\x01", {"content-type": "binary/sensor", "x-unit": "mV", "action": "a"})
+    made = submitted(message_opening(message, LIMITS))
     frame = written(made)
     assert (frame.header["content-type"], frame.header["x-unit"], frame.content) == ("binary/sensor", "mV", b"\x01")
-    assert made.raw
+    assert made.opening.raw
 
 
 @pytest.mark.parametrize(
@@ -218,40 +223,41 @@ def test_a_message_is_sent_as_it_is() -> None:
 )
 def test_the_connection_s_own_fields_cannot_stand_in_a_message(name: str) -> None:
     with pytest.raises(UsageError) as caught:
-        message_call(Message(b"", {name: 1}), None, LIMITS)
+        message_opening(Message(b"", {name: 1}), LIMITS)
     assert caught.value.field == name
 
 
 @pytest.mark.parametrize("name", ["content-type", "content-encoding", "byteorder"])
 def test_a_message_s_required_fields_are_strings(name: str) -> None:
     with pytest.raises(UsageError) as caught:
-        message_call(Message(b"", {name: 5}), None, LIMITS)
+        message_opening(Message(b"", {name: 5}), LIMITS)
     assert caught.value.field == name
 
 
 def test_a_message_s_own_deadline_goes_before_the_timeout() -> None:
-    assert written(message_call(Message(b"", {"deadline": 7}), 5.0, LIMITS)).header["deadline"] == 7
+    made = message_call(settings(), Message(b"", {"deadline": 7}), 5.0)
+    assert (made.deadline, made.seconds) == (None, 5.0)
+    assert written(submitted(made.opening)).header["deadline"] == 7
 
 
 def test_a_message_above_the_limit_is_not_sent() -> None:
     with pytest.raises(TooLarge):
-        message_call(Message(bytes(2_001)), None, SMALL)
+        message_opening(Message(bytes(2_001)), SMALL)
 
 
 def test_a_message_s_length_is_its_bytes() -> None:
     message = Message()
     message.content = memoryview(array.array("d", [1.0]))
-    assert written(message_call(message, None, LIMITS)).header["content-length"] == 8
+    assert written(submitted(message_opening(message, LIMITS))).header["content-length"] == 8
 
 
 # What the reply means
 
 
-def replied(content: bytes, wrapped: bool = False, **fields: Any) -> Call:
+def replied(content: bytes, wrapped: bool = False, **fields: Any) -> Asked:
     made = call("a", 1)
     made.wrapped = wrapped
-    made.header = header(content, **fields)
-    made.body = content
+    made.end(header(content, **fields), content)
     return made
 
 
@@ -312,7 +318,7 @@ def test_a_reply_that_is_not_sound_json_is_bad_content(content: bytes, returns: 
 
 def test_a_message_s_reply_is_a_message() -> None:
     made = replied(b"\x01", content_type="a/b", content_encoding="binary", x_own=1)
-    made.raw = True
+    made.opening.raw = True
     got = made.result()
     assert isinstance(got, Message)
     assert (got.content, got.header["x-own"], got.type) == (b"\x01", 1, "a/b")
@@ -374,7 +380,7 @@ def test_a_status_that_nobody_may_use_is_internal() -> None:
     assert type(told(b"{}", status="Not A Code")) is Internal
 
 
-@settings(deadline=None)
+@hypothesis.settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(max_size=6) | st.sampled_from(["self", "cls", "code", "message"]), st.integers(), max_size=4

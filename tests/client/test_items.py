@@ -4,14 +4,15 @@ from typing import Any
 
 import pytest
 
+from letterhead.client.calls import Call
+from letterhead.client.items import Values, encode_item
+from letterhead.client.openings import action_opening, pack
 from letterhead.content.compression import compress
 from letterhead.errors import BadContent, TooLarge, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.calls import Asks
-from letterhead.protocol.items import Values, encode_item
-from letterhead.protocol.openings import action_call, pack
-from tests.protocol.pairs import Asking, asking, item, streaming_call
+from letterhead.protocol.exchange import Asks
+from tests.protocol.pairs import ClientSide, client_side, hello, item, reply, streamed, submitted
 from tests.wire.frames import frame, json_frame
 
 LIMITS = Limits(content_bytes=2000, json_bytes=1500)
@@ -19,15 +20,16 @@ LIMITS = Limits(content_bytes=2000, json_bytes=1500)
 
 def values(*frames: bytes, returns: Any = None, compressions: tuple[str, ...] = ()) -> list[Any]:
     """The values of items that came on exchange 2."""
-    side: Asking = asking(LIMITS)
-    side.core._compressions = compressions
-    call = side.submits(streaming_call("items"))
-    side.hears(*frames)
+    side = ClientSide(LIMITS, compressions=compressions)
+    exchange = side.submits(streamed("items"))
+    side.hears(hello(), reply(1, {"result": None})).hears(*frames)
+    call: Call[None, None] = Call(exchange.opening, 1.0, None)
+    call.exchange = exchange  # type: ignore[assignment]  # whose it is does not matter here
     read = Values(call, returns, LIMITS)
     found = []
-    while (taken := side.core.take(call)) is not None:
+    while (taken := side.core.take(exchange)) is not None:
         found.append(read.value(taken))
-    assert call.error is None, call.error
+    assert exchange.error is None, exchange.error
     return found
 
 
@@ -101,13 +103,13 @@ def test_a_message_among_items_keeps_its_type_and_fields() -> None:
 
 def test_what_is_asked_of_the_answer_stands_in_the_opening() -> None:
     asks = Asks(("application/msgpack", "text/json"), ("gzip",), timing=True)
-    side = asking()
-    for call in (
-        action_call("echo", (), {"value": 1}, None, LIMITS, asks),
-        action_call("echo", (Message(b"x"),), {}, None, LIMITS, asks),
-        action_call("echo", (b"x",), {}, None, LIMITS, asks),
+    side = client_side()
+    for opening in (
+        action_opening("echo", (), {"value": 1}, LIMITS, asks),
+        action_opening("echo", (Message(b"x"),), {}, LIMITS, asks),
+        action_opening("echo", (b"x",), {}, LIMITS, asks),
     ):
-        side.submits(call)
+        side.submits(submitted(opening))
         header = side.sent[-1].header
         assert header["accept"] == ["application/msgpack", "text/json"]
         assert header["accept-compression"] == ["gzip"]
@@ -115,19 +117,19 @@ def test_what_is_asked_of_the_answer_stands_in_the_opening() -> None:
 
 
 def test_it_stands_in_a_first_request_too() -> None:
-    side = Asking()
-    side.submits(action_call("echo", (), {"value": 1}, None, LIMITS, Asks(("application/msgpack",))))
+    side = ClientSide()
+    side.submits(submitted(action_opening("echo", (), {"value": 1}, LIMITS, Asks(("application/msgpack",)))))
     assert "action" not in side.sent[0].header
     assert side.sent[0].header["accept"] == ["application/msgpack"]
 
 
 def test_content_is_packed_only_where_that_makes_it_smaller() -> None:
-    call = action_call("echo", ("x" * 1200,), {}, None, LIMITS)
-    pack(call, ())
-    assert call.packed is None
-    pack(call, ("gzip",))
-    assert call.packed is not None
-    assert len(call.packed.content) < 100
-    short = action_call("echo", ("x",), {}, None, LIMITS)
+    opening = action_opening("echo", ("x" * 1200,), {}, LIMITS)
+    pack(opening, ())
+    assert opening.packed is None
+    pack(opening, ("gzip",))
+    assert opening.packed is not None
+    assert len(opening.packed.content) < 100
+    short = action_opening("echo", ("x",), {}, LIMITS)
     pack(short, ("gzip",))
     assert short.packed is None

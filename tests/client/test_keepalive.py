@@ -2,17 +2,17 @@
 
 import pytest
 
-from letterhead.client.keepalive import NEVER, Liveness, Sign
+from letterhead.client.keepalive import NEVER, Keepalive, Sign
 
 
-def watched(since: float = 0.0) -> Liveness:
-    liveness = Liveness(after=20.0, wait=10.0)
-    liveness.expect(since)
-    return liveness
+def watched(since: float = 0.0) -> Keepalive:
+    keepalive = Keepalive(after=20.0, wait=10.0)
+    keepalive.expect(since)
+    return keepalive
 
 
 def test_where_nothing_is_expected_nothing_is_due() -> None:
-    assert Liveness(20.0, 10.0).due == NEVER
+    assert Keepalive(20.0, 10.0).due == NEVER
 
 
 def test_quiet_is_counted_from_when_something_was_expected() -> None:
@@ -21,44 +21,44 @@ def test_quiet_is_counted_from_when_something_was_expected() -> None:
 
 
 def test_any_byte_begins_the_quiet_anew() -> None:
-    liveness = watched()
-    assert liveness.look(20.0, heard=15.0, expecting=True) is Sign.NOTHING
-    assert liveness.due == 35.0
+    keepalive = watched()
+    assert keepalive.look(20.0, heard=15.0, expecting=True) is Sign.NOTHING
+    assert keepalive.due == 35.0
 
 
 def test_a_server_that_says_nothing_after_the_ping_is_given_up() -> None:
-    liveness = watched()
-    assert liveness.look(20.0, heard=0.0, expecting=True) is Sign.ASK
-    assert liveness.due == 30.0
-    assert liveness.look(30.0, heard=0.0, expecting=True) is Sign.NOTHING  # a last look: bytes may wait to be read
-    assert liveness.look(liveness.due, heard=0.0, expecting=True) is Sign.GONE
+    keepalive = watched()
+    assert keepalive.look(20.0, heard=0.0, expecting=True) is Sign.ASK
+    assert keepalive.due == 30.0
+    assert keepalive.look(30.0, heard=0.0, expecting=True) is Sign.NOTHING  # a last look: bytes may wait to be read
+    assert keepalive.look(keepalive.due, heard=0.0, expecting=True) is Sign.GONE
 
 
 @pytest.mark.parametrize("heard", [20.0, 25.0, 30.1])
 def test_a_byte_after_the_ping_saves_it(heard: float) -> None:
-    liveness = watched()
-    liveness.look(20.0, heard=0.0, expecting=True)
-    liveness.look(30.0, heard=0.0, expecting=True)
-    assert liveness.look(31.0, heard=heard, expecting=True) is Sign.NOTHING
-    assert liveness.due == heard + 20.0
+    keepalive = watched()
+    keepalive.look(20.0, heard=0.0, expecting=True)
+    keepalive.look(30.0, heard=0.0, expecting=True)
+    assert keepalive.look(31.0, heard=heard, expecting=True) is Sign.NOTHING
+    assert keepalive.due == heard + 20.0
 
 
 def test_who_stood_still_itself_looks_once_more_before_it_gives_up() -> None:
-    liveness = watched()
-    liveness.look(20.0, heard=0.0, expecting=True)
-    assert liveness.look(3_600.0, heard=0.0, expecting=True) is Sign.NOTHING
-    assert 3_600.0 < liveness.due < 3_601.0
+    keepalive = watched()
+    keepalive.look(20.0, heard=0.0, expecting=True)
+    assert keepalive.look(3_600.0, heard=0.0, expecting=True) is Sign.NOTHING
+    assert 3_600.0 < keepalive.due < 3_601.0
 
 
 def test_when_nothing_is_expected_any_more_nobody_asks() -> None:
-    liveness = watched()
-    assert liveness.look(20.0, heard=0.0, expecting=False) is Sign.NOTHING
-    assert liveness.due == NEVER
+    keepalive = watched()
+    assert keepalive.look(20.0, heard=0.0, expecting=False) is Sign.NOTHING
+    assert keepalive.due == NEVER
 
 
 def test_it_can_begin_again() -> None:
-    liveness = watched()
-    liveness.look(20.0, heard=0.0, expecting=True)
-    liveness.expect(50.0)
-    assert liveness.look(69.0, heard=0.0, expecting=True) is Sign.NOTHING
-    assert liveness.look(70.0, heard=0.0, expecting=True) is Sign.ASK
+    keepalive = watched()
+    keepalive.look(20.0, heard=0.0, expecting=True)
+    keepalive.expect(50.0)
+    assert keepalive.look(69.0, heard=0.0, expecting=True) is Sign.NOTHING
+    assert keepalive.look(70.0, heard=0.0, expecting=True) is Sign.ASK

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from letterhead.client.openings import Streamed, action_opening, upload_opening
+from letterhead.client.sources import is_stream, split
 from letterhead.errors import UsageError
 from letterhead.limits import Limits
-from letterhead.protocol.openings import Streamed, action_call, upload_call
-from letterhead.protocol.sources import is_stream, split
 from letterhead.wire import strict_json
+from letterhead.wire.writer import head
 from tests.wire.frames import frames_of
 
 
@@ -97,25 +98,24 @@ def test_two_streams_are_one_too_many() -> None:
 def test_a_call_with_a_stream_is_no_plain_one() -> None:
     for arg, args in (((iter([1]),), {}), ((), {"numbers": iter([1])})):
         with pytest.raises(Streamed):
-            action_call("total", arg, args, None, Limits())
+            action_opening("total", arg, args, Limits())
 
 
 def test_its_opening_announces_items_and_holds_the_other_arguments() -> None:
     source = iter([1])
-    call = upload_call("total", (), {"numbers": source, "start": 5}, 1.5, Limits())
-    assert call.source is source
-    assert call.action is None, "a classic server could not take it"
-    assert call.content == b'{"start":5}'
-    (frame,) = frames_of((len(call.prefix) + 3).to_bytes(2, "big") + call.prefix + b"11}" + bytes(call.content))
-    assert frame.header["more"] is True
-    assert (frame.header["action"], frame.header["deadline"]) == ("total", 1500)
+    opening, taken = upload_opening("total", (), {"numbers": source, "start": 5}, Limits())
+    assert taken is source
+    assert opening.uploads
+    assert opening.action is None, "a classic server could not take it"
+    (frame,) = frames_of(head(opening.prefix, len(opening.content), 5) + bytes(opening.content))
+    assert (frame.header["more"], frame.header["action"], frame.value) == (True, "total", {"start": 5})
 
 
 def test_a_fault_in_the_other_arguments_is_told() -> None:
     with pytest.raises(UsageError, match="cannot be sent"):
-        upload_call("total", (), {"numbers": iter([1]), "start": object()}, None, Limits())
+        upload_opening("total", (), {"numbers": iter([1]), "start": object()}, Limits())
     with pytest.raises(UsageError, match="not both"):
-        action_call("total", (iter([1]),), {"start": 1}, None, Limits())
+        action_opening("total", (iter([1]),), {"start": 1}, Limits())
 
 
 def test_whether_there_is_a_stream_is_not_asked_of_what_can_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,4 +126,4 @@ def test_whether_there_is_a_stream_is_not_asked_of_what_can_be_encoded(monkeypat
             raise AssertionError
 
     assert strict_json.encode(Whole([1])) == b"[1]"
-    action_call("echo", (), {"value": Whole([1])}, None, Limits())
+    action_opening("echo", (), {"value": Whole([1])}, Limits())

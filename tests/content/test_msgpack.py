@@ -175,6 +175,27 @@ def test_msgpack_nests_64_deep_and_no_deeper(levels: int, sound: bool) -> None:
                 decode(data)
 
 
+@given(
+    st.recursive(
+        st.sampled_from([1, None, "\x90", [], {}, [[]] * 20, [{}] * 20, [1, []] * 20, [*range(20), []]]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=1), inner, max_size=3),
+    )
+)
+def test_depth_is_counted_as_python_counts_it(value: Any) -> None:
+    def depth(value: Any) -> int:
+        if isinstance(value, (list, dict)):
+            return 1 + max(map(depth, value.values() if isinstance(value, dict) else value), default=0)
+        return 0
+
+    data = encode_msgpack(value)
+    for allowed in range(9):
+        if depth(value) <= allowed:
+            assert decode(data, allowed) == value
+        else:
+            with pytest.raises(BadContent, match="deeper"):
+                decode(data, allowed)
+
+
 def test_depth_is_counted_in_values_that_do_not_count() -> None:
     deep = b"\x91" * 64 + b"\xc0"
     with pytest.raises(BadContent, match="64"):

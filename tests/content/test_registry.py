@@ -247,7 +247,7 @@ def test_numbers_of_numpy_are_numbers(value: Any, plain: Any, content_type: str)
     assert type(got) is type(plain)
 
 
-@pytest.mark.parametrize("value", [np.complex64(1j), np.longdouble(1), np.datetime64("2024-01-01"), np.float32("nan")])
+@pytest.mark.parametrize("value", [np.complex64(1j), np.longdouble(1), np.datetime64(5, "ns"), np.float32("nan")])
 def test_numbers_of_numpy_that_json_cannot_say_are_refused(value: Any) -> None:
     with pytest.raises(BadContent, match="no JSON form"):
         encode({"a": value})

@@ -20,6 +20,7 @@ What else there is to say about a block stands in a comment before it, which rea
     <!-- test: background once -->             the same for one that serves a single client, and then ends by itself
     <!-- test: continue -->                    goes on where the python block before it ended
     <!-- test: output -->                      is what the block before it prints (```text)
+    <!-- test: drawing -->                     is for the eye: a block that names no language
 
 A background block names port 65432. That number is replaced, textually, by one free port in all code,
 commands and outputs, and the next block runs when something listens there. A background command is a single
@@ -113,6 +114,10 @@ class _Runner:
                 (folder / path.name).symlink_to(path)
 
     def run(self, block: Block) -> None:
+        if "drawing" in block.words:
+            if block.language or block.file or block.words != {"drawing"}:
+                raise Problem(block.line, "a drawing names no language, and is nothing else")
+            return
         background = "background" in block.words
         once = "once" in block.words
         if once and not background:

@@ -13,7 +13,7 @@ _FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*([^`]*)$")
 _HIDDEN_FENCE = re.compile(r"^\s*(?:>\s*|[-*+]\s+|\d+[.)]\s+)+(?:```|~~~)|<pre\b", re.IGNORECASE)
 _COMMENT = re.compile(r"^\s*<!--\s*test:\s*(.*?)\s*-->\s*$")
 _LIST_ITEM = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s")
-_WORDS = ("background", "continue", "once", "output")
+_WORDS = ("background", "continue", "drawing", "once", "output")
 
 
 class Problem(Exception):

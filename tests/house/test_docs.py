@@ -10,7 +10,7 @@ from tests.house import readme
 ROOT = Path(__file__).parents[2]
 NEEDED = {"balancing.md": "haproxy"}
 """What a page runs beside Letterhead, which not every machine has."""
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "examples/classic/README.md"]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "examples/classic/README.md"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

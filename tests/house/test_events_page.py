@@ -13,6 +13,9 @@ _NAME = re.compile(r"[a-z]+(-[a-z]+)+|connected|listening|draining|drained")
 _ROW = re.compile(r"^\| `([a-z-]+)` \| ([A-Z]+(?: or [A-Z]+)*) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
 
 
+_TELLING = ("say", "tell", "_tell", "_report", "Logged", "write_failure")
+
+
 class Event(NamedTuple):
     """One kind of event."""
 
@@ -32,13 +35,18 @@ def told() -> dict[str, Event]:
 
 def _said(tree: ast.Module) -> Iterator[tuple[str, Event]]:
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or _called(node.func) not in ("say", "tell", "_tell"):
+        if not isinstance(node, ast.Call) or _called(node.func) not in _TELLING:
             continue
         names = [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant) and _is_name(arg.value)]
         if not names:
             continue  # it hands on what it was told
         levels = {_called(inner) for arg in _levels(node, tree) for inner in ast.walk(arg) if _is_level(inner)}
+        if _called(node.func) == "write_failure":
+            levels.add("ERROR")
         fields = {keyword.arg for keyword in node.keywords if keyword.arg and keyword.arg != "exc_info"}
+        for arg in node.args:
+            if isinstance(arg, ast.Dict):
+                fields |= {str(key.value) for key in arg.keys if isinstance(key, ast.Constant)}
         yield names[0], Event(frozenset(levels), frozenset(fields))
 
 

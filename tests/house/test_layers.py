@@ -126,12 +126,12 @@ def test_a_name_of_an_empty_folder_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["asyncio", "socket", "ssl", "threading", "time", "concurrent.futures"])
-@pytest.mark.parametrize("room", ["wire__reader", "content__text", "protocol__states"])
-def test_io_and_clocks_are_found_where_there_are_none(tmp_path: Path, module: str, room: str) -> None:
-    found = problems(tmp_path, **{room: f"def late() -> None:\n    import {module}\n"})
+@pytest.mark.parametrize("place", ["wire__reader", "content__text", "protocol__states"])
+def test_io_and_clocks_are_found_where_there_are_none(tmp_path: Path, module: str, place: str) -> None:
+    found = problems(tmp_path, **{place: f"def late() -> None:\n    import {module}\n"})
     assert len(found) == 1
     assert ".py:2: " in found[0]
-    folder = room.partition("__")[0]
+    folder = place.partition("__")[0]
     assert found[0].endswith(f"imports {module.partition('.')[0]}: there is no I/O and no clock in {folder}")
 
 

@@ -321,12 +321,18 @@ def test_data_is_read(tmp_path: Path, language: str, good: str, bad: str) -> Non
     assert problem(tmp_path, fence(language, bad)).sentence.startswith(f"this is no {language}: ")
 
 
+def test_a_drawing_is_not_run(tmp_path: Path) -> None:
+    run(tmp_path, fence("", "a ──► b", "drawing"))
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         (fence("", "x"), "there is no way to run a block of language ''"),
         (fence("text", "x"), "there is no way to run a block of language 'text'"),
         (fence("bash", "true"), "there is no way to run a block of language 'bash'"),
+        (fence("sh", "true", "drawing"), "a drawing names no language, and is nothing else"),
+        (fence("", "x", "drawing background"), "a drawing names no language, and is nothing else"),
         (fence("sh", "x", "file=x.sh"), "x.sh is written, and nothing after it names it"),
         (
             fence("json", "{}  # 65432", "background"),
@@ -354,7 +360,7 @@ def test_data_is_read(tmp_path: Path, language: str, good: str, bad: str) -> Non
         (fence("console", "true"), "a console block begins with a command, behind a dollar sign and a blank"),
         (
             fence("python", "1", "skip"),
-            "'skip' is no word of a test comment: file=NAME, background, continue, once, output",
+            "'skip' is no word of a test comment: file=NAME, background, continue, drawing, once, output",
         ),
         ("<!-- test: output -->\n\ntext\n", "no code block follows this comment"),
         ("<!-- test: output -->\n", "no code block follows this comment"),

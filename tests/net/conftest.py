@@ -1,4 +1,4 @@
-"""Servers with real sockets for the tests of this room, and the look at what they left behind."""
+"""Servers with real sockets for the tests of this folder, and the look at what they left behind."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager

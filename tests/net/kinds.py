@@ -1,4 +1,4 @@
-"""Tests of both clients with sockets: `either` runs a coroutine function once for each client and event loop."""
+"""Tests of both clients with sockets: `each_client` runs a coroutine function once for each client and event loop."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -17,8 +17,8 @@ Make = Callable[..., Caller]
 """`make(addresses, **options)`: a client, closed at the end of the test."""
 
 
-def either(body: Callable[[Make], Awaitable[None]]) -> Callable[[str], None]:
-    """A test over both clients: `@either` above `async def test_…(make)`."""
+def each_client(body: Callable[[Make], Awaitable[None]]) -> Callable[[str], None]:
+    """A test over both clients: `@each_client` above `async def test_…(make)`."""
 
     async def tried(kind: str) -> None:
         async with AsyncExitStack() as stack:

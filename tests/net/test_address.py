@@ -15,8 +15,8 @@ from letterhead.transport.address import Address, of_parts, parse
         (":65535", Address("", 65535)),
         ("[::1]:80", Address("::1", 80)),
         ("[fe80::1%lo]:80", Address("fe80::1%lo", 80)),
-        ("unix:/run/a.sock", Address(path="/run/a.sock")),
-        ("unix:relative path:1", Address(path="relative path:1")),
+        ("unix:/run/a.sock", Address(path="/run/a.sock", scheme="unix")),
+        ("unix:relative path:1", Address(path="relative path:1", scheme="unix")),
     ],
 )
 def test_what_is_written_is_read_and_written_again(text: str, address: Address) -> None:
@@ -51,7 +51,7 @@ def test_an_address_with_odd_characters_is_shown_escaped() -> None:
 )
 def test_what_others_reach_is_known(host: str, beyond: bool) -> None:
     assert addresses.is_beyond_loopback(Address(host, 1)) is beyond
-    assert not addresses.is_beyond_loopback(Address(path="/run/a.sock"))
+    assert not addresses.is_beyond_loopback(Address(path="/run/a.sock", scheme="unix"))
 
 
 def test_callers_are_named_by_their_address() -> None:

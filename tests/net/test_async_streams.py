@@ -237,10 +237,9 @@ def test_unsent_bytes_of_an_upload_stay_bounded_whatever_credit_says(loop: str) 
             while before != given:
                 before = given
                 await asyncio.sleep(0.2)
-            connection = client._connections.pool.members[0].connection
-            assert connection is not None
-            assert connection.requester.congested
-            transport = connection._transport
+            (connection,) = client._engine.core.connections
+            assert connection.protocol.paused
+            transport = connection.pipe.transport
             assert transport is not None
             assert transport.get_write_buffer_size() < Limits().write_high + 3 * 64 * 1024
             call.cancel()

@@ -209,7 +209,7 @@ def test_one_callers_short_timeout_does_not_fail_those_who_wait_for_the_same_con
     dialled = threading.Event()
     gate = threading.Event()
 
-    def connector(timeout: float | None) -> Any:
+    def connector(server: str, timeout: float | None) -> Any:
         dialled.set()
         if timeout is not None and timeout < 1:
             gate.wait(timeout)
@@ -239,7 +239,7 @@ def test_one_callers_short_timeout_does_not_fail_those_who_wait_for_the_same_con
 def test_who_waits_for_a_connection_that_another_makes_has_a_timeout_of_its_own() -> None:
     dialled, gate = threading.Event(), threading.Event()
 
-    def connector(timeout: float | None) -> Any:
+    def connector(server: str, timeout: float | None) -> Any:
         dialled.set()
         gate.wait(leaks.PATIENCE)
         raise ConnectionRefusedError
@@ -261,10 +261,10 @@ def test_who_waits_for_a_connection_that_another_makes_has_a_timeout_of_its_own(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_connector_that_fails_in_its_own_way_fails_the_calls_that_wait_for_it(kind: str) -> None:
-    def blocking(timeout: float | None) -> Any:
+    def blocking(server: str, timeout: float | None) -> Any:
         raise ValueError("a bug of the connector")
 
-    async def connector(factory: Any) -> object:
+    async def connector(server: str, factory: Any) -> object:
         await asyncio.sleep(0)
         raise ValueError("a bug of the connector")
 

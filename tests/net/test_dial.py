@@ -14,9 +14,8 @@ import pytest
 
 from letterhead import AsyncClient, Client, ConnectionFailed, ConnectRefused, ConnectTimedOut, Limits
 from letterhead.transport import connect_async as async_dial
-from letterhead.transport import wire
 from letterhead.transport.address import Address
-from letterhead.transport.connect import Attempts
+from letterhead.transport.connect import Attempts, connect
 from letterhead.transport.happy_eyeballs import Race
 from tests import leaks
 from tests.net import peers
@@ -35,7 +34,7 @@ def dial(request: pytest.FixtureRequest) -> Dial:
 
     def dial(address: Address, limits: Limits | None = None) -> None:
         if request.param == "blocking":
-            wire.connect(address, None, limits or Limits()).close()
+            connect(address, None, limits or Limits()).close()
             return
 
         async def main() -> None:
@@ -188,7 +187,7 @@ def test_numbers_and_paths_are_reached_while_the_resolver_hangs(dial: Dial, shor
         unix.bind(path)
         unix.listen()
         with hanging_resolver():
-            for address in (Address("127.0.0.1", port), Address("::1", port6), Address(path=path)):
+            for address in (Address("127.0.0.1", port), Address("::1", port6), Address(path=path, scheme="unix")):
                 dial(address)
 
 
@@ -260,14 +259,14 @@ def test_a_full_queue_of_a_unix_socket_is_waited_for(dial: Dial, short_path: Pat
 
         thread = threading.Thread(target=make_room)
         thread.start()
-        dial(Address(path=path), Limits(connect_seconds=leaks.PATIENCE))
+        dial(Address(path=path, scheme="unix"), Limits(connect_seconds=leaks.PATIENCE))
         thread.join()
 
 
 def test_a_full_queue_of_a_unix_socket_is_not_waited_for_without_end(dial: Dial, short_path: Path) -> None:
     path = str(short_path / "s")
     with full_queue(path), pytest.raises(ConnectTimedOut, match=r"did not answer within 0.1 s"):
-        dial(Address(path=path), Limits(connect_seconds=0.1))
+        dial(Address(path=path, scheme="unix"), Limits(connect_seconds=0.1))
 
 
 @pytest.mark.parametrize("loop", list(leaks.LOOPS))

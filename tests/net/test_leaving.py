@@ -230,8 +230,9 @@ def test_the_errors_of_several_stop_hooks_are_raised_together(run: Run) -> None:
 
 def test_a_stop_hook_may_close_its_server_without_waiting_for_itself(run: Run) -> None:
     async def main() -> None:
-        server = served(App())
-        server.app.on_stop(server.close)
+        app = App()
+        server = served(app)
+        app.on_stop(server.close)
         await server.start()
         await server.close()
 

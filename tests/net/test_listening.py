@@ -1,17 +1,23 @@
 """Where a server listens, and what it says where it cannot."""
 
+import asyncio
 import errno
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
 from letterhead import App, AsyncClient, Client, Limits, ListenFailed, UsageError
 from letterhead.server.server import Server
-from letterhead.transport import address as addresses
+from letterhead.transport.address import Listener, parse
+from letterhead.transport.listen import listen_failed
+from tests import leaks
 from tests.conftest import Run
 from tests.net.conftest import Serve
 from tests.net.raw import echo_app
@@ -171,7 +177,7 @@ def test_an_address_of_another_machine_is_said_so(run: Run) -> None:
 
 def test_a_privileged_port_is_said_so() -> None:
     error = PermissionError(errno.EACCES, "Permission denied")
-    failed = addresses._listen_failed(addresses.parse("127.0.0.1:80"), error)
+    failed = listen_failed(parse("127.0.0.1:80"), error)
     assert "port 80 needs special rights; choose a port from 1024" in str(failed)
 
 
@@ -203,6 +209,93 @@ def test_a_socket_file_in_use_is_left_alone(serve: Serve, run: Run, short_path: 
     with serve(echo_app(), place):
         run(main())
         assert asks(place) == "answered"
+
+
+class Slow(socket.socket):
+    """A listening socket that somebody waits with between two steps: bound, and not yet listening."""
+
+    bound, gate = threading.Event(), threading.Event()
+
+    def listen(self, backlog: int = 128) -> None:
+        if not Slow.bound.is_set():
+            Slow.bound.set()
+            assert Slow.gate.wait(leaks.PATIENCE)
+        super().listen(backlog)
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_of_two_servers_that_start_over_one_socket_file_one_gets_it(
+    monkeypatch: pytest.MonkeyPatch, short_path: Path, stale: bool
+) -> None:
+    """A socket that is bound and does not listen yet looks like one whose server is gone."""
+    place = parse(f"unix:{short_path / 's'}")
+    if stale:
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.bind(place.path)
+    Slow.bound, Slow.gate = threading.Event(), threading.Event()
+    monkeypatch.setattr("letterhead.transport.schemes.unix.socket.socket", Slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(place.transport.listen, place, Limits())
+        assert Slow.bound.wait(leaks.PATIENCE)
+        second = pool.submit(place.transport.listen, place, Limits())
+        wait([second], timeout=0.2)
+        assert not second.done(), "it does not take what another is about to have"
+        Slow.gate.set()
+        listener = first.result()
+        with pytest.raises(ListenFailed, match="another program listens there"):
+            second.result()
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(place.path)
+        assert [path.name for path in short_path.iterdir()] == ["s"], "no lock is left"
+    finally:
+        listener.close()
+
+
+def test_many_servers_that_start_over_one_stale_socket_file_are_one_in_the_end(short_path: Path) -> None:
+    place = parse(f"unix:{short_path / 's'}")
+
+    def listens(_: int) -> Listener | None:
+        try:
+            return place.transport.listen(place, Limits())
+        except ListenFailed:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            with socket.socket(socket.AF_UNIX) as gone:
+                gone.bind(place.path)
+            got = [listener for listener in pool.map(listens, range(8)) if listener is not None]
+            assert len(got) == 1
+            got[0].close()
+            assert [path.name for path in short_path.iterdir()] == []
+
+
+def test_a_lock_that_a_killed_server_left_is_taken_over(short_path: Path) -> None:
+    place = parse(f"unix:{short_path / 's'}")
+    (short_path / ".s.letterhead-lock").touch()
+    place.transport.listen(place, Limits()).close()
+    assert [path.name for path in short_path.iterdir()] == []
+
+
+def test_a_name_that_another_program_keeps_locked_is_told_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, short_path: Path
+) -> None:
+    place = parse(f"unix:{short_path / 's'}")
+    monkeypatch.setattr("letterhead.transport.schemes.unix._LOCK_SECONDS", 0.05)
+    with (short_path / ".s.letterhead-lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ListenFailed, match=r"see who has the lock on .*\.s\.letterhead-lock"):
+            place.transport.listen(place, Limits())
+
+
+def test_where_there_are_no_locks_a_server_listens_without(monkeypatch: pytest.MonkeyPatch, short_path: Path) -> None:
+    def none(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    place = parse(f"unix:{short_path / 's'}")
+    place.transport.listen(place, Limits()).close()
 
 
 def test_a_file_that_is_no_socket_is_left_alone(run: Run, short_path: Path) -> None:
@@ -267,3 +360,24 @@ def test_a_server_runs_once_at_a_time(run: Run) -> None:
 def test_serve_refuses_what_is_no_address_at_once() -> None:
     with pytest.raises(UsageError):
         App(limits=Limits()).serve("nowhere")
+
+
+def test_a_server_whose_sockets_cannot_be_watched_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has a bound on what may be watched, too."""
+
+    async def main() -> None:
+        def fails(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        server = Server(echo_app(), ["127.0.0.1:0"])
+        loop = asyncio.get_running_loop()
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "add_reader", fails)
+            with pytest.raises(OSError, match="No space left"):
+                await server.start()
+        with pytest.raises(UsageError, match="not running"):
+            _ = server.shared
+        async with server, AsyncClient(server.addresses[0]) as client:
+            assert await client.call("echo", 1) == 1
+
+    leaks.run(main())

@@ -12,7 +12,7 @@ from tests import leaks
 from tests.classic.client import Frame, receive_frame
 from tests.contract.callers import AsyncCaller
 from tests.net import peers
-from tests.net.kinds import Caller, Make, either
+from tests.net.kinds import Caller, Make, each_client
 from tests.wire.frames import frame, json_frame
 
 
@@ -70,7 +70,7 @@ def items_after_the_move(caller: Caller, items: list[Any]) -> Iterator[Any] | As
 def test_an_upload_that_moved_before_its_first_item_is_whole(items: list[Any]) -> None:
     plays = iter([leaves, counts] * 3)
 
-    @either
+    @each_client
     async def tried(make: Make) -> None:
         with peers.peer(lambda sock: next(plays)(sock)) as address:
             caller = make(address, compression=["gzip"])

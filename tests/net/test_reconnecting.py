@@ -21,7 +21,7 @@ from letterhead.server.server import Server
 from tests import leaks
 from tests.classic import server as classic
 from tests.net import peers
-from tests.net.kinds import Make, either
+from tests.net.kinds import Make, each_client
 from tests.net.raw import echo_app
 from tests.net.resolving import Found, resolver
 from tests.net.test_connecting import free_port
@@ -46,7 +46,7 @@ class Counting:
 # -- who waits -----------------------------------------------------------------------------------------------------
 
 
-@either
+@each_client
 async def test_before_the_first_connection_a_call_fails_at_once(make: Make) -> None:
     caller = make(f"127.0.0.1:{free_port()}")
     with pytest.raises(ConnectRefused) as caught:
@@ -54,7 +54,7 @@ async def test_before_the_first_connection_a_call_fails_at_once(make: Make) -> N
     assert "tried for" not in str(caught.value)
 
 
-@either
+@each_client
 async def test_after_it_calls_wait_for_the_server_to_come_back(make: Make) -> None:
     address = f"127.0.0.1:{free_port()}"
     caller = make(address, limits=LIMITS)
@@ -68,7 +68,7 @@ async def test_after_it_calls_wait_for_the_server_to_come_back(make: Make) -> No
         assert caller.client.state == "ready"
 
 
-@either
+@each_client
 async def test_who_wants_to_waits_for_the_first_connection_too(make: Make) -> None:
     address = f"127.0.0.1:{free_port()}"
     caller = make(address, limits=LIMITS, wait_for_ready=True)
@@ -78,7 +78,7 @@ async def test_who_wants_to_waits_for_the_first_connection_too(make: Make) -> No
         assert await call == 1
 
 
-@either
+@each_client
 async def test_who_does_not_want_to_waits_for_none(make: Make) -> None:
     address = f"127.0.0.1:{free_port()}"
     caller = make(address, limits=LIMITS, wait_for_ready=False)
@@ -91,14 +91,14 @@ async def test_who_does_not_want_to_waits_for_none(make: Make) -> None:
         assert await caller.call("echo", 2) == 2
 
 
-@either
+@each_client
 async def test_out_of_time_a_call_ends_with_why_there_is_no_connection(make: Make) -> None:
     caller = make(f"127.0.0.1:{free_port()}", limits=LIMITS, wait_for_ready=True)
     with pytest.raises(ConnectRefused, match=r"tried for 0\.3 s"):
         await caller.call("echo", 1, timeout=0.3)
 
 
-@either
+@each_client
 async def test_so_does_a_stream_without_a_timeout(make: Make) -> None:
     limits = Limits(reconnect_seconds=0.02, reconnect_max_seconds=0.1, deadline_seconds=0.3)
     caller = make(f"127.0.0.1:{free_port()}", limits=limits, wait_for_ready=True)
@@ -107,7 +107,7 @@ async def test_so_does_a_stream_without_a_timeout(make: Make) -> None:
         await stream.next()
 
 
-@either
+@each_client
 async def test_a_stream_that_lost_its_connection_before_its_first_item_does_not_wait_for_ever(make: Make) -> None:
     address = f"127.0.0.1:{free_port()}"
     limits = Limits(reconnect_seconds=0.02, reconnect_max_seconds=0.1, deadline_seconds=0.3)
@@ -160,7 +160,7 @@ PLAYS = {
 def test_who_accepts_and_does_not_answer_is_not_tried_all_the_time(what: str) -> None:
     counting = Counting(PLAYS[what])
 
-    @either
+    @each_client
     async def tried(make: Make) -> None:
         caller = make(address, wait_for_ready=True)
         calls = (caller.call("echo", n, timeout=0.6) for n in range(10))
@@ -175,7 +175,7 @@ def test_who_accepts_and_does_not_answer_is_not_tried_all_the_time(what: str) ->
             assert 1 < counting.number < 40
 
 
-@either
+@each_client
 async def test_who_is_not_there_is_not_tried_all_the_time(make: Make) -> None:
     caller = make(f"127.0.0.1:{free_port()}", wait_for_ready=True)
     ended = await asyncio.gather(*(caller.call("echo", n, timeout=0.6) for n in range(10)), return_exceptions=True)
@@ -183,7 +183,7 @@ async def test_who_is_not_there_is_not_tried_all_the_time(make: Make) -> None:
     assert 1 < caller.client.counters["connect-failed"] < 40
 
 
-@either
+@each_client
 async def test_a_call_that_waits_behind_a_ping_is_not_lost_with_it(make: Make) -> None:
     """Nothing of it was written: it waits for whoever answers."""
     with peers.peer(peers.closes_after_request) as address:
@@ -197,7 +197,7 @@ async def test_a_call_that_waits_behind_a_ping_is_not_lost_with_it(make: Make) -
 # -- what is given up ----------------------------------------------------------------------------------------------
 
 
-@either
+@each_client
 async def test_a_call_that_waits_ends_with_the_close_of_its_client(make: Make) -> None:
     caller = make(f"127.0.0.1:{free_port()}", limits=LIMITS, wait_for_ready=True)
     call = asyncio.ensure_future(caller.call("echo", 1))
@@ -254,7 +254,7 @@ def test_a_call_cancelled_while_it_connects_to_a_classic_server_is_forgotten() -
     leaks.run(main())
 
 
-@either
+@each_client
 async def test_who_waits_for_a_server_loses_no_call_to_what_only_hangs_up(make: Make) -> None:
     """A proxy takes connections before there is a server behind it."""
     port = free_port()
@@ -274,7 +274,7 @@ async def test_who_waits_for_a_server_loses_no_call_to_what_only_hangs_up(make: 
 # -- classic servers -----------------------------------------------------------------------------------------------
 
 
-@either
+@each_client
 async def test_a_classic_server_that_comes_back_is_ready_again(make: Make) -> None:
     port = free_port()
     caller = make(f"127.0.0.1:{port}", limits=LIMITS)
@@ -287,7 +287,7 @@ async def test_a_classic_server_that_comes_back_is_ready_again(make: Make) -> No
         assert caller.client.state != "reconnecting"
 
 
-@either
+@each_client
 async def test_a_classic_server_that_is_away_is_tried_by_one_call_at_a_time(make: Make) -> None:
     port = free_port()
     caller = make(f"127.0.0.1:{port}")
@@ -352,7 +352,7 @@ def test_closing_from_another_thread_ends_the_connecting(several: bool) -> None:
 # -- names ---------------------------------------------------------------------------------------------------------
 
 
-@either
+@each_client
 async def test_a_name_that_cannot_be_resolved_for_a_while_is_waited_for(make: Make) -> None:
     known: list[Found] = []
 

@@ -18,7 +18,7 @@ from letterhead import AsyncClient, Client, Limits, UsageError
 from letterhead.server.server import Server
 from letterhead.testing.background import running
 from tests import leaks
-from tests.net.kinds import Make, either
+from tests.net.kinds import Make, each_client
 from tests.net.raw import echo_app
 from tests.net.test_connecting import free_port
 
@@ -104,7 +104,7 @@ async def outage(make: Make) -> str:
 
 
 def test_an_outage_is_told_with_fields(lines: Lines) -> None:
-    @either
+    @each_client
     async def tried(make: Make) -> None:
         lines.records.clear()
         address = await outage(make)

@@ -11,7 +11,7 @@ from letterhead.server.server import Server
 from tests import leaks
 from tests.classic import server as classic
 from tests.net import peers
-from tests.net.kinds import Caller, Make, either
+from tests.net.kinds import Caller, Make, each_client
 from tests.net.test_connecting import free_port
 
 FAST = Limits(linger_quiet_seconds=0.05, drain_seconds=leaks.PATIENCE)
@@ -51,7 +51,7 @@ def calls(caller: Caller, number: int, action: str = "who", **args: Any) -> list
     return [asyncio.ensure_future(caller.call(action, **args)) for _ in range(number)]
 
 
-@either
+@each_client
 async def test_calls_are_spread_over_the_servers(make: Make) -> None:
     one, two = named("one"), named("two")
     async with Server(one, ["127.0.0.1:0"]) as a, Server(two, ["127.0.0.1:0"]) as b:
@@ -69,7 +69,7 @@ async def test_calls_are_spread_over_the_servers(make: Make) -> None:
         await asyncio.gather(*open_calls)
 
 
-@either
+@each_client
 async def test_one_call_after_the_other_needs_one_connection(make: Make) -> None:
     async with Server(named("one"), ["127.0.0.1:0"]) as a, Server(named("two"), ["127.0.0.1:0"]) as b:
         caller = make([a.addresses[0], b.addresses[0]], limits=LIMITS)
@@ -77,7 +77,7 @@ async def test_one_call_after_the_other_needs_one_connection(make: Make) -> None
         assert caller.client.counters["connected"] == 1
 
 
-@either
+@each_client
 async def test_one_that_is_not_there_costs_no_call(make: Make) -> None:
     async with Server(named("one"), ["127.0.0.1:0"]) as a:
         for _ in range(5):
@@ -85,7 +85,7 @@ async def test_one_that_is_not_there_costs_no_call(make: Make) -> None:
             assert await asyncio.gather(*calls(caller, 20)) == ["one"] * 20
 
 
-@either
+@each_client
 async def test_nobody_waits_for_one_that_does_not_take_connections(make: Make) -> None:
     with peers.full_backlog() as dead:
         async with Server(named("one"), ["127.0.0.1:0"]) as a:
@@ -95,7 +95,7 @@ async def test_nobody_waits_for_one_that_does_not_take_connections(make: Make) -
             await caller.close()
 
 
-@either
+@each_client
 async def test_where_none_is_there_the_error_tells_of_each(make: Make) -> None:
     ports = [free_port() for _ in range(3)]
     caller = make([f"127.0.0.1:{port}" for port in ports], limits=LIMITS)
@@ -104,7 +104,7 @@ async def test_where_none_is_there_the_error_tells_of_each(make: Make) -> None:
     assert all(str(port) in str(caught.value) for port in ports)
 
 
-@either
+@each_client
 async def test_one_that_leaves_in_order_costs_no_call(make: Make) -> None:
     async with Server(named("one"), ["127.0.0.1:0"]) as a:
         b = Server(named("two"), ["127.0.0.1:0"])
@@ -127,7 +127,7 @@ async def test_one_that_leaves_in_order_costs_no_call(make: Make) -> None:
         assert await caller.call("who") == "one"
 
 
-@either
+@each_client
 async def test_one_that_comes_back_is_used_again(make: Make) -> None:
     address = f"127.0.0.1:{free_port()}"
     one, two = named("one"), named("two")
@@ -145,7 +145,7 @@ async def test_one_that_comes_back_is_used_again(make: Make) -> None:
             assert set(await asyncio.gather(*held)) == {"one", "two"}
 
 
-@either
+@each_client
 async def test_streams_and_uploads_are_spread_too(make: Make) -> None:
     one, two = named("one"), named("two")
     one.state.gate.set()
@@ -158,7 +158,7 @@ async def test_streams_and_uploads_are_spread_too(make: Make) -> None:
         assert await asyncio.gather(*sums) == [sum(range(n)) for n in range(6)]
 
 
-@either
+@each_client
 async def test_a_classic_server_may_be_among_them(make: Make) -> None:
     app = named("one")
 
@@ -173,7 +173,7 @@ async def test_a_classic_server_may_be_among_them(make: Make) -> None:
             assert all(found)
 
 
-@either
+@each_client
 async def test_a_later_call_takes_an_earlier_ones_place_wherever_that_is(make: Make) -> None:
     one, two = named("one"), named("two")
     async with Server(one, ["127.0.0.1:0"]) as a, Server(two, ["127.0.0.1:0"]) as b:

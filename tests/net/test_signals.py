@@ -17,7 +17,7 @@ from tests.net.processes import file_made, running
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
-class Asking(threading.Thread):
+class CallThread(threading.Thread):
     """A call in a thread, and what came of it."""
 
     def __init__(self, client: Client, action: str, **arguments: Any) -> None:
@@ -44,7 +44,7 @@ class Asking(threading.Thread):
 def test_a_signal_ends_the_server_after_the_running_request_was_answered(number: int, tmp_path: Path) -> None:
     begun, gate = tmp_path / "begun", tmp_path / "gate"
     with running("slow") as program, Client(program.address) as client:
-        call = Asking(client, "wait", begun=str(begun), gate=str(gate))
+        call = CallThread(client, "wait", begun=str(begun), gate=str(gate))
         file_made(begun)
         program.signal(number)
         with Client(program.address, wait_for_ready=False) as late:
@@ -73,7 +73,7 @@ def test_an_idle_server_ends_at_once(tmp_path: Path) -> None:
 def test_what_takes_longer_than_the_drain_time_is_cancelled(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     with running("slow", "0.1") as program, Client(program.address) as client:
-        call = Asking(client, "wait", begun=str(begun), gate=str(tmp_path / "never"))
+        call = CallThread(client, "wait", begun=str(begun), gate=str(tmp_path / "never"))
         file_made(begun)
         program.signal(signal.SIGTERM)
         assert program.ended() == 0
@@ -84,7 +84,7 @@ def test_what_takes_longer_than_the_drain_time_is_cancelled(tmp_path: Path) -> N
 def test_a_thread_that_never_returns_does_not_keep_the_process_alive(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     with running("slow", "0.1") as program, Client(program.address) as client:
-        call = Asking(client, "wait-thread", begun=str(begun))
+        call = CallThread(client, "wait-thread", begun=str(begun))
         file_made(begun)
         program.signal(signal.SIGTERM)
         assert program.ended() == 0
@@ -99,7 +99,7 @@ def test_a_second_signal_ends_it_at_once(number: int, action: str, tmp_path: Pat
     arguments = {"begun": str(begun), **({"gate": str(tmp_path / "never")} if action == "wait" else {})}
     with running("slow", "600") as program, Client(program.address) as client:
         assert client.call("letterhead.ping", 1) == 1
-        call = Asking(client, action, **arguments)
+        call = CallThread(client, action, **arguments)
         file_made(begun)
         program.signal(number)
         with Client(program.address, wait_for_ready=False) as late:

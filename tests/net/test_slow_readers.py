@@ -1,6 +1,7 @@
 """Peers that do not read: they cost the server a bounded buffer and no other connection, and in the end their own."""
 
 import asyncio
+import contextlib
 import socket
 import time
 
@@ -34,7 +35,7 @@ async def stopped_reading(server: Server) -> ServerConnection:
 
     def paused() -> list[ServerConnection]:
         connections = [each for each in server.shared.connections if isinstance(each, ServerConnection)]
-        return [each for each in connections if not each._reading]
+        return [each for each in connections if not each.reading]
 
     await leaks.until(paused)
     return paused()[0]
@@ -44,19 +45,19 @@ async def stopped_reading(server: Server) -> ServerConnection:
 def test_a_reader_that_stops_is_not_read_and_harms_no_other(serve: Serve) -> None:
     app = counted_app(Limits(linger_quiet_seconds=0.05))
     with serve(app, "127.0.0.1:0") as served, connect(served.server.addresses[0]) as sock:
-        requests = b"".join(opening(number, "data") for number in range(1, 121))
+        requests = b"".join(opening(number, "data") for number in range(1, 65))
         sock.sendall(requests)
         served.run(stopped_reading(served.server))
         began = app.state.count
         # Requests that come now are not even read: what is not taken stays with the peer.
-        sock.sendall(b"".join(opening(number, "data") for number in range(121, 200)))
+        sock.sendall(b"".join(opening(number, "data") for number in range(65, 129)))
         with Client(served.server.addresses[0]) as other:
             for number in range(50):
                 assert other.call("echo", number) == number
         assert app.state.count == began
-        frames = [received(sock) for _ in range(200)]
-        assert [frame.header["id"] for frame in frames] == [1, *range(1, 200)]
-        assert sum(len(frame.content) for frame in frames) == 199 * MIB
+        frames = [received(sock) for _ in range(129)]
+        assert [frame.header["id"] for frame in frames] == [1, *range(1, 129)]
+        assert sum(len(frame.content) for frame in frames) == 128 * MIB
 
 
 def test_a_classic_peer_that_does_not_read_gets_no_further_request_run(serve: Serve) -> None:
@@ -110,3 +111,53 @@ def test_a_slow_peer_on_a_unix_socket_is_no_different(serve: Serve, short_path: 
         served.run(stopped_reading(served.server))
         served.run(_all_gone(served.server))
         assert sock.family == socket.AF_UNIX
+
+
+@pytest.mark.smoke
+def test_a_peer_that_takes_a_byte_now_and_then_is_closed(serve: Serve) -> None:
+    """It never stands still for as long as a peer may, and would keep its answers in memory for days."""
+    app = counted_app(Limits(write_seconds=60.0, content_quiet_seconds=0.3, content_rate=10_000_000))
+    with serve(app, "127.0.0.1:0") as served, connect(served.server.addresses[0]) as sock:
+        sock.sendall(b"".join(opening(number, "data") for number in range(1, 121)))
+        served.run(stopped_reading(served.server))
+
+        async def until_closed() -> None:
+            while served.server.shared.connections:
+                with contextlib.suppress(OSError):
+                    sock.recv(1)
+                await asyncio.sleep(0.02)
+
+        served.run(asyncio.wait_for(until_closed(), leaks.PATIENCE))
+        assert served.server.shared.counters.stalled == 1
+        assert served.server.shared.budget.used == 0
+
+
+def test_many_small_requests_do_not_make_a_server_hold_many_large_answers(serve: Serve) -> None:
+    app = counted_app(Limits(linger_quiet_seconds=0.05))
+    with serve(app, "127.0.0.1:0") as served, connect(served.server.addresses[0]) as sock:
+        requests = b"".join(opening(number, "data") for number in range(1, 129))
+        assert len(requests) < 20_000
+        sock.sendall(requests)
+        served.run(stopped_reading(served.server))
+        for _ in range(20):  # what may begin has begun
+            served.run(asyncio.sleep(0.005))
+        shared = served.server.shared
+        assert app.state.count <= 16 + 16  # what a system takes by itself lets a second lot begin
+        assert shared.budget.used < 34 * MIB
+        assert shared.counters.open_now == 128 - app.state.count
+        frames = [received(sock) for _ in range(129)]
+        assert sorted(frame.header["id"] for frame in frames) == [1, *range(1, 129)]
+        assert sum(len(frame.content) for frame in frames) == 128 * MIB
+
+
+def test_while_the_answers_of_one_are_not_taken_another_is_answered_as_long_as_there_is_room(serve: Serve) -> None:
+    """Answers count against the bound of the whole server: what would pass it is refused, and said to be so."""
+    app = counted_app(Limits(buffered_bytes=6 * MIB))
+    with serve(app, "127.0.0.1:0") as served, connect(served.server.addresses[0]) as sock:
+        sock.sendall(b"".join(opening(number, "data") for number in range(1, 17)))
+        served.run(stopped_reading(served.server))
+        assert served.server.shared.budget.used <= 6 * MIB
+        with Client(served.server.addresses[0]) as other:
+            assert other.call("echo", 1) == 1
+        codes = [received(sock).header.get("status") for _ in range(17)]
+        assert set(codes) == {None, "too-many"}

@@ -61,10 +61,10 @@ def test_a_reader_thread_lives_as_long_as_a_stream_is_open(client: Client) -> No
     assert threads() == base
     streams = [client.stream("silent") for _ in range(2)]
     assert [next(stream) for stream in streams] == [0, 0]
-    assert threads() == sorted([*base, "letterhead-reader"])
+    assert threads() == sorted([*base, "letterhead-driver", "letterhead-reader"])
     streams.pop().close()
     assert client.call("echo", 1) == 1
-    assert threads() == sorted([*base, "letterhead-reader"])
+    assert threads() == sorted([*base, "letterhead-driver", "letterhead-reader"])
     streams.pop().close()
     wait_until(base)
     assert client.call("echo", 2) == 2
@@ -137,7 +137,7 @@ def test_a_stream_can_be_dropped_by_the_very_thread_that_holds_the_lock(client: 
     stream: Stream[Any] | None = client.stream("silent")
     assert stream is not None
     assert next(stream) == 0
-    with client.lock:  # as the collector may, between any two steps
+    with client._engine._lock:  # as the collector may, between any two steps
         stream = None
     assert left(client)
     assert client.call("echo", 1) == 1

@@ -1,6 +1,6 @@
 """Who has waited long enough."""
 
-from letterhead.client.waiting import NEVER, Waiting
+from letterhead.waiting import NEVER, Waiting
 
 
 def test_nobody_is_never_due() -> None:

@@ -4,7 +4,7 @@ What lives here: the moves of callers, handlers, pipes and the clock, as rules. 
 run that failed. What each side must see stands in ``reference.py`` and ``checked.py``.
 
 Both cores keep the protocol, so neither may ever find a breach: a connection ends only where a rule ends it. Shells
-learn of room and items by events alone, so whoever waits although it need not is a failure, too.
+learn by events alone when they may send and what came, so whoever waits although it need not is a failure, too.
 
 ``test_model.py`` runs it for a few seconds; ``make model`` runs it long: ``python -m tests.protocol.model --help``.
 """
@@ -26,12 +26,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from letterhead.errors import BadContent, Cancelled
+from letterhead.client.openings import action_opening
+from letterhead.errors import BadContent
 from letterhead.limits import Limits
-from letterhead.protocol.calls import Asks
-from letterhead.protocol.openings import action_call
+from letterhead.protocol.exchange import Asks
 from tests.protocol.checked import Checked
-from tests.protocol.pairs import streaming_call
+from tests.protocol.pairs import streamed, submitted
 from tests.protocol.reference import Story
 from tests.protocol.sides import LARGEST
 
@@ -117,14 +117,11 @@ class Connection(RuleBasedStateMachine):
         asks = Asks(timing=timed)
         if down or up:
             deadline = None if waits is None else int(waits * 1_000)
-            call = streaming_call("act", down=down, up=up, deadline=deadline, asks=asks)
+            call = streamed("act", down=down, up=up, deadline=deadline, asks=asks)
         else:
-            call = action_call("act", (), {}, waits, Limits(), asks)
-        if place is not None and sides.stories:
-            earlier = sides.stories[place % len(sides.stories)]
-            call.supersedes = earlier.call
-            earlier.ended_by.add("cancelled")
-        sides.submit(Story(len(sides.stories), call, down=down, up=up, asked_at=sides.now, seconds=waits))
+            call = submitted(action_opening("act", (), {}, Limits(), asks), waits)
+        earlier = None if place is None or not sides.stories else sides.stories[place % len(sides.stories)]
+        sides.submit(Story(len(sides.stories), call, down=down, up=up, asked_at=sides.now, seconds=waits), earlier)
 
     @some(waiting)
     @rule(which=numbers, so=seldom, first=seldom)
@@ -133,8 +130,7 @@ class Connection(RuleBasedStateMachine):
         if so and (first or self.sides.known):
             self.moves["a caller gives up"] += 1
             story = self._one(which, waiting)
-            self.sides.tell_itself(story, Cancelled("given up"))
-            self.sides.client.cancel(story.call)
+            self.sides.give_up(story)
             story.ended_by.add("cancelled")
 
     @some(uploading)
@@ -243,17 +239,18 @@ class Connection(RuleBasedStateMachine):
         """The client's pipe takes no bytes for a while, or takes them again."""
         self.moves["the client's pipe fills or empties"] += 1
         if full:
-            self.sides.client.congested = True
+            self.sides.client.paused = True
         else:
-            self.sides.client.relieved()
+            self.sides.client.resume_writing()
 
     @some(streaming)
     @rule(full=seldom)
     def fills_down(self, full: bool) -> None:
         """The server's pipe takes no bytes for a while, or takes them again."""
         self.moves["the server's pipe fills or empties"] += 1
-        self.sides.server.congested = full
-        self.sides.server.proceed(self.sides.now)
+        self.sides.server.paused = full
+        if not full:
+            self.sides.server.resume_writing(self.sides.now)
 
     # -- time and ends ---------------------------------------------------------------------------------------------
 

@@ -7,19 +7,28 @@ bytes and events.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from letterhead.client.openings import action_opening, milliseconds
 from letterhead.content.encoded import Encoded
 from letterhead.content.json import decode_json
 from letterhead.errors import Refused
 from letterhead.limits import Limits
 from letterhead.message import Buffer
 from letterhead.protocol.budget import Budget
-from letterhead.protocol.calls import NOTHING, Asks, Call
 from letterhead.protocol.client import ClientProtocol
 from letterhead.protocol.counters import Counters
-from letterhead.protocol.flow import CREDIT, Incoming, Item, Items, Outgoing, Room
-from letterhead.protocol.openings import action_call
-from letterhead.protocol.requests import Ended, Request, Stop
-from letterhead.protocol.retry import Elsewhere
+from letterhead.protocol.events import (
+    Closed,
+    ConnectionEnd,
+    Ended,
+    Multiplexed,
+    Readable,
+    Returned,
+    Stop,
+    Writable,
+)
+from letterhead.protocol.exchange import NOTHING, Asks, Exchange, Opening
+from letterhead.protocol.flow import Item
+from letterhead.protocol.requests import Request
 from letterhead.protocol.server import ServerProtocol
 from letterhead.wire import strict_json
 from letterhead.wire.header import Headers
@@ -30,6 +39,8 @@ LIMITS = Limits()
 HELLO = frame({"id": 1, "max-open": 128, "credit": 1 << 20})
 
 Handler = Callable[[Request], Encoded | Refused | None]
+Asked = Exchange[str]
+"""An exchange for which somebody waits; it is of no account who."""
 
 
 def hello(id: int = 1, max_open: int = 128) -> bytes:
@@ -73,22 +84,29 @@ def octets(content: bytes) -> Encoded:
     return Encoded("application/octet-stream", "binary", content)
 
 
-def streaming_call(
+def asked(action: str, *arg: Any, timeout: float | None = None, limits: Limits = LIMITS, **args: Any) -> Asked:
+    """An exchange that calls an action."""
+    return submitted(action_opening(action, arg, args, limits), timeout)
+
+
+def submitted(opening: Opening, timeout: float | None = None) -> Asked:
+    """An exchange with this opening."""
+    return Exchange(opening, "somebody", milliseconds(timeout))
+
+
+def streamed(
     action: str, *, down: bool = True, up: bool = False, deadline: int | None = None, asks: Asks = NOTHING
-) -> Call:
-    """A call whose result is a stream (``down``), that sends one (``up``), or both."""
+) -> Asked:
+    """An exchange whose result is a stream (``down``), that sends one (``up``), or both."""
     fields: dict[str, Any] = {"action": action}
     if up:
         fields["more"] = True
-    if deadline is not None:
-        fields["deadline"] = deadline
     if asks.timing:
         fields["timing"] = True
-    call = Call(head_prefix("text/json", "utf-8", fields), b"{}", None, deadline, asks)
-    call.streams = down
-    call.incoming = Incoming(CREDIT) if down else None
-    call.outgoing = Outgoing(0) if up else None
-    return call
+    opening = Opening(head_prefix("text/json", "utf-8", fields), b"{}", None, asks, action)
+    opening.streams = down
+    opening.uploads = up
+    return Exchange(opening, "somebody", deadline)
 
 
 def failure(id: int | None, code: str, message: str = "no", **facts: Any) -> bytes:
@@ -110,7 +128,7 @@ def joined(pieces: Sequence[Buffer]) -> bytes:
     return b"".join(bytes(piece) for piece in pieces)
 
 
-class Served:
+class ServerSide:
     """A server's side of one connection, and what it handed out.
 
     Attributes:
@@ -131,10 +149,10 @@ class Served:
         self.requests: list[Request] = []
         self.stops: list[Request] = []
         self.errors: list[Refused] = []
-        self.moved: list[Items[Request] | Room[Request]] = []
+        self.moved: list[Readable[Request] | Writable[Request]] = []
         self.sent: list[Frame] = []
 
-    def hears(self, *data: bytes) -> "Served":
+    def hears(self, *data: bytes) -> "ServerSide":
         """Bytes arrive from the client, cut as this side reads."""
         core = self.core
         self.cut.deliver(
@@ -145,25 +163,25 @@ class Served:
         )
         return self.settled()
 
-    def hears_end(self) -> "Served":
+    def hears_end(self) -> "ServerSide":
         """The client shuts its sending side."""
         self.core.end_of_stream(self.now)
         return self.settled()
 
-    def passes(self, seconds: float) -> "Served":
+    def passes(self, seconds: float) -> "ServerSide":
         """Time passes, and the clock strikes."""
         self.now += seconds
         self.core.tick(self.now)
         return self.settled()
 
-    def answers(self, request: Request | int, outcome: Encoded | Refused | Any) -> "Served":
+    def answers(self, request: Request | int, outcome: Encoded | Refused | Any) -> "ServerSide":
         """A handler ends with a JSON value, a reply or a refusal. Requests may be named by their place."""
         found = self.requests[request] if isinstance(request, int) else request
         said = outcome if isinstance(outcome, (Encoded, Refused)) else result(outcome)
         self.core.finish(found, said, self.now)
         return self.settled()
 
-    def streams(self, request: Request | int, *contents: bytes) -> "Served":
+    def streams(self, request: Request | int, *contents: bytes) -> "ServerSide":
         """A handler's result is a stream, and these are items of it, sent whether or not there is credit."""
         found = self.requests[request] if isinstance(request, int) else request
         self.core.streams(found)
@@ -178,8 +196,19 @@ class Served:
         self.settled()
         return [content for _, content in taken]
 
-    def settled(self) -> "Served":
-        """Take what the core has to hand out."""
+    def settled(self) -> "ServerSide":
+        """Take what the core has to hand out, and send what it said."""
+        while self.core.starts_more:
+            self.core.start_more()
+        self._take_events()
+        while self.core.out:
+            self.sent += frames_of(joined(self.core.out))
+            self.core.out.clear()
+            self.core.sent(self.now)
+            self._take_events()
+        return self
+
+    def _take_events(self) -> None:
         events, self.core.events = self.core.events, []
         for event in events:
             if isinstance(event, Request):
@@ -190,13 +219,15 @@ class Served:
                 self.errors.append(event.error)
             else:
                 self.moved.append(event)
-        self.sent += frames_of(joined(self.core.out))
-        self.core.out.clear()
-        return self
 
     @property
     def ending(self) -> bool:
         return self.core.ending
+
+    @property
+    def held(self) -> int:
+        """Bytes of content and items that count in the budget, without the headers of the requests."""
+        return self.budget.used - sum(request.kept for request in self.requests)
 
     @property
     def replies(self) -> list[Frame]:
@@ -214,96 +245,125 @@ class Served:
         return [request.action for request in self.requests]
 
 
-def served(limits: Limits = LIMITS, cut: Cut = WHOLE, budget: Budget | None = None) -> Served:
+def server_side(limits: Limits = LIMITS, cut: Cut = WHOLE, budget: Budget | None = None) -> ServerSide:
     """A multiplexed connection on which one request was answered; its frames are forgotten."""
-    side = Served(limits, cut, budget).hears(opening(1, "first")).answers(0, "done")
+    side = ServerSide(limits, cut, budget).hears(opening(1, "first")).answers(0, "done")
     side.requests.clear()
     side.sent.clear()
     return side
 
 
-class Asking:
+class ClientSide:
     """A client's side of one connection, and what it handed out.
 
     Attributes:
-        sent: frames sent so far; `ended`: calls that ended, in order; `back`: what must go elsewhere;
-            ``moved``: what somebody waited for on a stream.
+        sent: frames sent so far.
+        ended: exchanges that ended, in order; those that the connection's end has cut off are failed with its error.
+        back: what must go elsewhere.
+        moved: what somebody waited for on a stream.
+        end: how the connection ended, as the ``Closed`` event said.
     """
 
-    def __init__(self, limits: Limits = LIMITS, cut: Cut = WHOLE, known_classic: bool = False) -> None:
+    def __init__(
+        self,
+        limits: Limits = LIMITS,
+        cut: Cut = WHOLE,
+        known_classic: bool = False,
+        compressions: tuple[str, ...] = (),
+        *,
+        cautious: bool = False,
+    ) -> None:
         self.limits = limits
         self.cut = cut
-        self.core = ClientProtocol(limits, "server:1", Headers(limits), known_classic=known_classic)
+        self.core: ClientProtocol[str] = ClientProtocol(
+            limits,
+            "server:1",
+            Headers(limits),
+            known_classic=known_classic,
+            compressions=compressions,
+            cautious=cautious,
+        )
         self.sent: list[Frame] = []
-        self.ended: list[Call] = []
-        self.back: list[Elsewhere] = []
-        self.moved: list[Items[Call] | Room[Call]] = []
+        self.ended: list[Asked] = []
+        self.back: list[Returned[str]] = []
+        self.moved: list[Readable[Asked] | Writable[Asked]] = []
+        self.end: ConnectionEnd | None = None
 
-    def calls(self, action: str, *arg: Any, timeout: float | None = None, **args: Any) -> Call:
+    def calls(self, action: str, *arg: Any, timeout: float | None = None, **args: Any) -> Asked:
         """Submit a call of an action."""
-        call = action_call(action, arg, args, timeout, self.limits)
-        return self.submits(call)
+        return self.submits(asked(action, *arg, timeout=timeout, limits=self.limits, **args))
 
-    def submits(self, call: Call, supersedes: Call | None = None) -> Call:
-        call.supersedes = supersedes
-        self.core.submit(call)
+    def submits(self, exchange: Asked, supersedes: Asked | None = None) -> Asked:
+        self.core.submit(exchange, supersedes)
         self.settled()
-        return call
+        return exchange
 
-    def streams(self, action: str, *, deadline: int | None = None) -> Call:
+    def streams(self, action: str, *, deadline: int | None = None) -> Asked:
         """Submit a call whose result is a stream."""
-        return self.submits(streaming_call(action, deadline=deadline))
+        return self.submits(streamed(action, deadline=deadline))
 
-    def uploads(self, action: str, *, down: bool = False) -> Call:
+    def uploads(self, action: str, *, down: bool = False) -> Asked:
         """Submit a call that sends items; ``down``: its result is a stream, too."""
-        return self.submits(streaming_call(action, down=down, up=True))
+        return self.submits(streamed(action, down=down, up=True))
 
-    def sends(self, call: Call, *contents: bytes) -> "Asking":
+    def sends(self, exchange: Asked, *contents: bytes) -> "ClientSide":
         """These are items of its upload, sent whether or not there is credit."""
         for content in contents:
-            self.core.send_item(call, octets(content))
+            self.core.send_item(exchange, octets(content))
         return self.settled()
 
-    def takes(self, call: Call) -> list[bytes]:
+    def takes(self, exchange: Asked) -> list[bytes]:
         """A caller takes all items that are there; their contents."""
-        taken: list[Item] = list(iter(lambda: self.core.take(call), None))
+        taken: list[Item] = list(iter(lambda: self.core.take(exchange), None))
         self.settled()
         return [content for _, content in taken]
 
-    def hears(self, *data: bytes) -> "Asking":
+    def hears(self, *data: bytes) -> "ClientSide":
         core = self.core
         self.cut.deliver(b"".join(data), core.receive, core.buffer, core.filled)
         return self.settled()
 
-    def hears_end(self) -> "Asking":
+    def hears_end(self) -> "ClientSide":
         self.core.end_of_stream()
         return self.settled()
 
-    def gives_up(self, call: Call) -> "Asking":
-        self.core.cancel(call)
+    def gives_up(self, exchange: Asked, *, late: bool = False) -> "ClientSide":
+        self.core.cancel(exchange, late=late)
         return self.settled()
 
-    def settled(self) -> "Asking":
-        events, self.core.events = self.core.events, []
-        for event in events:
-            if isinstance(event, Call):
-                self.ended.append(event)
-            elif isinstance(event, Elsewhere):
-                self.back.append(event)
-            else:
-                self.moved.append(event)
+    def settled(self) -> "ClientSide":
+        """Take what the core has to hand out."""
+        self.take_events()
         self.sent += frames_of(joined(self.core.out))
         self.core.out.clear()
         return self
 
+    def take_events(self) -> None:
+        events, self.core.events = self.core.events, []
+        for event in events:
+            if isinstance(event, Exchange):
+                assert event.done
+                self.ended.append(event)
+            elif isinstance(event, Closed):
+                assert self.end is None
+                self.end = event.end
+                for exchange in event.exchanges:
+                    assert not exchange.done
+                    exchange.fail(event.end.error)
+                    self.ended.append(exchange)
+            elif isinstance(event, Returned):
+                self.back.append(event)
+            elif not isinstance(event, Multiplexed):
+                self.moved.append(event)
+
     @property
-    def handed_back(self) -> list[Call]:
-        return [call for back in self.back for call in back.calls]
+    def handed_back(self) -> list[Asked]:
+        return [exchange for back in self.back for exchange in back.exchanges]
 
 
-def asking(limits: Limits = LIMITS, cut: Cut = WHOLE, max_open: int = 128) -> Asking:
+def client_side(limits: Limits = LIMITS, cut: Cut = WHOLE, max_open: int = 128) -> ClientSide:
     """A connection whose server is known to multiplex; its frames so far are forgotten."""
-    side = Asking(limits, cut)
+    side = ClientSide(limits, cut)
     side.calls("first")
     side.hears(hello(1, max_open), reply(1, {"result": None}))
     side.sent.clear()
@@ -320,18 +380,18 @@ class Pair:
 
     def __init__(self, handler: Handler, limits: Limits = LIMITS, cut: Cut = WHOLE) -> None:
         self.handler = handler
-        self.client = Asking(limits, cut)
-        self.server = Served(limits, cut)
+        self.client = ClientSide(limits, cut)
+        self.server = ServerSide(limits, cut)
         self.open: list[Request] = []
         self._seen = 0
 
-    def calls(self, action: str, *arg: Any, **args: Any) -> Call:
+    def calls(self, action: str, *arg: Any, **args: Any) -> Asked:
         """Submit a call; nothing is carried yet."""
-        call = action_call(action, arg, args, None, self.client.limits)
-        self.client.core.submit(call)
-        return call
+        exchange = asked(action, *arg, limits=self.client.limits, **args)
+        self.client.core.submit(exchange)
+        return exchange
 
-    def turn(self) -> "Pair":
+    def carry(self) -> "Pair":
         """Carry bytes and run handlers until nothing moves any more."""
         client, server = self.client, self.server
         while client.core.out or server.core.out or self._seen < len(server.requests):
@@ -359,11 +419,12 @@ class Pair:
     def _carry_to_client(self) -> None:
         data = joined(self.server.core.out)
         self.server.core.out.clear()
+        self.server.core.sent(self.server.now)
+        self.server.core.start_more()
+        self._take_events()
         core = self.client.core
         self.client.cut.deliver(data, core.receive, core.buffer, core.filled)
-        events, core.events = core.events, []
-        self.client.ended += [event for event in events if isinstance(event, Call)]
-        self.client.back += [event for event in events if isinstance(event, Elsewhere)]
+        self.client.take_events()
 
     def _take_events(self) -> None:
         events, self.server.core.events = self.server.core.events, []

@@ -9,7 +9,7 @@ import json
 from collections import deque
 from typing import Any, NamedTuple
 
-from letterhead.protocol.calls import Call
+from letterhead.protocol.exchange import Exchange
 from letterhead.protocol.flow import Incoming
 from letterhead.protocol.requests import Request
 from tests.wire.frames import Frame
@@ -32,11 +32,11 @@ class Story:
         finished: its handler has ended.
         told: how often its caller heard of the end.
         handed_back: it was not written here, and is to go elsewhere.
-        gave_up: its caller told itself.
+        gave_up: its caller waits no longer.
     """
 
     def __init__(
-        self, number: int, call: Call, *, down: bool, up: bool, asked_at: float, seconds: float | None
+        self, number: int, call: Exchange[str], *, down: bool, up: bool, asked_at: float, seconds: float | None
     ) -> None:
         self.number = number
         self.call = call
@@ -60,7 +60,7 @@ class Story:
     @property
     def waits(self) -> bool:
         """Its caller waits for its end, on this connection."""
-        return not self.call.done and not self.handed_back
+        return not (self.call.done or self.handed_back or self.gave_up)
 
     @property
     def runs(self) -> bool:
@@ -101,8 +101,9 @@ class Story:
         assert self.got_up == self.sent_up[: len(self.got_up)]
         assert self.got_down == self.sent_down[: len(self.got_down)]
         call = self.call
-        assert self.told == (1 if call.done and not self.gave_up else 0)
-        assert not (call.done and self.handed_back)
+        assert self.told == (1 if call.done else 0)
+        assert self.told + self.handed_back + self.gave_up <= 1
+        assert not self.gave_up or call.abandoned
 
 
 class _Sized(NamedTuple):

@@ -1,24 +1,33 @@
 """Both cores behind shells, joined by the reference's wire.
 
-What lives here: ``Sides``, which does for a requester and a responder what their shells do (hand out events, send what
-they said, pass ends on), and carries out the moves of callers and handlers. What happens, and when, is ``model.py``'s;
-what must hold is in ``checked.py``.
+What lives here: ``Sides``, which does for the protocols of a client and a server what their shells do (hand out events,
+send what they said, pass ends on), and carries out the moves of callers and handlers. What happens, and when, is
+``model.py``'s; what must hold is in ``checked.py``.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from letterhead.errors import ConnectionLost, DeadlineExceeded, Refused
+from letterhead.errors import ConnectionLost, Refused
 from letterhead.limits import Limits
-from letterhead.protocol import client as client_side
 from letterhead.protocol.budget import Budget
-from letterhead.protocol.calls import Call
 from letterhead.protocol.client import ClientProtocol
 from letterhead.protocol.counters import Counters
-from letterhead.protocol.flow import CREDIT, Items, Room
-from letterhead.protocol.requests import Ended, Request, Stop
-from letterhead.protocol.requests import Event as Happened
-from letterhead.protocol.retry import Elsewhere, Why
+from letterhead.protocol.events import (
+    ClientEvent,
+    Closed,
+    Ended,
+    Multiplexed,
+    Readable,
+    Returned,
+    ReturnReason,
+    ServerEvent,
+    Stop,
+    Writable,
+)
+from letterhead.protocol.exchange import Exchange
+from letterhead.protocol.flow import CREDIT
+from letterhead.protocol.requests import Request
 from letterhead.protocol.server import ServerProtocol
 from letterhead.protocol.states import Phase
 from tests.protocol.pairs import joined, octets, result
@@ -65,7 +74,7 @@ class Sides:
         self._budget = Budget(limits.buffered_bytes)
         self._counters = Counters()
         self.server = ServerProtocol(limits, self.now, budget=self._budget, counters=self._counters)
-        self.client = ClientProtocol(Limits(control_frames=cancels), "server:1")
+        self.client: ClientProtocol[str] = ClientProtocol(Limits(control_frames=cancels), "server:1")
         self.wire = Wire(max_open, UPLOAD_CREDIT)
 
     @property
@@ -84,6 +93,7 @@ class Sides:
             happened, self.server.events = self.server.events, []
             for one in happened:
                 self._server_hears(one)
+            self.server.start_more()
         if self.client.withholds:
             self.client.tick(self.now)
         sent = joined(self.client.out)
@@ -95,7 +105,7 @@ class Sides:
         if not self.wire.down.closed:
             self.wire.from_server(sent)
         if sent:
-            self.server.proceed(self.now)
+            self.server.sent(self.now)
         if self.client.ended:
             self.wire.up.closed = True
         if self.server.ending:
@@ -109,32 +119,39 @@ class Sides:
         if self.wire.down.closed and self.wire.down.empty and not self.client.ended:
             self.client.end_of_stream()
 
-    def _client_hears(self, event: client_side.Event) -> None:
-        if isinstance(event, Elsewhere):
-            assert event.why is not Why.CLASSIC
-            for call in event.calls:
-                self._story(call).handed_back = True
-        elif isinstance(event, Items):
+    def _client_hears(self, event: ClientEvent[str]) -> None:
+        if isinstance(event, Returned):
+            assert event.reason is not ReturnReason.CLASSIC
+            for exchange in event.exchanges:
+                self._story(exchange).handed_back = True
+        elif isinstance(event, Closed):
+            assert self.client.end is event.end
+            for exchange in event.exchanges:
+                exchange.fail(event.end.error)
+                self._story(exchange).told += 1
+        elif isinstance(event, Multiplexed):
+            assert self.known or self.client.ended
+        elif isinstance(event, Readable):
             story = self._story(event.exchange)
             self._waits_down.remove(story)
             assert story.arriving_down.items
-        elif isinstance(event, Room):
+        elif isinstance(event, Writable):
             story = self._story(event.exchange)
             self._wants_up.remove(story)
             assert self.client.may_send(event.exchange) or event.exchange.done
         else:
+            assert isinstance(event, Exchange)
             assert event.done
-            for story in self.stories:  # what finds out what the server is has no story
-                if story.call is event:
-                    story.told += 1
+            if event.owner is not None:  # what the connection asks by itself has no story
+                self._story(event).told += 1
 
-    def _server_hears(self, event: Happened) -> None:
+    def _server_hears(self, event: ServerEvent) -> None:
         assert not isinstance(event, Ended), event.error
         if isinstance(event, Request):
             self._handed_out(event)
         elif isinstance(event, Stop):
             assert event.request.stopped is not None
-        elif isinstance(event, Items):
+        elif isinstance(event, Readable):
             (story,) = [story for story in self.stories if story.request is event.exchange]
             self._waits_up.remove(story)
             assert story.arriving_up.items or story.arriving_up.whole or event.exchange.ended
@@ -166,12 +183,17 @@ class Sides:
 
     # -- what callers and handlers do -----------------------------------------------------------------------------
 
-    def submit(self, story: Story) -> None:
-        """A caller asks; whoever has items waits for room from then on."""
+    def submit(self, story: Story, earlier: Story | None = None) -> None:
+        """A caller asks, perhaps in the place of another; whoever has items waits until it may send from then on."""
         self.stories.append(story)
         if story.up:
             self._wants_up.add(story)
-        self.client.submit(story.call)
+        if earlier is not None and earlier.waits:
+            earlier.gave_up = True
+            earlier.ended_by.add("cancelled")
+            self.client.submit(story.call, earlier.call)
+        else:
+            self.client.submit(story.call)
 
     def send_up(self, story: Story, size: int) -> bool:
         """A caller sends an item, if it may."""
@@ -262,7 +284,7 @@ class Sides:
 
     def client_closes(self) -> None:
         """The client ends the connection; what is under way still arrives."""
-        self.client.lost(ConnectionLost("closed here", address="server:1"))
+        self.client.close(ConnectionLost("closed here", address="server:1"))
         self._anything_may_be("cancelled")
 
     def server_ends(self) -> None:
@@ -278,7 +300,7 @@ class Sides:
             pipe.closed = True
             pipe.drop()
         self.server.lost()
-        self.client.lost(ConnectionLost("reset", address="server:1"))
+        self.client.close(ConnectionLost("reset", address="server:1"))
 
     def _anything_may_be(self, code: str) -> None:
         for story in self.stories:
@@ -303,16 +325,14 @@ class Sides:
             self.server.tick(self.now)
         for story in self.stories:
             if story.seconds is not None and self.now >= story.asked_at + story.seconds and story.waits and self.known:
-                self.tell_itself(story, DeadlineExceeded("out of time"))
-                self.client.cancel(story.call, late=True)
+                self.give_up(story, late=True)
 
-    @staticmethod
-    def tell_itself(story: Story, error: Refused) -> None:
+    def give_up(self, story: Story, *, late: bool = False) -> None:
         """A caller does not wait any longer."""
-        story.call.fail(error)
         story.gave_up = True
+        self.client.cancel(story.call, late=late)
 
-    def _story(self, call: Call) -> Story:
+    def _story(self, call: Exchange[str]) -> Story:
         (story,) = [story for story in self.stories if story.call is call]
         return story
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from letterhead.errors import Cancelled, Unavailable
-from letterhead.protocol.retry import Why
-from tests.protocol.pairs import Asking, asking, control, end, failure, hello, item, reply
+from letterhead.errors import Unavailable
+from letterhead.protocol.events import EndReason, ReturnReason
+from letterhead.protocol.exchange import Exchange
+from tests.protocol.pairs import ClientSide, asked, client_side, control, end, failure, hello, item, reply
 from tests.wire.frames import Cut, each_cut
 
 CLOSING = control(None, closing=2)
@@ -12,39 +13,40 @@ CLOSING = control(None, closing=2)
 
 @each_cut
 def test_what_is_above_goes_elsewhere_and_what_is_below_goes_on(cut: Cut) -> None:
-    side = asking(cut=cut)
+    side = client_side(cut=cut)
     below, above = side.calls("a", 1), side.calls("b", 1)
     side.hears(CLOSING)
     assert side.handed_back == [above]
-    assert [back.why for back in side.back] == [Why.LEAVING]
+    assert [back.reason for back in side.back] == [ReturnReason.LEAVING]
     side.hears(reply(2, "fine"))
     assert below.result() == "fine"
     assert side.ended == [below]
 
 
-def test_what_went_elsewhere_is_as_good_as_new() -> None:
-    side = asking()
+def test_what_went_elsewhere_has_not_ended_and_has_no_slot() -> None:
+    side = client_side()
     side.calls("a", 1)
     above = side.calls("b", 1)
     side.hears(CLOSING)
-    assert (above.id, above.home, above.repeats, above.done) == (0, None, 0, False)
+    assert (above.done, above.begun, above.abandoned) == (False, False, False)
+    assert side.core.load == 1
 
 
 def test_what_waited_for_a_slot_goes_elsewhere() -> None:
-    side = asking(max_open=1)
+    side = client_side(max_open=1)
     side.calls("a", 1)
     waiting = [side.calls("b", n) for n in range(2)]
     side.hears(CLOSING)
     assert side.handed_back == waiting
-    assert side.back[0].why is Why.UNWRITTEN
+    assert side.back[0].reason is ReturnReason.ENDED
 
 
 def test_nothing_is_asked_there_any_more() -> None:
-    side = asking()
+    side = client_side()
     side.calls("a", 1)
     side.hears(CLOSING)
     assert not side.core.takes_calls
-    assert not side.core.has_room
+    assert not side.core.has_slot
     side.sent.clear()
     side.core.ping()
     side.settled()
@@ -52,18 +54,19 @@ def test_nothing_is_asked_there_any_more() -> None:
 
 
 def test_the_connection_has_ended_with_the_last_answer() -> None:
-    side = asking()
+    side = client_side()
     side.calls("a", 1)
     side.hears(CLOSING)
     assert not side.core.ended
     side.hears(reply(2, 1))
     assert side.core.ended
-    assert side.core.open_at_end == 0
+    assert side.end is not None
+    assert (side.end.reason, side.end.open, side.end.leaving) == (EndReason.LEFT, 0, True)
 
 
 @each_cut
 def test_a_stream_below_is_read_to_its_end(cut: Cut) -> None:
-    side = asking(cut=cut)
+    side = client_side(cut=cut)
     stream = side.streams("count")
     side.hears(item(2, b"one"), CLOSING, item(2, b"two"), end(2))
     assert side.takes(stream) == [b"one", b"two"]
@@ -72,7 +75,7 @@ def test_a_stream_below_is_read_to_its_end(cut: Cut) -> None:
 
 
 def test_an_upload_below_goes_on() -> None:
-    side = asking()
+    side = client_side()
     upload = side.uploads("store")
     side.hears(CLOSING)
     side.sent.clear()
@@ -82,7 +85,7 @@ def test_an_upload_below_goes_on() -> None:
 
 
 def test_an_upload_above_of_which_nothing_went_goes_elsewhere() -> None:
-    side = asking()
+    side = client_side()
     side.calls("a", 1)
     upload = side.uploads("store")
     side.hears(CLOSING)
@@ -91,7 +94,7 @@ def test_an_upload_above_of_which_nothing_went_goes_elsewhere() -> None:
 
 
 def test_an_upload_above_that_has_begun_fails_its_items_are_gone() -> None:
-    side = asking()
+    side = client_side()
     side.calls("a", 1)
     upload = side.uploads("store")
     side.sends(upload, b"gone")
@@ -101,19 +104,18 @@ def test_an_upload_above_that_has_begun_fails_its_items_are_gone() -> None:
 
 
 def test_a_call_above_that_was_given_up_goes_nowhere() -> None:
-    side = asking()
+    side = client_side()
     side.calls("a", 1)
     given_up = side.calls("b", 1)
-    given_up.fail(Cancelled("nobody wants it"))
     side.gives_up(given_up)
     side.hears(CLOSING)
     assert side.handed_back == []
 
 
 def test_the_connections_own_questions_go_nowhere() -> None:
-    side = asking()
+    side = client_side()
     side.core.ping()
-    side.core.learn()
+    side.core.submit(Exchange(asked("letterhead.describe").opening))
     side.settled()
     side.hears(control(None, closing=1))
     assert side.handed_back == []
@@ -122,14 +124,14 @@ def test_the_connections_own_questions_go_nowhere() -> None:
 
 @pytest.mark.parametrize("highest", [0, 1])
 def test_one_that_goes_away_after_its_hello_hands_back_what_it_did_not_run(highest: int) -> None:
-    side = Asking()
+    side = ClientSide()
     first, second = side.calls("a", 1), side.calls("b", 1)
     side.hears(hello(1), control(None, closing=highest))
     assert side.handed_back == ([first, second] if highest == 0 else [second])
 
 
 def test_one_that_goes_away_without_a_word_before_is_no_classic_server() -> None:
-    side = Asking()
+    side = ClientSide()
     calls = [side.calls("a", 1), side.calls("b", 1)]
     side.hears(control(None, closing=0))
     assert side.handed_back == calls
@@ -138,9 +140,9 @@ def test_one_that_goes_away_without_a_word_before_is_no_classic_server() -> None
     assert not side.core.answered
 
 
-def test_what_was_refused_as_unavailable_while_it_left_goes_elsewhere() -> None:
-    side = asking()
+def test_what_was_refused_while_it_left_ends_so() -> None:
+    side = client_side()
     call, other = side.calls("a", 1), side.calls("b", 1)
     side.hears(control(None, closing=3), failure(2, "unavailable"), reply(3, "fine"))
-    assert side.handed_back == [call]
+    assert isinstance(call.error, Unavailable)
     assert other.result() == "fine"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from letterhead.client.openings import message_opening
 from letterhead.errors import (
     ConnectionFailed,
     ConnectionLost,
@@ -14,17 +15,15 @@ from letterhead.errors import (
 )
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.calls import Call
-from letterhead.protocol.openings import message_call
-from letterhead.protocol.retry import Why
+from letterhead.protocol.events import EndReason, ReturnReason
 from letterhead.protocol.states import Phase
-from tests.protocol.pairs import LIMITS, Asking, failure, hello, reply
+from tests.protocol.pairs import LIMITS, Asked, ClientSide, failure, hello, reply, submitted
 from tests.wire.frames import Cut, each_cut, frame, framed, json_frame
 
 SMALL = Limits(content_bytes=2_000, json_bytes=1_000)
 
 
-def error_of(call: Call) -> type[Exception]:
+def error_of(call: Asked) -> type[Exception]:
     assert call.error is not None
     return type(call.error)
 
@@ -33,7 +32,7 @@ def error_of(call: Call) -> type[Exception]:
 
 
 def test_the_first_request_is_one_whole_frame_that_every_server_understands() -> None:
-    side = Asking()
+    side = ClientSide()
     side.calls("greet", name="Ada")
     (first,) = side.sent
     assert (first.id, first.header["content-type"], first.header["content-encoding"]) == (1, "text/json", "utf-8")
@@ -43,21 +42,21 @@ def test_the_first_request_is_one_whole_frame_that_every_server_understands() ->
 
 @pytest.mark.parametrize("argument", [b"bytes", None])
 def test_before_a_call_without_classic_form_a_ping_is_sent(argument: object) -> None:
-    side = Asking()
+    side = ClientSide()
     side.calls("store", argument)
     (first,) = side.sent
     assert first.value == {"action": "letterhead.ping", "value": None}
 
 
 def test_before_a_message_a_ping_is_sent() -> None:
-    side = Asking()
-    side.submits(message_call(Message(b"x", {"content-type": "a/b"}), None, LIMITS))
+    side = ClientSide()
+    side.submits(submitted(message_opening(Message(b"x", {"content-type": "a/b"}), LIMITS)))
     assert [first.value["action"] for first in side.sent] == ["letterhead.ping"]
 
 
 @pytest.mark.smoke
 def test_nothing_more_is_sent_until_the_first_frame_is_back() -> None:
-    side = Asking()
+    side = ClientSide()
     calls = [side.calls("a", n) for n in range(5)]
     assert len(side.sent) == 1
     side.hears(hello())
@@ -66,7 +65,7 @@ def test_nothing_more_is_sent_until_the_first_frame_is_back() -> None:
 
 
 def test_a_first_request_carries_its_deadline() -> None:
-    side = Asking()
+    side = ClientSide()
     side.calls("a", timeout=1.5)
     assert side.sent[0].header["deadline"] == 1500
 
@@ -76,7 +75,7 @@ def test_a_first_request_carries_its_deadline() -> None:
 
 @each_cut
 def test_a_hello_makes_the_connection_shared(cut: Cut) -> None:
-    side = Asking(cut=cut)
+    side = ClientSide(cut=cut)
     first, second = side.calls("a", 1), side.calls("b", 2)
     side.hears(hello()).hears(reply(2, "two"), reply(1, {"result": "one"}))
     assert (first.result(), second.result()) == ("one", "two")
@@ -84,7 +83,7 @@ def test_a_hello_makes_the_connection_shared(cut: Cut) -> None:
 
 
 def test_the_call_behind_a_ping_is_sent_after_the_hello() -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.calls("store", b"bytes")
     side.hears(hello(), reply(1, {"result": None}))
     assert (side.sent[1].header["action"], side.sent[1].content) == ("store", b"bytes")
@@ -93,7 +92,7 @@ def test_the_call_behind_a_ping_is_sent_after_the_hello() -> None:
 
 
 def test_an_error_for_the_first_request_is_that_call_s_alone() -> None:
-    side = Asking()
+    side = ClientSide()
     first, second = side.calls("a", 1), side.calls("b", 2)
     side.hears(hello()).hears(failure(1, "unknown-action"), reply(2, "two"))
     assert isinstance(first.error, Refused)
@@ -105,7 +104,7 @@ def test_an_error_for_the_first_request_is_that_call_s_alone() -> None:
 
 @each_cut
 def test_a_reply_with_neither_id_nor_status_is_a_classic_server_s(cut: Cut) -> None:
-    side = Asking(cut=cut)
+    side = ClientSide(cut=cut)
     call = side.calls("search", "ring")
     side.hears(json_frame({"result": "In the caves."}))
     assert call.result() == "In the caves."
@@ -114,24 +113,24 @@ def test_a_reply_with_neither_id_nor_status_is_a_classic_server_s(cut: Cut) -> N
 
 
 def test_whatever_a_classic_server_says_is_a_result() -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.calls("dance", 1)
     side.hears(json_frame({"result": "Error: invalid action 'dance'."}))
     assert call.result() == "Error: invalid action 'dance'."
 
 
 def test_other_calls_go_to_other_connections_of_a_classic_server() -> None:
-    side = Asking()
+    side = ClientSide()
     calls = [side.calls("a", n) for n in range(3)]
     side.hears(json_frame({"result": 0}))
     assert side.handed_back == calls[1:]
-    assert [back.why for back in side.back] == [Why.CLASSIC]
+    assert [back.reason for back in side.back] == [ReturnReason.CLASSIC]
     assert len(side.sent) == 1
 
 
 @pytest.mark.parametrize("extra", [{"status": False}, {"id": False}, {"max-open": 5}, {"x": 1}, {"cancel": None}])
 def test_what_a_classic_server_adds_to_its_header_does_not_matter(extra: dict[str, object]) -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.calls("a", 1)
     side.hears(json_frame({"result": 5}, extra))
     assert call.result() == 5
@@ -139,7 +138,7 @@ def test_what_a_classic_server_adds_to_its_header_does_not_matter(extra: dict[st
 
 def test_a_classic_reply_that_is_too_large_fails_its_call_with_that() -> None:
     for size in (2_001, 3 << 20):
-        side = Asking(SMALL)
+        side = ClientSide(SMALL)
         call, waiting = side.calls("a", 1), side.calls("b", 1)
         side.hears(frame({}, bytes(size)))
         assert error_of(call) is TooLarge
@@ -148,7 +147,7 @@ def test_a_classic_reply_that_is_too_large_fails_its_call_with_that() -> None:
 
 
 def test_the_rest_of_a_classic_connection_is_not_read() -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.calls("a", 1)
     side.hears(json_frame({"result": 1}), json_frame({"result": 2}))
     side.hears_end()
@@ -157,7 +156,7 @@ def test_the_rest_of_a_classic_connection_is_not_read() -> None:
 
 
 def test_a_known_classic_server_gets_the_call_in_its_form() -> None:
-    side = Asking(known_classic=True)
+    side = ClientSide(known_classic=True)
     call = side.calls("a", 1)
     assert (side.sent[0].id, side.sent[0].value) == (1, {"action": "a", "value": 1})
     side.hears(json_frame({"result": 5}))
@@ -165,22 +164,22 @@ def test_a_known_classic_server_gets_the_call_in_its_form() -> None:
 
 
 def test_a_known_classic_server_gets_a_message_as_a_classic_client_sends_it() -> None:
-    side = Asking(known_classic=True)
-    call = side.submits(message_call(Message(b"\x01", {"content-type": "binary/x"}), None, LIMITS))
+    side = ClientSide(known_classic=True)
+    call = side.submits(submitted(message_opening(Message(b"\x01", {"content-type": "binary/x"}), LIMITS)))
     assert "id" not in side.sent[0].header
     side.hears(frame({"content-type": "binary/y"}, b"answer"))
     assert call.result().content == b"answer"
 
 
 def test_what_a_classic_server_cannot_take_is_refused_with_a_clear_error() -> None:
-    side = Asking(known_classic=True)
+    side = ClientSide(known_classic=True)
     call = side.calls("store", b"bytes")
     assert error_of(call) is ConnectionFailed
     assert side.sent == []
 
 
 def test_a_known_classic_server_may_have_learnt_to_multiplex() -> None:
-    side = Asking(known_classic=True)
+    side = ClientSide(known_classic=True)
     call = side.calls("a", 1)
     side.hears(hello(), reply(1, {"result": 5}))
     assert call.result() == 5
@@ -192,7 +191,7 @@ def test_a_known_classic_server_may_have_learnt_to_multiplex() -> None:
 
 @each_cut
 def test_a_status_without_id_is_a_server_that_refuses_this_connection(cut: Cut) -> None:
-    side = Asking(cut=cut)
+    side = ClientSide(cut=cut)
     call = side.calls("a", 1)
     side.hears(failure(None, "too-many", "too many connections", limit=3))
     assert isinstance(call.error, Rejected)
@@ -202,7 +201,7 @@ def test_a_status_without_id_is_a_server_that_refuses_this_connection(cut: Cut) 
 
 @pytest.mark.parametrize("name", ["status", "address", "self", "cls"])
 def test_a_refusing_server_s_facts_do_not_collide(name: str) -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.calls("a", 1)
     side.hears(failure(None, "too-many", "no", **{name: "theirs"}))
     assert isinstance(call.error, Rejected)
@@ -211,7 +210,7 @@ def test_a_refusing_server_s_facts_do_not_collide(name: str) -> None:
 
 @pytest.mark.smoke
 def test_the_end_of_the_stream_before_any_frame_is_no_reply() -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.calls("a", 1)
     side.hears_end()
     assert error_of(call) is NoReply
@@ -219,24 +218,24 @@ def test_the_end_of_the_stream_before_any_frame_is_no_reply() -> None:
 
 @pytest.mark.parametrize("cut_at", [1, 20, -1])
 def test_the_end_of_the_stream_within_the_first_frame_is_no_reply(cut_at: int) -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.calls("a", 1)
     side.hears(json_frame({"result": 1})[:cut_at]).hears_end()
     assert error_of(call) is NoReply
 
 
 def test_calls_that_were_not_written_are_handed_back() -> None:
-    side = Asking()
+    side = ClientSide()
     first, *others = [side.calls("a", n) for n in range(3)]
     side.hears_end()
     assert side.ended == [first]
     assert side.handed_back == others
-    assert [back.why for back in side.back] == [Why.UNWRITTEN]
+    assert [back.reason for back in side.back] == [ReturnReason.ENDED]
 
 
 @pytest.mark.parametrize("how", ["rejected", "foreign"])
 def test_a_call_for_which_a_ping_was_sent_fails_with_the_ping(how: str) -> None:
-    side = Asking()
+    side = ClientSide()
     call, other = side.calls("store", b"bytes"), side.calls("a", 1)
     side.hears(failure(None, "too-many") if how == "rejected" else b"HTTP/1.1 400 Bad Request\r\n")
     assert error_of(call) is {"rejected": Rejected, "foreign": ForeignProtocol}[how]
@@ -244,7 +243,7 @@ def test_a_call_for_which_a_ping_was_sent_fails_with_the_ping(how: str) -> None:
 
 
 def test_a_call_for_which_a_ping_was_sent_is_handed_back_where_the_server_hangs_up() -> None:
-    side = Asking()
+    side = ClientSide()
     calls = [side.calls("store", b"bytes"), side.calls("a", 1)]
     side.hears_end()
     assert side.handed_back == calls
@@ -255,7 +254,7 @@ def test_a_call_for_which_a_ping_was_sent_is_handed_back_where_the_server_hangs_
     "data", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n", b"\x15\x03\x03\x00\x02\x02\x28", framed(b"{}")]
 )
 def test_bytes_that_are_no_frame_are_a_foreign_protocol(cut: Cut, data: bytes) -> None:
-    side = Asking(cut=cut)
+    side = ClientSide(cut=cut)
     call = side.calls("a", 1)
     side.hears(data)
     assert error_of(call) is ForeignProtocol
@@ -263,7 +262,7 @@ def test_bytes_that_are_no_frame_are_a_foreign_protocol(cut: Cut, data: bytes) -
 
 
 def test_a_foreign_protocol_is_named() -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.calls("a", 1)
     side.hears(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     assert isinstance(call.error, ForeignProtocol)
@@ -286,7 +285,7 @@ def test_a_foreign_protocol_is_named() -> None:
     ],
 )
 def test_a_first_frame_that_is_nothing_of_that_breaks_the_protocol(first: bytes) -> None:
-    side = Asking()
+    side = ClientSide()
     call, waiting = side.calls("a", 1), side.calls("b", 1)
     side.hears(first)
     assert error_of(call) is ForeignProtocol
@@ -297,24 +296,26 @@ def test_a_first_frame_that_is_nothing_of_that_breaks_the_protocol(first: bytes)
 
 
 def test_giving_up_the_first_request_closes_the_connection() -> None:
-    side = Asking()
+    side = ClientSide()
     call, waiting = side.calls("a", 1), side.calls("b", 1)
     side.gives_up(call)
     assert side.core.ended
     assert len(side.sent) == 1
     assert side.handed_back == [waiting]
-    assert error_of(call) is ConnectionLost
+    assert not call.done
+    assert side.end is not None
+    assert (side.end.reason, type(side.end.error)) == (EndReason.ABANDONED, ConnectionLost)
 
 
 def test_giving_up_a_classic_message_closes_the_connection() -> None:
-    side = Asking(known_classic=True)
-    call = side.submits(message_call(Message(b"x"), None, LIMITS))
+    side = ClientSide(known_classic=True)
+    call = side.submits(submitted(message_opening(Message(b"x"), LIMITS)))
     side.gives_up(call)
     assert side.core.ended
 
 
 def test_giving_up_a_call_that_waits_sends_nothing() -> None:
-    side = Asking()
+    side = ClientSide()
     side.calls("a", 1)
     waiting = side.calls("b", 1)
     side.gives_up(waiting).hears(hello(), reply(1, {"result": 1}))
@@ -323,7 +324,7 @@ def test_giving_up_a_call_that_waits_sends_nothing() -> None:
 
 
 def test_an_ended_connection_takes_no_calls() -> None:
-    side = Asking()
+    side = ClientSide()
     side.calls("a", 1)
     side.hears_end()
     with pytest.raises(UsageError):

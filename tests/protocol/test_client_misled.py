@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from letterhead.errors import BadContent, ConnectionLost, ForeignProtocol, LetterheadError, TooLarge
 from letterhead.limits import Limits
-from tests.protocol.pairs import HELLO, Asking, asking, control, failure, hello, named, opening, reply
+from tests.protocol.pairs import HELLO, ClientSide, client_side, control, failure, hello, named, opening, reply
 from tests.wire.frames import BYTES, ODD, WHOLE, Cut, each_cut, frame, framed, header_bytes, json_frame
 
 SMALL = Limits(content_bytes=200_000, json_bytes=1_000, skip_bytes=300_000)
@@ -42,7 +42,7 @@ BREACHES = {
 @pytest.mark.parametrize("breach", BREACHES)
 @pytest.mark.parametrize("cut", [WHOLE, BYTES], ids=lambda cut: cut.name)
 def test_a_breach_fails_what_is_open_and_closes(breach: str, cut: Cut) -> None:
-    side = asking(cut=cut)
+    side = client_side(cut=cut)
     call = side.calls("a", 1)
     side.hears(BREACHES[breach], reply(2, "too late"))
     assert isinstance(call.error, ForeignProtocol)
@@ -51,7 +51,7 @@ def test_a_breach_fails_what_is_open_and_closes(breach: str, cut: Cut) -> None:
 
 def test_what_a_client_would_send_is_read_as_a_reply() -> None:
     # Fields from the side that does not send them are ignored, so these frames hold nothing but content.
-    side = asking()
+    side = client_side()
     calls = [side.calls("a", n) for n in range(3)]
     side.hears(opening(2, "a", 1), named(3, "a", 1), control(4, cancel=True))
     assert [call.result() for call in calls] == [{"action": "a", "value": 1}, 1, b""]
@@ -59,7 +59,7 @@ def test_what_a_client_would_send_is_read_as_a_reply() -> None:
 
 @each_cut
 def test_a_second_reply_to_a_call_is_dropped(cut: Cut) -> None:
-    side = asking(cut=cut)
+    side = client_side(cut=cut)
     first, second = side.calls("a", 1), side.calls("b", 1)
     side.hears(reply(2, "one"), reply(2, "two"), failure(2, "internal"), reply(3, "fine"))
     assert (first.result(), second.result()) == ("one", "fine")
@@ -68,7 +68,7 @@ def test_a_second_reply_to_a_call_is_dropped(cut: Cut) -> None:
 
 @each_cut
 def test_a_late_hello_is_not_a_reply(cut: Cut) -> None:
-    side = asking(cut=cut)
+    side = client_side(cut=cut)
     call = side.calls("a", 1)
     side.hears(HELLO, reply(2, "fine"))
     assert call.result() == "fine"
@@ -76,7 +76,7 @@ def test_a_late_hello_is_not_a_reply(cut: Cut) -> None:
 
 @each_cut
 def test_a_reply_that_is_too_large_fails_its_call_and_is_read_past(cut: Cut) -> None:
-    side = asking(SMALL, cut)
+    side = client_side(SMALL, cut)
     first, second = side.calls("a", 1), side.calls("b", 1)
     side.hears(json_frame("x" * 1_000, {"id": 2}), reply(3, "fine"))
     assert isinstance(first.error, TooLarge)
@@ -85,7 +85,7 @@ def test_a_reply_that_is_too_large_fails_its_call_and_is_read_past(cut: Cut) -> 
 
 
 def test_the_slot_of_a_reply_that_was_too_large_is_free() -> None:
-    side = asking(SMALL, max_open=1)
+    side = client_side(SMALL, max_open=1)
     side.calls("a", 1)
     waiting = side.calls("b", 1)
     side.hears(json_frame("x" * 1_000, {"id": 2}))
@@ -93,7 +93,7 @@ def test_the_slot_of_a_reply_that_was_too_large_is_free() -> None:
 
 
 def test_a_reply_that_costs_too_much_to_skip_ends_the_connection() -> None:
-    side = asking(SMALL)
+    side = client_side(SMALL)
     first, second = side.calls("a", 1), side.calls("b", 1)
     side.hears(framed(header_bytes({"id": 2, "content-length": 300_000})))
     assert isinstance(first.error, TooLarge)
@@ -102,7 +102,7 @@ def test_a_reply_that_costs_too_much_to_skip_ends_the_connection() -> None:
 
 
 def test_a_connection_error_that_is_too_large_fails_all() -> None:
-    side = asking(SMALL)
+    side = client_side(SMALL)
     calls = [side.calls("a", n) for n in range(2)]
     side.hears(json_frame("x" * 1_000, {"status": "internal"}))
     assert [type(call.error) for call in calls] == [TooLarge, TooLarge]
@@ -110,7 +110,7 @@ def test_a_connection_error_that_is_too_large_fails_all() -> None:
 
 
 def test_too_large_for_an_id_never_opened_is_a_breach() -> None:
-    side = asking(SMALL)
+    side = client_side(SMALL)
     call = side.calls("a", 1)
     side.hears(json_frame("x" * 1_000, {"id": 99}))
     assert isinstance(call.error, ForeignProtocol)
@@ -118,7 +118,7 @@ def test_too_large_for_an_id_never_opened_is_a_breach() -> None:
 
 @each_cut
 def test_too_large_for_a_call_that_has_ended_is_read_past(cut: Cut) -> None:
-    side = asking(SMALL, cut)
+    side = client_side(SMALL, cut)
     side.calls("a", 1)
     call = side.calls("b", 1)
     side.hears(reply(2, 1), json_frame("x" * 1_000, {"id": 2}), reply(3, "fine"))
@@ -127,7 +127,7 @@ def test_too_large_for_a_call_that_has_ended_is_read_past(cut: Cut) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'"\\ud800"'])
 def test_a_reply_that_is_not_what_it_says_is_that_call_s_alone(content: bytes) -> None:
-    side = asking()
+    side = client_side()
     first, second = side.calls("a", 1), side.calls("b", 1)
     side.hears(frame({"id": 2, "content-type": "text/json", "content-encoding": "utf-8"}, content), reply(3, 1))
     with pytest.raises(BadContent):
@@ -136,7 +136,7 @@ def test_a_reply_that_is_not_what_it_says_is_that_call_s_alone(content: bytes) -
 
 
 def test_what_a_server_sent_is_quoted_escaped() -> None:
-    side = Asking()
+    side = ClientSide()
     call = side.calls("a", 1)
     side.hears(b"\xff\xff\x1b[31m\n")
     assert call.error is not None
@@ -159,12 +159,12 @@ replies_ = st.sampled_from(
 def test_whatever_a_server_sends_every_call_ends_once_or_is_handed_back(
     data: list[bytes], raw: bool, count: int, cut: Cut
 ) -> None:
-    side = Asking(cut=cut)
+    side = ClientSide(cut=cut)
     calls = [side.calls("a", b"bytes" if raw and n == 0 else n) for n in range(count)]
     for piece in data:
         side.hears(piece)
     side.hears_end()
-    assert not side.core.busy
+    assert not side.core.load
     for call in calls:
         assert side.ended.count(call) + side.handed_back.count(call) >= 1
         assert call.done or call in side.handed_back

@@ -1,18 +1,15 @@
 """Cancellations at the client: no more of them than a server takes in its time, the others later."""
 
-from letterhead.errors import Cancelled
 from letterhead.limits import Limits
-from letterhead.protocol.calls import Call
-from letterhead.protocol.openings import action_call
-from tests.protocol.pairs import Asking, Pair, asking, failure, reply
+from tests.protocol.pairs import Asked, ClientSide, Pair, asked, client_side, failure, reply
 from tests.wire.frames import Frame
 
 LIMITS = Limits(control_frames=20, control_seconds=10.0)
 AT_ONCE = 9  # twice that are fewer than the server's 20
 
 
-def open_calls(number: int, limits: Limits = LIMITS) -> tuple[Asking, list[Call]]:
-    side = asking(limits)
+def open_calls(number: int, limits: Limits = LIMITS) -> tuple[ClientSide, list[Asked]]:
+    side = client_side(limits)
     calls = [side.calls("wait") for _ in range(number)]
     side.sent.clear()
     return side, calls
@@ -22,9 +19,8 @@ def cancelled(frames: list[Frame]) -> list[int | None]:
     return [frame.id for frame in frames if frame.header.get("cancel")]
 
 
-def give_up(side: Asking, calls: list[Call]) -> None:
+def give_up(side: ClientSide, calls: list[Asked]) -> None:
     for call in calls:
-        call.fail(Cancelled("given up"))
         side.gives_up(call)
 
 
@@ -68,8 +64,8 @@ def test_its_slot_stays_taken_while_its_cancellation_is_withheld() -> None:
 def test_superseding_counts_and_falls_back_to_a_cancellation_that_is_withheld() -> None:
     side, calls = open_calls(AT_ONCE + 1)
     give_up(side, calls[:AT_ONCE])
-    later = side.submits(action_call("wait", (), {}, None, LIMITS), supersedes=calls[-1])
-    assert isinstance(calls[-1].error, Cancelled)
+    later = side.submits(asked("wait", limits=LIMITS), supersedes=calls[-1])
+    assert calls[-1].abandoned
     assert "supersedes" not in side.sent[-1].header
     assert side.sent[-1].id == later.id
     side.core.tick(1000.0)
@@ -87,15 +83,14 @@ def test_a_server_with_the_same_limits_never_closes_the_connection_for_it() -> N
     limits = Limits(control_frames=20, control_seconds=10.0, max_open=1000)
     pair = Pair(lambda _: None, limits)
     pair.calls("first")
-    calls = [pair.turn().calls("wait") for _ in range(200)]
-    pair.turn()
+    calls = [pair.carry().calls("wait") for _ in range(200)]
+    pair.carry()
     client, server = pair.client.core, pair.server
     for call in calls:
-        call.fail(Cancelled("given up"))
         client.cancel(call)
     while client.withholds:
         client.tick(server.now)
-        pair.turn()
+        pair.carry()
         server.now = max(server.now, client.due)
     assert not server.ending
     assert len(server.stops) == 200

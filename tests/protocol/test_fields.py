@@ -1,11 +1,26 @@
 """What header fields mean: their types, which side sends them, and what makes a control frame."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from letterhead.limits import Limits
-from letterhead.protocol.fields import BIG, CONTROL, HOP, Kind, Meaning, from_classic_client, from_client, from_server
+from letterhead.protocol.fields import (
+    BIG,
+    CONTROL,
+    FIELDS,
+    HIDDEN,
+    HOP,
+    NOT_FROM_CLIENTS,
+    NOT_FROM_SERVERS,
+    Field,
+    Kind,
+    Meaning,
+    from_classic_client,
+    from_client,
+    from_server,
+)
 from letterhead.wire.header import MAX_ID, Shape
 from tests.wire.frames import BARE
 
@@ -215,3 +230,32 @@ def test_the_fields_of_one_hop_are_those_of_the_protocol() -> None:
         "id", "credit", "cancel", "closing", "max-open", "supersedes", "authorization", "compression",
         "accept-compression",
     } == HOP  # fmt: skip
+
+
+def names_where(condition: Callable[[Field], object]) -> set[str]:
+    return {field.name for field in FIELDS.values() if condition(field)}
+
+
+def test_the_table_says_who_sends_a_field() -> None:
+    both = {"credit", "more", "timing", "traceparent", "tracestate", "compression", "accept-compression"}
+    client = {"action", "cancel", "supersedes", "deadline", "accept", "authorization"}
+    assert names_where(lambda field: field.from_client and field.from_server) == both
+    assert names_where(lambda field: field.from_client and not field.from_server) == client
+    assert names_where(lambda field: field.from_server and not field.from_client) == {"status", "max-open", "closing"}
+
+
+def test_what_belongs_to_one_hop_is_hidden_from_applications_and_so_are_two_more() -> None:
+    assert {"status", "more"} == HIDDEN - HOP
+    assert HOP < HIDDEN
+
+
+def test_what_each_side_s_application_sees_of_the_known_fields() -> None:
+    assert names_where(lambda field: field.name not in NOT_FROM_CLIENTS) == {
+        "action", "deadline", "timing", "accept", "traceparent", "tracestate",
+    }  # fmt: skip
+    assert names_where(lambda field: field.name not in NOT_FROM_SERVERS) == {"timing", "traceparent", "tracestate"}
+
+
+def test_every_field_that_is_remembered_has_its_place_in_a_meaning() -> None:
+    attributes = {field.attribute for field in FIELDS.values() if field.attribute}
+    assert attributes <= set(Meaning.__slots__)

@@ -4,13 +4,13 @@ import pytest
 
 from letterhead.content.encoded import Encoded
 from letterhead.errors import Internal
-from tests.protocol.pairs import Served, opening
+from tests.protocol.pairs import ServerSide, opening
 from tests.wire.frames import Cut, each_cut, frame, json_frame
 
 
-def classic(cut: Cut) -> Served:
+def classic(cut: Cut) -> ServerSide:
     """A classic connection on which one request was answered."""
-    side = Served(cut=cut).hears(opening(None, "first")).answers(0, "done")
+    side = ServerSide(cut=cut).hears(opening(None, "first")).answers(0, "done")
     side.sent.clear()
     side.requests.clear()
     return side
@@ -19,7 +19,7 @@ def classic(cut: Cut) -> Served:
 @pytest.mark.smoke
 @each_cut
 def test_pipelined_requests_are_answered_one_by_one_in_order(cut: Cut) -> None:
-    side = Served(cut=cut).hears(*(opening(None, "a", n) for n in range(4)))
+    side = ServerSide(cut=cut).hears(*(opening(None, "a", n) for n in range(4)))
     for n in range(4):
         assert len(side.requests) == n + 1
         side.answers(n, n * 10)
@@ -28,7 +28,7 @@ def test_pipelined_requests_are_answered_one_by_one_in_order(cut: Cut) -> None:
 
 @each_cut
 def test_the_next_request_is_not_read_before_the_reply_is_written(cut: Cut) -> None:
-    side = Served(cut=cut).hears(opening(None, "a"), frame({"byteorder": "no"}), b"\x00\x00")
+    side = ServerSide(cut=cut).hears(opening(None, "a"), frame({"byteorder": "no"}), b"\x00\x00")
     assert side.sent == []
     side.answers(0, 1)
     assert [sent.code for sent in side.sent] == [None, "bad-header", "bad-frame"]
@@ -36,7 +36,7 @@ def test_the_next_request_is_not_read_before_the_reply_is_written(cut: Cut) -> N
 
 
 def test_a_server_reads_on_only_until_something_waits() -> None:
-    side = Served()
+    side = ServerSide()
     assert side.core.reads
     side.hears(opening(None, "a"))
     assert side.core.reads
@@ -48,7 +48,7 @@ def test_a_server_reads_on_only_until_something_waits() -> None:
 
 @each_cut
 def test_requests_received_whole_before_the_half_close_are_answered(cut: Cut) -> None:
-    side = Served(cut=cut).hears(opening(None, "a"), opening(None, "b"), opening(None, "c")[:-1]).hears_end()
+    side = ServerSide(cut=cut).hears(opening(None, "a"), opening(None, "b"), opening(None, "c")[:-1]).hears_end()
     assert not side.ending
     assert side.stops == []
     side.answers(0, 1)
@@ -77,19 +77,20 @@ def test_a_binary_request_is_answered_with_bytes(cut: Cut) -> None:
 
 
 def test_an_action_in_the_header_is_ignored_there() -> None:
-    side = Served().hears(json_frame({"action": "inside", "value": 5}, {"action": "outside"}))
+    side = ServerSide().hears(json_frame({"action": "inside", "value": 5}, {"action": "outside"}))
     assert (side.actions, side.requests[0].value) == (["inside"], 5)
 
 
 @pytest.mark.parametrize("id", [5, 0, "x", None, False])
 def test_an_id_on_a_later_classic_request_is_ignored(id: object) -> None:
-    side = Served().hears(opening(None, "a")).answers(0, 1).hears(json_frame({"action": "b"}, {"id": id})).answers(1, 2)
+    side = ServerSide().hears(opening(None, "a")).answers(0, 1)
+    side.hears(json_frame({"action": "b"}, {"id": id})).answers(1, 2)
     assert side.sent[1].value == {"result": 2}
     assert {"id", "status", "max-open"}.isdisjoint(side.sent[1].header)
 
 
 def test_an_error_has_both_forms_and_no_status() -> None:
-    side = Served().hears(opening(None, "a")).answers(0, Internal("the handler failed"))
+    side = ServerSide().hears(opening(None, "a")).answers(0, Internal("the handler failed"))
     (sent,) = side.sent
     assert "status" not in sent.header
     assert sent.value == {
@@ -100,26 +101,26 @@ def test_an_error_has_both_forms_and_no_status() -> None:
 
 @pytest.mark.parametrize("value", [None, "", 0, False, [], {}, "x"])
 def test_empty_and_falsy_requests_are_handed_on(value: object) -> None:
-    side = Served().hears(opening(None, "search", value))
+    side = ServerSide().hears(opening(None, "search", value))
     assert (side.actions, side.requests[0].value) == (["search"], value)
 
 
 def test_content_that_is_no_object_has_neither_action_nor_value() -> None:
     contents: list[object] = [[], 5, "x", None]
     for content in contents:
-        side = Served().hears(json_frame(content))
+        side = ServerSide().hears(json_frame(content))
         assert (side.requests[0].action, side.requests[0].value) == (None, None)
 
 
 def test_timing_may_be_asked_for_there_too() -> None:
-    side = Served().hears(opening(None, "a", timing=True)).answers(0, 1)
+    side = ServerSide().hears(opening(None, "a", timing=True)).answers(0, 1)
     assert set(side.sent[0].header["timing"]) == {"queued", "ran"}
 
 
 @each_cut
 def test_large_pipelined_requests_arrive_whole(cut: Cut) -> None:
     contents = [bytes([n]) * 70_000 for n in range(3)]
-    side = Served(cut=cut).hears(*(frame({"content-type": "a/b"}, content) for content in contents))
+    side = ServerSide(cut=cut).hears(*(frame({"content-type": "a/b"}, content) for content in contents))
     for n in range(3):
         side.answers(n, n)
     assert [request.content for request in side.requests] == contents
@@ -130,7 +131,7 @@ def test_large_pipelined_requests_arrive_whole(cut: Cut) -> None:
 
 
 def test_an_idle_connection_is_closed_without_a_frame() -> None:
-    side = Served().hears(opening(None, "a")).answers(0, 1)
+    side = ServerSide().hears(opening(None, "a")).answers(0, 1)
     side.passes(299.0)
     assert not side.ending
     side.passes(2.0)
@@ -139,18 +140,18 @@ def test_an_idle_connection_is_closed_without_a_frame() -> None:
 
 
 def test_the_time_that_a_request_ran_is_not_idle_time() -> None:
-    side = Served().hears(opening(None, "a", deadline=300_000)).passes(290.0).answers(0, 1).passes(290.0)
+    side = ServerSide().hears(opening(None, "a", deadline=300_000)).passes(290.0).answers(0, 1).passes(290.0)
     assert not side.ending
 
 
 def test_a_request_out_of_time_does_not_idle_its_connection_out() -> None:
-    side = Served().hears(opening(None, "a", deadline=300_000)).passes(300.0)
+    side = ServerSide().hears(opening(None, "a", deadline=300_000)).passes(300.0)
     assert side.sent[0].code == "deadline-exceeded"
     assert not side.ending
 
 
 def test_a_connection_that_never_says_anything_is_closed_without_a_frame() -> None:
-    side = Served().passes(9.9)
+    side = ServerSide().passes(9.9)
     assert not side.ending
     side.passes(0.2)
     assert side.ending
@@ -158,7 +159,7 @@ def test_a_connection_that_never_says_anything_is_closed_without_a_frame() -> No
 
 
 def test_a_drained_connection_is_closed_without_a_frame() -> None:
-    side = Served().hears(opening(None, "a"))
+    side = ServerSide().hears(opening(None, "a"))
     side.core.drain(side.now)
     assert not side.settled().ending
     side.answers(0, 1)

@@ -20,18 +20,19 @@ from letterhead.errors import (
     UnknownAction,
 )
 from letterhead.limits import Limits
-from tests.protocol.pairs import Served, named, opening, served
+from letterhead.protocol.states import Phase
+from tests.protocol.pairs import ServerSide, named, opening, server_side
 from tests.wire.frames import Cut, each_cut, frame, framed, header_bytes, json_frame
 
 SMALL = Limits(content_bytes=2_000, json_bytes=1_000, skip_bytes=5_000)
 
 
-def is_usable(side: Served) -> bool:
+def is_usable(side: ServerSide) -> bool:
     """Whether the connection still answers a request."""
     if side.ending:
         return False
     before = len(side.requests)
-    classic = side.core.classic is not False
+    classic = side.core.phase is not Phase.MULTIPLEXED
     side.hears(opening(None if classic else 9_999, "still there"))
     if len(side.requests) != before + 1:
         return False
@@ -39,7 +40,7 @@ def is_usable(side: Served) -> bool:
     return bool(side.sent[-1].value == {"result": "yes"})
 
 
-def is_closed(side: Served) -> bool:
+def is_closed(side: ServerSide) -> bool:
     """Whether the connection ends and reads nothing more."""
     before = len(side.requests)
     side.hears(opening(9_999, "still there"))
@@ -67,7 +68,7 @@ BAD_FRAMES = {
 @each_cut
 @pytest.mark.parametrize("bad", BAD_FRAMES)
 def test_a_bad_frame_closes_a_multiplexed_connection(cut: Cut, bad: str) -> None:
-    side = served(cut=cut).hears(opening(2, "open"), BAD_FRAMES[bad])
+    side = server_side(cut=cut).hears(opening(2, "open"), BAD_FRAMES[bad])
     (sent,) = side.sent
     assert (sent.id, sent.status, sent.code) == (None, "bad-frame", "bad-frame")
     assert is_closed(side)
@@ -77,7 +78,7 @@ def test_a_bad_frame_closes_a_multiplexed_connection(cut: Cut, bad: str) -> None
 
 @pytest.mark.parametrize("bad", BAD_FRAMES)
 def test_a_bad_frame_closes_a_classic_connection_with_a_reply_in_its_form(bad: str) -> None:
-    side = Served().hears(opening(None, "a")).answers(0, 1).hears(BAD_FRAMES[bad])
+    side = ServerSide().hears(opening(None, "a")).answers(0, 1).hears(BAD_FRAMES[bad])
     sent = side.sent[-1]
     assert "status" not in sent.header
     assert sent.value["error"]["code"] == "bad-frame"
@@ -86,7 +87,7 @@ def test_a_bad_frame_closes_a_classic_connection_with_a_reply_in_its_form(bad: s
 
 
 def test_a_bad_first_frame_is_told_in_both_forms() -> None:
-    side = Served().hears(framed(b"{nothing}"))
+    side = ServerSide().hears(framed(b"{nothing}"))
     (sent,) = side.sent
     assert (sent.status, sent.code) == ("bad-frame", "bad-frame")
     assert sent.value["result"].startswith("Error: ")
@@ -114,7 +115,7 @@ BAD_HEADERS: dict[str, dict[str, Any]] = {
 @each_cut
 @pytest.mark.parametrize("bad", BAD_HEADERS)
 def test_a_bad_header_keeps_the_connection_and_its_content_is_skipped(cut: Cut, bad: str) -> None:
-    side = served(cut=cut).hears(frame({"id": 2, **BAD_HEADERS[bad]}, opening(3, "hidden")))
+    side = server_side(cut=cut).hears(frame({"id": 2, **BAD_HEADERS[bad]}, opening(3, "hidden")))
     assert side.codes == [(2, "bad-header")]
     assert side.sent[0].status == "bad-header"
     assert side.requests == []
@@ -124,7 +125,7 @@ def test_a_bad_header_keeps_the_connection_and_its_content_is_skipped(cut: Cut, 
 @pytest.mark.parametrize("name", ["byteorder", "content-type", "content-encoding"])
 @pytest.mark.parametrize("id", [2, None])
 def test_a_missing_required_field_keeps_the_connection(name: str, id: int | None) -> None:
-    side = served() if id else Served().hears(opening(None, "a")).answers(0, 1)
+    side = server_side() if id else ServerSide().hears(opening(None, "a")).answers(0, 1)
     side.hears(frame({} if id is None else {"id": id}, b"content", without=(name,)))
     assert (side.sent[-1].id, side.sent[-1].code) == (id, "bad-header")
     assert is_usable(side)
@@ -132,21 +133,21 @@ def test_a_missing_required_field_keeps_the_connection(name: str, id: int | None
 
 @pytest.mark.parametrize("name", ["more", "credit", "cancel", "supersedes"])
 def test_four_fields_are_a_bad_header_on_a_classic_connection_which_is_kept(name: str) -> None:
-    side = Served().hears(opening(None, "a", **{name: True}))
+    side = ServerSide().hears(opening(None, "a", **{name: True}))
     assert side.sent[0].code == "bad-header"
     assert side.requests == []
     assert is_usable(side)
 
 
 def test_64_fields_are_taken() -> None:
-    side = served().hears(json_frame({"action": "a"}, {"id": 2} | {f"x{n}": n for n in range(59)}))
+    side = server_side().hears(json_frame({"action": "a"}, {"id": 2} | {f"x{n}": n for n in range(59)}))
     assert side.actions == ["a"]
 
 
 @each_cut
 @pytest.mark.parametrize("id", [2, None])
 def test_content_a_little_above_the_limit_is_skipped_and_the_connection_kept(cut: Cut, id: int | None) -> None:
-    side = served(SMALL, cut) if id else Served(SMALL, cut)
+    side = server_side(SMALL, cut) if id else ServerSide(SMALL, cut)
     side.hears(frame({} if id is None else {"id": id}, bytes(2_001)))
     assert (side.sent[-1].id, side.sent[-1].code) == (id, "too-large")
     assert side.sent[-1].value["error"]["limit"] == 2_000
@@ -155,25 +156,25 @@ def test_content_a_little_above_the_limit_is_skipped_and_the_connection_kept(cut
 
 @pytest.mark.parametrize("id", [2, None])
 def test_content_far_above_the_limit_closes_on_the_header(id: int | None) -> None:
-    side = served(SMALL) if id else Served(SMALL)
+    side = server_side(SMALL) if id else ServerSide(SMALL)
     side.hears(framed(header_bytes({"content-length": 5_000, **({} if id is None else {"id": id})})))
     assert side.sent[-1].code == "too-large"
     assert is_closed(side)
 
 
 def test_with_the_default_limits_too_large_always_closes() -> None:
-    side = served().hears(framed(header_bytes({"id": 2, "content-length": (16 << 20) + 1})))
+    side = server_side().hears(framed(header_bytes({"id": 2, "content-length": (16 << 20) + 1})))
     assert side.codes == [(2, "too-large")]
     assert is_closed(side)
 
 
 def test_too_large_goes_before_bad_header() -> None:
-    side = served(SMALL).hears(frame({"id": 2, "byteorder": 5, "deadline": "x"}, bytes(2_001)))
+    side = server_side(SMALL).hears(frame({"id": 2, "byteorder": 5, "deadline": "x"}, bytes(2_001)))
     assert side.codes == [(2, "too-large")]
 
 
 def test_json_above_its_own_limit_is_too_large() -> None:
-    side = served(SMALL).hears(json_frame({"action": "a", "value": "x" * 1_000}, {"id": 2}))
+    side = server_side(SMALL).hears(json_frame({"action": "a", "value": "x" * 1_000}, {"id": 2}))
     assert side.codes == [(2, "too-large")]
     assert is_usable(side)
 
@@ -185,7 +186,7 @@ BAD_CONTENTS = [b"", b"{", b"\xff", b"1 2", b'"\\ud800"', b"[" * 65 + b"]" * 65,
 @pytest.mark.parametrize("content", BAD_CONTENTS)
 @pytest.mark.parametrize("id", [2, None])
 def test_bad_content_keeps_the_connection(cut: Cut, content: bytes, id: int | None) -> None:
-    side = served(cut=cut) if id else Served(cut=cut)
+    side = server_side(cut=cut) if id else ServerSide(cut=cut)
     own = {} if id is None else {"id": id}
     side.hears(frame({**own, "content-type": "text/json", "content-encoding": "utf-8"}, content))
     assert (side.sent[-1].id, side.sent[-1].code) == (id, "bad-content")
@@ -194,7 +195,7 @@ def test_bad_content_keeps_the_connection(cut: Cut, content: bytes, id: int | No
 
 
 def test_json_in_an_unknown_encoding_is_bad_content() -> None:
-    side = served().hears(frame({"id": 2, "content-type": "text/json", "content-encoding": "rot13"}, b"{}"))
+    side = server_side().hears(frame({"id": 2, "content-type": "text/json", "content-encoding": "rot13"}, b"{}"))
     assert side.codes == [(2, "bad-content")]
     assert is_usable(side)
 
@@ -220,7 +221,7 @@ FROM_HANDLERS = [
 def test_what_a_handler_refuses_is_told_with_its_facts_and_the_connection_kept(
     refused: Refused, id: int | None
 ) -> None:
-    side = served() if id else Served()
+    side = server_side() if id else ServerSide()
     side.hears(opening(id, "a")).answers(0, refused)
     sent = side.sent[-1]
     assert (sent.id, sent.status) == (id, refused.code if id else None)
@@ -230,13 +231,13 @@ def test_what_a_handler_refuses_is_told_with_its_facts_and_the_connection_kept(
 
 
 def test_a_named_request_s_error_has_no_result() -> None:
-    side = served().hears(named(2, "a")).answers(0, Forbidden("no"))
+    side = server_side().hears(named(2, "a")).answers(0, Forbidden("no"))
     assert "result" not in side.sent[0].value
 
 
 @pytest.mark.parametrize("fact", [object(), float("nan"), {1, object()}, "x" * 5_000_000])
 def test_facts_without_json_form_are_left_out_and_the_error_told(fact: Any) -> None:
-    side = served().hears(named(2, "a")).answers(0, Refused("not-found", "no", fact=fact))
+    side = server_side().hears(named(2, "a")).answers(0, Refused("not-found", "no", fact=fact))
     assert side.sent[0].value == {"error": {"code": "not-found", "message": "no"}}
 
 
@@ -245,19 +246,28 @@ def test_facts_without_json_form_are_left_out_and_the_error_told(fact: Any) -> N
     [
         Encoded("a/b", "binary", b"", {"x": object()}),
         Encoded("a/b", "binary", b"", {"x": "y" * 17_000}),
-        Encoded("text/json", "utf-8", b" " * 1_000),
     ],
-    ids=["no JSON form", "too long a header", "too large once wrapped"],
+    ids=["no JSON form", "too long a header"],
 )
 def test_an_answer_that_cannot_be_sent_is_internal_and_frees_its_slot(reply: Encoded) -> None:
-    side = served(Limits(content_bytes=2_000, json_bytes=1_000, max_open=1)).hears(opening(2, "a")).answers(0, reply)
+    side = server_side(Limits(content_bytes=2_000, json_bytes=1_000, max_open=1))
+    side.hears(opening(2, "a")).answers(0, reply)
     assert side.codes == [(2, "internal")]
+    assert is_usable(side)
+
+
+def test_an_answer_that_is_too_large_once_it_is_wrapped_is_told_so_and_frees_its_slot() -> None:
+    side = server_side(Limits(content_bytes=2_000, json_bytes=1_000, max_open=1)).hears(opening(2, "a"))
+    side.answers(0, Encoded("text/json", "utf-8", b" " * 1_000))
+    assert side.codes == [(2, "too-large")]
+    told = side.sent[0].value["error"]
+    assert (told["size"], told["limit"]) == (1_000 + len('{"result":}'), 1_000)
     assert is_usable(side)
 
 
 @pytest.mark.parametrize("code", ["too-many", "unavailable", "unauthenticated"])
 def test_a_connection_may_be_refused_before_it_says_anything(code: str) -> None:
-    side = Served()
+    side = ServerSide()
     side.core.fail(Refused(code, "not now", limit=5))
     (sent,) = side.settled().sent
     assert (sent.id, sent.status, sent.code) == (None, code, code)
@@ -266,14 +276,14 @@ def test_a_connection_may_be_refused_before_it_says_anything(code: str) -> None:
 
 
 def test_what_the_peer_sent_stands_shortened_and_escaped_in_the_error() -> None:
-    side = Served().hears(b"\xff\xff\x1b[31m" + b"\n" * 500)
+    side = ServerSide().hears(b"\xff\xff\x1b[31m" + b"\n" * 500)
     told = side.sent[0].value["error"]
     assert len(told["received"]) < 100
     assert told["received"].isprintable()
 
 
 def test_failures_are_counted_by_code() -> None:
-    side = served().hears(opening(2, "a"), frame({"id": 3, "byteorder": "no"})).answers(0, Forbidden("no"))
+    side = server_side().hears(opening(2, "a"), frame({"id": 3, "byteorder": "no"})).answers(0, Forbidden("no"))
     side.hears(b"\x00\x00")
     assert side.counters.failed == {"bad-header": 1, "forbidden": 1, "bad-frame": 1}
     assert side.counters.served == 1

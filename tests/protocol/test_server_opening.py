@@ -6,7 +6,8 @@ import pytest
 
 from letterhead.errors import BadHeader
 from letterhead.limits import Limits
-from tests.protocol.pairs import Served, control, named, opening, result, served
+from letterhead.protocol.states import Phase
+from tests.protocol.pairs import ServerSide, control, named, opening, result, server_side
 from tests.wire.frames import Cut, each_cut, frame, header_bytes, json_frame
 
 MAX_ID = 2**53 - 1
@@ -18,7 +19,7 @@ MAX_ID = 2**53 - 1
 @pytest.mark.smoke
 @each_cut
 def test_the_hello_comes_first_with_the_first_request_s_id(cut: Cut) -> None:
-    side = Served(cut=cut).hears(opening(7, "a", 1)).answers(0, "done")
+    side = ServerSide(cut=cut).hears(opening(7, "a", 1)).answers(0, "done")
     assert [sent.id for sent in side.sent] == [7, 7]
     hello = side.sent[0]
     assert hello.header["max-open"] == 128
@@ -31,7 +32,7 @@ def test_the_hello_comes_first_with_the_first_request_s_id(cut: Cut) -> None:
 
 
 def test_the_hello_is_sent_on_the_header_before_any_content() -> None:
-    side = Served()
+    side = ServerSide()
     whole = opening(1, "a", "x" * 100)
     side.hears(whole[:-100])
     assert ["max-open" in sent.header for sent in side.sent] == [True]
@@ -40,23 +41,23 @@ def test_the_hello_is_sent_on_the_header_before_any_content() -> None:
 
 @each_cut
 def test_the_hello_is_sent_once(cut: Cut) -> None:
-    side = Served(cut=cut).hears(*(opening(n, "a", n) for n in range(1, 6)))
+    side = ServerSide(cut=cut).hears(*(opening(n, "a", n) for n in range(1, 6)))
     assert sum("max-open" in sent.header for sent in side.sent) == 1
 
 
 def test_the_hello_says_this_server_s_limits() -> None:
-    side = Served(Limits(max_open=5, initial_credit=99)).hears(opening(1, "a"))
+    side = ServerSide(Limits(max_open=5, initial_credit=99)).hears(opening(1, "a"))
     assert (side.sent[0].header["max-open"], side.sent[0].header["credit"]) == (5, 99)
 
 
 def test_a_first_request_that_is_refused_is_greeted_too() -> None:
-    side = Served().hears(json_frame({}, {"id": 3, "byteorder": "no"}))
+    side = ServerSide().hears(json_frame({}, {"id": 3, "byteorder": "no"}))
     assert ["max-open" in sent.header for sent in side.sent] == [True, False]
     assert side.codes == [(3, "bad-header")]
 
 
 def test_a_first_frame_without_id_makes_a_classic_connection_without_hello() -> None:
-    side = Served().hears(opening(None, "a", 1)).answers(0, 5)
+    side = ServerSide().hears(opening(None, "a", 1)).answers(0, 5)
     (sent,) = side.sent
     assert sent.value == {"result": 5}
     assert {"id", "status", "max-open"}.isdisjoint(sent.header)
@@ -67,7 +68,7 @@ def test_a_first_frame_without_id_makes_a_classic_connection_without_hello() -> 
 
 @each_cut
 def test_a_request_in_classic_form_has_action_and_value_in_its_content(cut: Cut) -> None:
-    side = Served(cut=cut).hears(opening(1, "greet", {"name": "Ada"}))
+    side = ServerSide(cut=cut).hears(opening(1, "greet", {"name": "Ada"}))
     (request,) = side.requests
     assert (request.action, request.value, request.named, request.binary) == ("greet", {"name": "Ada"}, False, False)
     side.answers(0, "hello")
@@ -76,7 +77,7 @@ def test_a_request_in_classic_form_has_action_and_value_in_its_content(cut: Cut)
 
 @each_cut
 def test_a_named_request_has_its_arguments_as_content(cut: Cut) -> None:
-    side = Served(cut=cut).hears(named(1, "greet", {"name": "Ada"}))
+    side = ServerSide(cut=cut).hears(named(1, "greet", {"name": "Ada"}))
     (request,) = side.requests
     assert (request.action, request.content, request.named) == ("greet", b'{"name": "Ada"}', True)
     side.answers(0, "hello")
@@ -85,7 +86,7 @@ def test_a_named_request_has_its_arguments_as_content(cut: Cut) -> None:
 
 @each_cut
 def test_a_request_that_is_neither_is_binary(cut: Cut) -> None:
-    side = Served(cut=cut).hears(frame({"id": 1, "content-type": "binary/x", "x-own": 5}, b"\x00\xff"))
+    side = ServerSide(cut=cut).hears(frame({"id": 1, "content-type": "binary/x", "x-own": 5}, b"\x00\xff"))
     (request,) = side.requests
     assert (request.action, request.binary, request.content) == (None, True, b"\x00\xff")
     assert request.message.header["x-own"] == 5
@@ -93,25 +94,25 @@ def test_a_request_that_is_neither_is_binary(cut: Cut) -> None:
 
 @pytest.mark.parametrize("content", [{}, {"value": 1}, [], 5, "x", None, {"action": None}])
 def test_a_classic_form_without_action_is_handed_on_without_one(content: Any) -> None:
-    side = Served().hears(json_frame(content, {"id": 1}))
+    side = ServerSide().hears(json_frame(content, {"id": 1}))
     assert side.actions == [None]
 
 
 @pytest.mark.parametrize("action", [5, True, [1], {}])
 def test_a_classic_form_s_action_is_handed_on_as_it_is(action: Any) -> None:
-    assert Served().hears(json_frame({"action": action}, {"id": 1})).actions == [action]
+    assert ServerSide().hears(json_frame({"action": action}, {"id": 1})).actions == [action]
 
 
 def test_an_application_s_message_has_no_fields_of_this_hop() -> None:
     hop = {"id": 4, "supersedes": 3, "authorization": "Bearer secret", "accept-compression": ["zstd"], "cancel": False,
            "credit": False, "closing": 4, "max-open": 6, "compression": False, "status": "x"}  # fmt: skip
-    side = Served().hears(frame({**hop, "x-own": 1, "traceparent": "t"}, b"x"))
+    side = ServerSide().hears(frame({**hop, "x-own": 1, "traceparent": "t"}, b"x"))
     header = side.requests[0].message.header
     assert set(header) == {"byteorder", "content-type", "content-encoding", "content-length", "x-own", "traceparent"}
 
 
 def test_the_fields_that_an_application_changes_are_its_own() -> None:
-    side = Served().hears(frame({"id": 1, "x-own": [1]}), frame({"id": 2, "x-own": [1]}))
+    side = ServerSide().hears(frame({"id": 1, "x-own": [1]}), frame({"id": 2, "x-own": [1]}))
     side.requests[0].message.header["x-own"].append(2)
     assert side.requests[1].message.header["x-own"] == [1]
 
@@ -120,14 +121,14 @@ def test_the_fields_that_an_application_changes_are_its_own() -> None:
 
 
 def test_ids_may_have_gaps() -> None:
-    side = Served().hears(*(opening(id, "a", id) for id in (5, 6, 100, MAX_ID)))
+    side = ServerSide().hears(*(opening(id, "a", id) for id in (5, 6, 100, MAX_ID)))
     assert [request.id for request in side.requests] == [5, 6, 100, MAX_ID]
 
 
 @pytest.mark.parametrize("id", [0, -1, MAX_ID + 1, "1", 1.5, True, None, [1], {}])
 @pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
 def test_a_request_without_a_valid_id_is_a_bad_header_and_closes(id: Any, first: bool) -> None:
-    side = Served() if first else served()
+    side = ServerSide() if first else server_side()
     side.hears(json_frame({"action": "a"}, {"id": id}))
     assert side.codes == [(None, "bad-header")]
     assert side.ending
@@ -135,13 +136,13 @@ def test_a_request_without_a_valid_id_is_a_bad_header_and_closes(id: Any, first:
 
 
 def test_a_request_without_id_on_a_multiplexed_connection_closes() -> None:
-    side = served().hears(opening(None, "a"))
+    side = server_side().hears(opening(None, "a"))
     assert side.codes == [(None, "bad-header")]
     assert side.ending
 
 
 def test_no_hello_is_sent_to_an_id_that_is_not_valid() -> None:
-    side = Served().hears(json_frame({}, {"id": 0}))
+    side = ServerSide().hears(json_frame({}, {"id": 0}))
     assert "max-open" not in side.sent[0].header
     assert side.sent[0].status == "bad-header"
 
@@ -165,26 +166,26 @@ LATE = {
 @each_cut
 @pytest.mark.parametrize("late", LATE)
 def test_a_late_frame_is_dropped_without_reply_and_never_runs(cut: Cut, late: str) -> None:
-    side = served(cut=cut).hears(LATE[late], opening(2, "next"))
+    side = server_side(cut=cut).hears(LATE[late], opening(2, "next"))
     assert side.actions == ["next"]
     assert side.sent == []
     assert not side.ending
 
 
 def test_an_id_below_the_highest_that_was_never_opened_is_late() -> None:
-    side = Served().hears(opening(10, "a"), opening(5, "b"))
+    side = ServerSide().hears(opening(10, "a"), opening(5, "b"))
     assert side.actions == ["a"]
 
 
 def test_a_late_part_of_a_request_that_was_refused_never_runs() -> None:
-    side = served().hears(frame({"id": 2, "byteorder": "no"}), opening(2, "hidden"), opening(3, "next"))
+    side = server_side().hears(frame({"id": 2, "byteorder": "no"}), opening(2, "hidden"), opening(3, "next"))
     assert side.actions == ["next"]
     assert side.codes == [(2, "bad-header")]
 
 
 @each_cut
 def test_the_content_of_a_late_frame_is_not_kept(cut: Cut) -> None:
-    side = served(cut=cut)
+    side = server_side(cut=cut)
     side.hears(frame({"id": 1}, bytes(70_000))[:-1])
     assert side.budget.used == 0
     side.hears(b"\x00", opening(2, "next"))
@@ -201,7 +202,7 @@ def test_the_content_of_a_late_frame_is_not_kept(cut: Cut) -> None:
     ids=["opening", "named", "part", "end"],
 )
 def test_a_second_frame_for_an_open_exchange_closes(cut: Cut, second: bytes) -> None:
-    side = served(cut=cut).hears(opening(2, "first"), second, opening(3, "next"))
+    side = server_side(cut=cut).hears(opening(2, "first"), second, opening(3, "next"))
     assert side.actions == ["first"]
     assert side.codes == [(None, "bad-header")]
     assert side.ending
@@ -210,7 +211,7 @@ def test_a_second_frame_for_an_open_exchange_closes(cut: Cut, second: bytes) -> 
 
 @each_cut
 def test_items_of_a_stream_that_nobody_takes_cross_its_refusal(cut: Cut) -> None:
-    side = served(cut=cut)
+    side = server_side(cut=cut)
     items = [json_frame({"action": "hidden"}, {"id": 2, "more": True}) for _ in range(3)]
     side.hears(named(2, "upload", more=True), *items)
     assert side.requests[0].meaning.more
@@ -221,26 +222,27 @@ def test_items_of_a_stream_that_nobody_takes_cross_its_refusal(cut: Cut) -> None
 
 
 def test_a_named_frame_within_an_upload_closes() -> None:
-    side = served().hears(named(2, "upload", more=True), named(2, "again"))
+    side = server_side().hears(named(2, "upload", more=True), named(2, "again"))
     assert side.codes == [(None, "bad-header")]
 
 
 def test_the_end_of_a_stream_opens_nothing() -> None:
-    side = served().hears(frame({"id": 2, "more": False}))
+    side = server_side().hears(frame({"id": 2, "more": False}))
     assert side.codes == [(2, "bad-header")]
     assert not side.ending
 
 
 @each_cut
 def test_credit_for_an_exchange_without_stream_is_ignored(cut: Cut) -> None:
-    side = served(cut=cut).hears(opening(2, "a"), control(2, credit=500), control(1, credit=500)).answers(0, "done")
+    side = server_side(cut=cut)
+    side.hears(opening(2, "a"), control(2, credit=500), control(1, credit=500)).answers(0, "done")
     assert [sent.value for sent in side.sent] == [{"result": "done"}]
 
 
 @pytest.mark.parametrize("kind", [{"cancel": True}, {"credit": 5}])
 @pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
 def test_a_control_frame_cannot_open_an_exchange(kind: dict[str, Any], first: bool) -> None:
-    side = Served() if first else served()
+    side = ServerSide() if first else server_side()
     side.hears(control(9, **kind))
     assert side.codes == [(None, "bad-header")]
     assert side.ending
@@ -257,12 +259,12 @@ def test_a_control_frame_cannot_open_an_exchange(kind: dict[str, Any], first: bo
         frame({"id": 2, "credit": 5, "more": True}),
     ],
 )
-@pytest.mark.parametrize("standing", ["open", "past", "new"])
-def test_a_control_frame_mixed_with_anything_closes(mixture: bytes, standing: str) -> None:
-    side = served()
-    if standing != "new":
+@pytest.mark.parametrize("state", ["open", "past", "new"])
+def test_a_control_frame_mixed_with_anything_closes(mixture: bytes, state: str) -> None:
+    side = server_side()
+    if state != "new":
         side.hears(opening(2, "a"))
-    if standing == "past":
+    if state == "past":
         side.answers(0, "done")
         side.sent.clear()
     side.hears(mixture, opening(3, "next"))
@@ -272,18 +274,18 @@ def test_a_control_frame_mixed_with_anything_closes(mixture: bytes, standing: st
 
 
 def test_a_control_frame_without_id_closes() -> None:
-    side = served().hears(frame({"cancel": True}))
+    side = server_side().hears(frame({"cancel": True}))
     assert side.codes == [(None, "bad-header")]
 
 
 def test_authorization_after_the_first_request_closes() -> None:
-    side = served().hears(opening(2, "a", authorization="Bearer t"))
+    side = server_side().hears(opening(2, "a", authorization="Bearer t"))
     assert side.codes == [(None, "bad-header")]
     assert side.ending
 
 
 def test_nothing_is_read_after_the_connection_began_to_close() -> None:
-    side = served().hears(b"\x00\x00", opening(2, "a")).hears(opening(3, "b"))
+    side = server_side().hears(b"\x00\x00", opening(2, "a")).hears(opening(3, "b"))
     assert side.requests == []
     assert len(side.sent) == 1
 
@@ -293,7 +295,7 @@ def test_nothing_is_read_after_the_connection_began_to_close() -> None:
 
 @each_cut
 def test_timing_is_told_where_it_was_asked_for(cut: Cut) -> None:
-    side = served(cut=cut).hears(opening(2, "a", timing=True), opening(3, "b"))
+    side = server_side(cut=cut).hears(opening(2, "a", timing=True), opening(3, "b"))
     side.requests[0].started = side.now + 0.25
     side.now += 1.0
     side.answers(0, 1).answers(1, 2)
@@ -302,7 +304,7 @@ def test_timing_is_told_where_it_was_asked_for(cut: Cut) -> None:
 
 
 def test_a_reply_keeps_its_own_fields_beside_timing() -> None:
-    side = served().hears(opening(2, "a", timing=True))
+    side = server_side().hears(opening(2, "a", timing=True))
     reply = result(1)
     reply.fields = {"x-own": 1}
     side.answers(0, reply)
@@ -312,7 +314,22 @@ def test_a_reply_keeps_its_own_fields_beside_timing() -> None:
 
 def test_headers_are_counted_whole_as_they_arrive() -> None:
     raw = header_bytes({"id": 2, "x": "y" * 3_000})
-    side = served().hears(len(raw).to_bytes(2, "big") + raw[:2_000])
+    side = server_side().hears(len(raw).to_bytes(2, "big") + raw[:2_000])
     assert side.requests == []
     side.hears(raw[2_000:])
     assert len(side.requests) == 1
+
+
+# Phases
+
+
+@pytest.mark.parametrize(("id", "phase"), [(1, Phase.MULTIPLEXED), (None, Phase.CLASSIC)])
+def test_the_first_header_says_what_the_connection_is(id: int | None, phase: Phase) -> None:
+    side = ServerSide()
+    first = opening(id, "a")
+    side.hears(first[:20])
+    assert side.core.phase is Phase.FRESH
+    side.hears(first[20:])
+    assert side.core.phase is phase
+    side.hears_end().answers(0, 1)
+    assert (side.core.phase, side.ending) == (Phase.ENDED, True)

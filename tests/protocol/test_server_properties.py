@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from letterhead.errors import Refused
 from letterhead.limits import Limits
-from tests.protocol.pairs import Served, control, named, opening
+from tests.protocol.pairs import ServerSide, control, named, opening
 from tests.wire.frames import BARE, Cut, frame, framed, json_frame
 
 LIMITS = Limits(content_bytes=150_000, json_bytes=2_000, skip_bytes=200_000, late_bytes=400_000, max_open=4)
@@ -50,7 +50,7 @@ cuts = st.builds(
 )
 
 
-def settle(side: Served, refuse: bool = False) -> None:
+def settle(side: ServerSide, refuse: bool = False) -> None:
     """End every handler that runs, the first one first, until none is left."""
     done = 0
     while done < len(side.requests):
@@ -59,7 +59,7 @@ def settle(side: Served, refuse: bool = False) -> None:
 
 
 def outcome(data: bytes, cut: Cut, end: bool) -> Any:
-    side = Served(LIMITS, cut).hears(data)
+    side = ServerSide(LIMITS, cut).hears(data)
     if end:
         side.hears_end()
     settle(side)
@@ -68,7 +68,7 @@ def outcome(data: bytes, cut: Cut, end: bool) -> Any:
     return asked, stopped, [error.code for error in side.errors], side.ending, shown(side)
 
 
-def shown(side: Served) -> list[Any]:
+def shown(side: ServerSide) -> list[Any]:
     """The frames sent, without the measured times."""
     return [({**sent.header, "timing": "timing" in sent.header}, told(sent.content)) for sent in side.sent]
 
@@ -93,7 +93,7 @@ def test_the_outcome_is_the_same_however_bytes_are_cut(data: bytes, one: Cut, ot
 @settings(deadline=None, max_examples=200)
 @given(inputs, cuts, st.booleans())
 def test_an_id_has_one_last_frame_at_most_and_only_if_it_was_opened(data: bytes, cut: Cut, refuse: bool) -> None:
-    side = Served(LIMITS, cut).hears(data)
+    side = ServerSide(LIMITS, cut).hears(data)
     settle(side, refuse)
     answered = [sent.id for sent in side.replies if sent.id is not None]
     assert len(answered) == len(set(answered))
@@ -106,7 +106,7 @@ def test_an_id_has_one_last_frame_at_most_and_only_if_it_was_opened(data: bytes,
 @settings(deadline=None, max_examples=200)
 @given(inputs, cuts, st.sampled_from(["end", "lost", "drain", "time", "idle"]))
 def test_nothing_is_left_behind(data: bytes, cut: Cut, how: str) -> None:
-    side = Served(LIMITS, cut).hears(data)
+    side = ServerSide(LIMITS, cut).hears(data)
     if how == "end":
         side.hears_end()
     elif how == "lost":
@@ -125,7 +125,7 @@ def test_nothing_is_left_behind(data: bytes, cut: Cut, how: str) -> None:
 @settings(deadline=None)
 @given(inputs, cuts)
 def test_nothing_is_sent_after_a_connection_error(data: bytes, cut: Cut) -> None:
-    side = Served(LIMITS, cut).hears(data)
+    side = ServerSide(LIMITS, cut).hears(data)
     if not side.ending:
         return
     count = len(side.sent)
@@ -138,7 +138,7 @@ def test_nothing_is_sent_after_a_connection_error(data: bytes, cut: Cut) -> None
 @settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=400), cuts)
 def test_arbitrary_bytes_do_no_harm(data: bytes, cut: Cut) -> None:
-    side = Served(LIMITS, cut).hears(data).hears_end()
+    side = ServerSide(LIMITS, cut).hears(data).hears_end()
     settle(side)
     assert side.ending
     assert (side.counters.open_now, side.budget.used) == (0, 0)
@@ -148,7 +148,7 @@ def test_arbitrary_bytes_do_no_harm(data: bytes, cut: Cut) -> None:
 @given(st.integers(0, 400), st.binary(min_size=1, max_size=4), cuts)
 def test_a_damaged_conversation_does_no_harm(at: int, piece: bytes, cut: Cut) -> None:
     data = opening(1, "a", 5) + named(2, "b", {"x": 1}) + control(1, cancel=True) + opening(3, "c")
-    side = Served(LIMITS, cut).hears(data[:at] + piece + data[at + len(piece) :]).hears_end()
+    side = ServerSide(LIMITS, cut).hears(data[:at] + piece + data[at + len(piece) :]).hears_end()
     settle(side)
     assert side.ending
     assert (side.counters.open_now, side.budget.used) == (0, 0)

@@ -3,21 +3,21 @@
 import pytest
 
 from letterhead.content.encoded import Encoded
-from letterhead.errors import BadHeader, Cancelled, DeadlineExceeded, Internal, UsageError
+from letterhead.errors import BadHeader, Cancelled, DeadlineExceeded, Internal
 from letterhead.limits import Limits
 from letterhead.protocol.flow import CREDIT
-from tests.protocol.pairs import LIMITS, Served, control, named, octets, opening, result, served
+from tests.protocol.pairs import LIMITS, ServerSide, control, named, octets, opening, result, server_side
 from tests.wire.frames import WHOLE, Cut, each_cut
 
 BIG = 2**31 - 1
 
 
-def streaming(limits: Limits = LIMITS, cut: Cut = WHOLE, **fields: object) -> Served:
+def streaming(limits: Limits = LIMITS, cut: Cut = WHOLE, **fields: object) -> ServerSide:
     """A connection on which request 2 is open, and its result will be a stream."""
-    return served(limits, cut).hears(named(2, "count", **fields)).streams(0)
+    return server_side(limits, cut).hears(named(2, "count", **fields)).streams(0)
 
 
-def left(side: Served) -> int:
+def left(side: ServerSide) -> int:
     outgoing = side.requests[0].outgoing
     assert outgoing is not None
     return outgoing.credit
@@ -39,7 +39,7 @@ def test_items_are_sent_as_frames_of_their_own_and_the_end_behind_them(contents:
 
 
 def test_items_are_not_wrapped_where_the_request_was_of_classic_form() -> None:
-    side = served().hears(opening(2, "count", 1)).streams(0)
+    side = server_side().hears(opening(2, "count", 1)).streams(0)
     side.core.send_item(side.requests[0], result([1]))
     assert side.settled().sent[0].value == [1]
 
@@ -53,11 +53,12 @@ def test_an_item_keeps_its_own_fields_and_byte_order() -> None:
     assert sent.header["more"] is True
 
 
-def test_an_item_whose_header_cannot_be_sent_costs_nothing() -> None:
+def test_an_item_whose_header_cannot_be_sent_ends_its_exchange_and_costs_nothing() -> None:
     side = streaming()
-    with pytest.raises(UsageError):
-        side.core.send_item(side.requests[0], Encoded("a/b", "binary", b"", {"x": "y" * 20_000}))
-    assert (side.sent, left(side)) == ([], CREDIT)
+    cost = side.core.send_item(side.requests[0], Encoded("a/b", "binary", b"", {"x": "y" * 20_000}))
+    side.settled()
+    assert (cost, side.codes, left(side)) == (0, [(2, "internal")], CREDIT)
+    assert side.stops == side.requests
 
 
 def test_an_error_after_items_is_one_last_frame_without_more() -> None:
@@ -92,7 +93,7 @@ def test_an_item_costs_its_whole_frame(content: bytes) -> None:
 
 @each_cut
 def test_credit_that_comes_before_the_stream_begins_counts(cut: Cut) -> None:
-    side = served(cut=cut).hears(named(2, "count"), control(2, credit=500)).streams(0)
+    side = server_side(cut=cut).hears(named(2, "count"), control(2, credit=500)).streams(0)
     assert left(side) == CREDIT + 500
 
 
@@ -118,13 +119,13 @@ def test_credit_above_the_largest_sum_ends_its_exchange_alone(cut: Cut) -> None:
 
 
 def test_so_much_credit_before_the_stream_begins_is_refused_once_it_does() -> None:
-    side = served().hears(named(2, "count"), control(2, credit=BIG))
+    side = server_side().hears(named(2, "count"), control(2, credit=BIG))
     with pytest.raises(BadHeader, match="credit"):
         side.streams(0)
 
 
 def test_so_much_credit_for_what_is_no_stream_is_ignored() -> None:
-    side = served().hears(named(2, "a"), control(2, credit=BIG), control(2, credit=BIG)).answers(0, "done")
+    side = server_side().hears(named(2, "a"), control(2, credit=BIG), control(2, credit=BIG)).answers(0, "done")
     assert [sent.value for sent in side.sent] == ["done"]
     assert side.stops == []
 
@@ -183,7 +184,7 @@ def test_a_deadline_that_a_stream_names_is_not_shortened() -> None:
 
 
 def test_a_stream_that_is_known_late_has_no_deadline_any_more() -> None:
-    side = served().hears(named(2, "count")).passes(29.0).streams(0).passes(2.0)
+    side = server_side().hears(named(2, "count")).passes(29.0).streams(0).passes(2.0)
     assert side.sent == []
 
 

@@ -6,24 +6,24 @@ import pytest
 
 from letterhead.errors import BadHeader
 from letterhead.protocol.fields import Kind
-from letterhead.protocol.states import AT_CLIENT, AT_SERVER, Move, Standing, move
+from letterhead.protocol.states import AT_CLIENT, AT_SERVER, IdState, Move, move
 
 # Protocol section 4, "a frame from the client with `id` …".
 FROM_CLIENT = {
-    (Standing.NEW, Kind.NAMED): Move.OPEN,
-    (Standing.NEW, Kind.PLAIN): Move.OPEN,
-    (Standing.UPLOADING, Kind.PLAIN): Move.PART,
-    (Standing.UPLOADING, Kind.CANCEL): Move.CANCEL,
-    (Standing.UPLOADING, Kind.CREDIT): Move.CREDIT,
-    (Standing.OPEN, Kind.CANCEL): Move.CANCEL,
-    (Standing.OPEN, Kind.CREDIT): Move.CREDIT,
-    (Standing.PAST, Kind.NAMED): Move.DROP,
-    (Standing.PAST, Kind.PLAIN): Move.DROP,
-    (Standing.PAST, Kind.CANCEL): Move.IGNORE,
-    (Standing.PAST, Kind.CREDIT): Move.IGNORE,
+    (IdState.NEW, Kind.NAMED): Move.OPEN,
+    (IdState.NEW, Kind.PLAIN): Move.OPEN,
+    (IdState.UPLOADING, Kind.PLAIN): Move.PART,
+    (IdState.UPLOADING, Kind.CANCEL): Move.CANCEL,
+    (IdState.UPLOADING, Kind.CREDIT): Move.CREDIT,
+    (IdState.OPEN, Kind.CANCEL): Move.CANCEL,
+    (IdState.OPEN, Kind.CREDIT): Move.CREDIT,
+    (IdState.PAST, Kind.NAMED): Move.DROP,
+    (IdState.PAST, Kind.PLAIN): Move.DROP,
+    (IdState.PAST, Kind.CANCEL): Move.IGNORE,
+    (IdState.PAST, Kind.CREDIT): Move.IGNORE,
 }
-EVERY_PAIR = [(standing, kind) for standing in Standing for kind in Kind]
-Pair = tuple[Standing, Kind]
+EVERY_PAIR = [(state, kind) for state in IdState for kind in Kind]
+Pair = tuple[IdState, Kind]
 
 
 def shown(value: Any) -> str:
@@ -31,37 +31,37 @@ def shown(value: Any) -> str:
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize(("standing", "kind"), EVERY_PAIR, ids=shown)
-def test_a_server_takes_what_section_4_allows_and_refuses_all_else(standing: Standing, kind: Kind) -> None:
-    if (standing, kind) in FROM_CLIENT:
-        assert move(AT_SERVER, standing, kind) is FROM_CLIENT[standing, kind]
+@pytest.mark.parametrize(("state", "kind"), EVERY_PAIR, ids=shown)
+def test_a_server_takes_what_section_4_allows_and_refuses_all_else(state: IdState, kind: Kind) -> None:
+    if (state, kind) in FROM_CLIENT:
+        assert move(AT_SERVER, state, kind) is FROM_CLIENT[state, kind]
     else:
         with pytest.raises(BadHeader):
-            move(AT_SERVER, standing, kind)
+            move(AT_SERVER, state, kind)
 
 
 @pytest.mark.parametrize("kind", Kind, ids=shown)
 def test_a_client_refuses_any_frame_for_an_id_it_never_opened(kind: Kind) -> None:
     with pytest.raises(BadHeader):
-        move(AT_CLIENT, Standing.NEW, kind)
+        move(AT_CLIENT, IdState.NEW, kind)
 
 
-@pytest.mark.parametrize("standing", Standing, ids=shown)
+@pytest.mark.parametrize("state", IdState, ids=shown)
 @pytest.mark.parametrize("kind", [Kind.NAMED, Kind.PLAIN, Kind.CANCEL], ids=shown)
-def test_a_client_refuses_what_only_clients_send(standing: Standing, kind: Kind) -> None:
+def test_a_client_refuses_what_only_clients_send(state: IdState, kind: Kind) -> None:
     with pytest.raises(BadHeader):
-        move(AT_CLIENT, standing, kind)
+        move(AT_CLIENT, state, kind)
 
 
 @pytest.mark.parametrize(
     ("pair", "expected"),
     [
-        ((Standing.OPEN, Kind.REPLY), Move.REPLY),
-        ((Standing.OPEN, Kind.CREDIT), Move.CREDIT),
-        ((Standing.PAST, Kind.CREDIT), Move.IGNORE),
-        ((Standing.PAST, Kind.REPLY), Move.DROP),
-        ((Standing.NONE, Kind.REPLY), Move.FAIL),
-        ((Standing.NONE, Kind.CLOSING), Move.CLOSING),
+        ((IdState.OPEN, Kind.REPLY), Move.REPLY),
+        ((IdState.OPEN, Kind.CREDIT), Move.CREDIT),
+        ((IdState.PAST, Kind.CREDIT), Move.IGNORE),
+        ((IdState.PAST, Kind.REPLY), Move.DROP),
+        ((IdState.NONE, Kind.REPLY), Move.FAIL),
+        ((IdState.NONE, Kind.CLOSING), Move.CLOSING),
     ],
 )
 def test_a_client_s_moves(pair: Pair, expected: Move) -> None:
@@ -70,5 +70,5 @@ def test_a_client_s_moves(pair: Pair, expected: Move) -> None:
 
 def test_a_refused_move_says_what_came_for_what() -> None:
     with pytest.raises(BadHeader, match=r"named.*open") as caught:
-        move(AT_SERVER, Standing.OPEN, Kind.NAMED)
+        move(AT_SERVER, IdState.OPEN, Kind.NAMED)
     assert caught.value.field == "id"

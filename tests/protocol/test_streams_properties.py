@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from letterhead.errors import BadContent, LetterheadError, Refused
 from letterhead.limits import Limits
 from letterhead.protocol.flow import CREDIT
-from tests.protocol.pairs import Asking, Served, asking, hello, named, octets, opening, reply
+from tests.protocol.pairs import ClientSide, ServerSide, client_side, hello, named, octets, opening, reply
 from tests.wire.frames import DIRECT_ODD, ODD, READS, WHOLE, Cut, frame, json_frame
 
 LIMITS = Limits(
@@ -65,14 +65,15 @@ moves = st.sampled_from(["take", "stream", "item", "end", "result", "refuse", "f
 handled = st.tuples(moves, st.integers(0, 3))
 
 
-def handle(side: Served, done: set[int], move: str, which: int) -> None:
+def handle(side: ServerSide, done: set[int], move: str, which: int) -> None:
     """A move of a handler or the clock."""
     if move == "wait":
         side.passes(2.0)
         return
     if move in ("full", "empty"):
-        side.core.congested = move == "full"
-        side.core.proceed(side.now)
+        side.core.paused = move == "full"
+        if not side.core.paused:
+            side.core.resume_writing(side.now)
         side.settled()
         return
     left = [n for n in range(len(side.requests)) if n not in done]
@@ -99,7 +100,7 @@ def handle(side: Served, done: set[int], move: str, which: int) -> None:
     side.settled()
 
 
-def check_server(side: Served, done: set[int]) -> None:
+def check_server(side: ServerSide, done: set[int]) -> None:
     held = 0
     for number, request in enumerate(side.requests):
         if request.incoming is not None:
@@ -120,7 +121,7 @@ def check_server(side: Served, done: set[int]) -> None:
     st.lists(any_frame | sound_up | sound_both | st.tuples(moves, st.integers(0, 3)), max_size=30), cuts, st.booleans()
 )
 def test_whatever_a_client_sends_the_server_stays_within_its_bounds(parts: list[Any], cut: Cut, ends: bool) -> None:
-    side = Served(LIMITS, cut)
+    side = ServerSide(LIMITS, cut)
     done: set[int] = set()
     for part in parts:
         if isinstance(part, bytes):
@@ -140,7 +141,7 @@ def test_whatever_a_client_sends_the_server_stays_within_its_bounds(parts: list[
     assert all(error.code in CODES for error in side.errors)
 
 
-def shown(side: Served) -> Any:
+def shown(side: ServerSide) -> Any:
     """What became of it all."""
     held = [len(request.incoming.items) for request in side.requests if request.incoming is not None]
     sent = [({**sent.header, "timing": "timing" in sent.header}, sent.content) for sent in side.sent]
@@ -151,13 +152,13 @@ def shown(side: Served) -> Any:
 @settings(deadline=None, max_examples=100)
 @given(st.lists(any_frame | sound_up | sound_both, max_size=20), cuts, cuts)
 def test_the_outcome_is_the_same_however_bytes_are_cut(parts: list[bytes], one: Cut, other: Cut) -> None:
-    first, second = (Served(LIMITS, cut).hears(*parts) for cut in (one, other))
+    first, second = (ServerSide(LIMITS, cut).hears(*parts) for cut in (one, other))
     assert shown(first) == shown(second)
 
 
-def started(cut: Cut) -> Asking:
+def started(cut: Cut) -> ClientSide:
     """A client with a call, a stream, an upload and a conversation open (ids 2 to 5)."""
-    side = asking(LIMITS, cut, max_open=4)
+    side = client_side(LIMITS, cut, max_open=4)
     side.calls("a", 1)
     side.streams("a")
     side.uploads("a")
@@ -183,7 +184,7 @@ def test_whatever_a_server_sends_the_client_stays_within_its_bounds(parts: list[
         for call in calls:
             assert call.incoming is None or call.incoming.held <= CREDIT + LARGEST
     side.hears_end()
-    assert not side.core.busy
+    assert not side.core.load
     assert all(call.done and side.ended.count(call) == 1 for call in calls)
     assert all(call.error is None or isinstance(call.error, LetterheadError) for call in calls)
 

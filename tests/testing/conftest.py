@@ -1,4 +1,4 @@
-"""What a test of this room must not leave behind."""
+"""What a test of this folder must not leave behind."""
 
 from collections.abc import Iterator
 

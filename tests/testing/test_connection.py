@@ -86,7 +86,7 @@ def test_options_of_clients_pass_through() -> None:
         async with testing.connected(greeter(), timeout=0.05, limits=Limits(max_open=1)) as client:
             with pytest.raises(DeadlineExceeded) as raised:
                 await client.call("wait")
-            assert raised.value.facts["seconds"] == 0.05
+            assert 0 < raised.value.facts["seconds"] <= 0.05  # less by what connecting took
 
     leaks.run(main())
     with testing.connected(greeter(), timeout=0.05) as client, pytest.raises(DeadlineExceeded):

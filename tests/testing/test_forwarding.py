@@ -21,7 +21,7 @@ from tests.echoing import all_received, echoing, received, until
 @contextmanager
 def connection_to(address: str) -> Iterator[socket.socket]:
     place = parse(address)
-    if place.path is not None:
+    if place.scheme == "unix":
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(leaks.PATIENCE)
             sock.connect(place.path)

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letterhead.app.app import Application
 from letterhead.app.runner import Runner
 from letterhead.content.encoded import Encoded
 from letterhead.content.registry import decode
@@ -24,9 +23,11 @@ from letterhead.errors import BadContent, BadFrame, BadHeader, Internal, Refused
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.protocol.counters import Counters
-from letterhead.protocol.flow import Item, Items, Room
-from letterhead.protocol.requests import Request, Stop
+from letterhead.protocol.events import Ended, Readable, Stop, Writable
+from letterhead.protocol.flow import Item
+from letterhead.protocol.requests import Request
 from letterhead.protocol.server import ServerProtocol
+from letterhead.server.app import App
 from letterhead.wire.reader import Reader
 from tests.vectors.binary_reading import untagged
 from tests.vectors.matching import differences, hello_differences, same
@@ -132,9 +133,9 @@ def test_contents(case: Case) -> None:
 # classic.json and multiplexed.json
 
 
-def sample_application() -> Application:
+def sample_application() -> App:
     """The application that README.md describes."""
-    app = Application("vectors")
+    app = App("vectors")
 
     def best(value: object) -> list[str]:
         words = str(value).lower().split()
@@ -161,7 +162,7 @@ def sample_application() -> Application:
     return app
 
 
-def add_streams(app: Application) -> None:
+def add_streams(app: App) -> None:
     """The actions of README.md that stream, or never answer by themselves."""
 
     @app.action
@@ -252,6 +253,9 @@ class Conversation:
         while True:
             self.frames += frames_of(b"".join(bytes(piece) for piece in self.core.out))
             self.core.out.clear()
+            self.core.sent(time.monotonic())
+            self.core.start_more()
+            self._take_events()
             if not self._running or len(self.frames) >= count:
                 return
             await asyncio.sleep(0)
@@ -264,10 +268,12 @@ class Conversation:
                     self._start(event)
                 elif isinstance(event, Stop):
                     self.runner.stop(event.request)
-                elif isinstance(event, Items):
-                    self.runner.items(event.exchange)
-                elif isinstance(event, Room):
-                    self.runner.room(event.exchange)
+                elif isinstance(event, Readable):
+                    self.runner.readable(event.exchange)
+                elif isinstance(event, Writable):
+                    self.runner.writable(event.exchange)
+                else:
+                    assert isinstance(event, Ended)
 
     def _start(self, request: Request) -> None:
         self._running.add(request)
@@ -288,6 +294,10 @@ class Conversation:
 
     def fail(self, request: Request, why: Refused) -> None:
         self.core.fail_exchange(request, why)
+
+    def answer(self, request: Request, outcome: Encoded | Refused | None) -> None:
+        """From the runner."""
+        self.core.answer(request, outcome, time.monotonic())
 
     def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
         self.core.finish(request, outcome, time.monotonic())

@@ -1,4 +1,4 @@
-"""Frames as bytes, and bytes cut into pieces, for the tests of the floors without sockets.
+"""Frames as bytes, and bytes cut into pieces, for the tests of the layers without sockets.
 
 What lives here: a writer and a reader of frames made of json and struct alone, and the ways in which bytes arrive.
 What this file must not know: how the package reads and writes frames.

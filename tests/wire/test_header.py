@@ -79,8 +79,8 @@ def test_brackets_in_strings_nest_nothing() -> None:
 @pytest.mark.parametrize("name", ["byteorder", "content-type", "content-encoding"])
 def test_a_required_field_that_is_missing_is_a_bad_header(name: str) -> None:
     found = decoded(header_bytes(without=(name,))).shape.fault
-    assert isinstance(found, BadHeader)
-    assert found.field == name
+    assert found is not None
+    assert (found.kind, found.facts) == (BadHeader, {"field": name})
 
 
 @pytest.mark.parametrize("name", ["byteorder", "content-type", "content-encoding"])
@@ -117,7 +117,8 @@ def test_the_id_counts_among_the_fields(others: int, expected: str | None) -> No
 
 def test_too_large_goes_before_bad_header() -> None:
     found = decoded(header_bytes({"byteorder": 5, "content-length": 2**40})).shape.fault
-    assert isinstance(found, TooLarge)
+    assert found is not None
+    assert found.kind is TooLarge
 
 
 def test_of_a_key_that_stands_twice_the_last_one_counts() -> None:

@@ -1,5 +1,7 @@
 """The header memory: what it remembers is what a fresh decode says, for every header, whatever came before."""
 
+import gc
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -142,3 +144,57 @@ def test_long_headers_are_not_remembered() -> None:
     headers = Headers(LIMITS)
     one, other = (headers.decode(header_bytes({"x": "y" * 5_000, "id": 1})) for _ in range(2))
     assert one.shape is not other.shape
+
+
+# -- what a header that is kept holds ------------------------------------------------------------------------------
+
+KEPT: dict[str, dict[str, Any]] = {
+    "empty lists": {"x": [[]] * 5_400},
+    "numbers": {"x": [1_000 + number for number in range(3_000)]},
+    "short strings": {"x": [f"{number:x}" for number in range(2_200)]},
+    "objects": {"x": [{"a": {}}] * 1_600},
+    "a long string": {"x": "y" * 16_000},
+    "a string of wide letters": {"x": "\U0001f415" * 4_000},
+    "a long content type": {"content-type": "a/" + "b" * 16_000},
+    "many fields": {f"x{number}": [number, []] for number in range(55)},
+    "few fields": {"x": [[]] * 90},
+    "nothing much": {},
+}
+
+
+@pytest.mark.parametrize("fields", KEPT.values(), ids=list(KEPT))
+def test_a_header_that_is_kept_holds_no_more_than_it_says(fields: dict[str, Any]) -> None:
+    headers = Headers(LIMITS)
+    raws = [header_bytes({**fields, "n": number, "id": 5}) for number in range(100, 120)]
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        kept = []
+        for raw in raws:
+            header = headers.decode(bytes(bytearray(raw)))
+            header.compact()
+            kept.append(header)
+        headers = Headers(LIMITS)
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before <= sum(header.held for header in kept) + 2_000
+    assert all(header.held < 2 * len(raw) + 8_000 for header, raw in zip(kept, raws, strict=True)) or len(raws[0]) < 512
+
+
+@pytest.mark.parametrize("fields", KEPT.values(), ids=list(KEPT))
+@pytest.mark.parametrize("id", [None, 5, 0, "5", False])
+def test_a_header_says_the_same_after_it_was_made_small(fields: dict[str, Any], id: Any) -> None:
+    raw = header_bytes(fields if id is None else {**fields, "id": id})
+    before, header = Headers(LIMITS).decode(raw), Headers(LIMITS).decode(raw)
+    header.compact()
+    assert (header.fields, header.shape.fields) == (before.fields, before.shape.fields)
+
+
+def test_a_header_that_others_share_is_not_made_small_by_one_of_them() -> None:
+    headers = Headers(LIMITS)
+    first, second = (headers.decode(header_bytes({"x": [1], "id": id})) for id in (1, 2))
+    assert first.shape is second.shape
+    first.compact()
+    assert first.shape.fields is second.shape.fields

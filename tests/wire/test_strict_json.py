@@ -6,6 +6,7 @@ import datetime
 import enum
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letterhead.wire.strict_json import NotJson, decode, encode
+from letterhead.wire.strict_json import NotJson, check, decode, encode
 
 DEPTH = 64
 values = st.recursive(
@@ -44,9 +45,19 @@ def by_the_book(data: bytes) -> Any:
     return value
 
 
+def refusal(read: Callable[[bytes, int], Any], data: bytes, depth: int = DEPTH) -> bool:
+    """Whether a reader refuses the bytes."""
+    try:
+        read(data, depth)
+    except NotJson:
+        return True
+    return False
+
+
 @settings(deadline=None, max_examples=500)
 @given(st.lists(st.sampled_from([bytes([byte]) for byte in ALPHABET]), max_size=24).map(b"".join))
 def test_any_bytes_are_what_python_s_reader_says_or_no_json(data: bytes) -> None:
+    assert refusal(check, data) == refusal(decode, data)
     try:
         expected = by_the_book(data)
     except ValueError:
@@ -61,6 +72,7 @@ def test_any_bytes_are_what_python_s_reader_says_or_no_json(data: bytes) -> None
 def test_damaged_json_is_what_python_s_reader_says_or_no_json(value: Any, at: int, piece: bytes) -> None:
     data = json.dumps(value, ensure_ascii=False).encode()
     damaged = data[:at] + piece + data[at + 1 :]
+    assert refusal(check, damaged) == refusal(decode, damaged)
     try:
         expected = by_the_book(damaged)
     except ValueError:
@@ -82,6 +94,54 @@ def test_a_value_comes_back_as_it_went(value: Any) -> None:
 def test_arbitrary_bytes_raise_nothing_else(data: bytes) -> None:
     with contextlib.suppress(NotJson):
         decode(data, DEPTH)
+
+
+@pytest.mark.parametrize("wrap", [b"%b", b"[%b]", b'{"a": [1, %b], "e": "9e999"}', b'["\\"9e999\\\\", %b, "9e999"]'])
+@pytest.mark.parametrize(
+    ("number", "sound"),
+    [
+        (b"9e307", True),
+        (b"9e308", False),
+        (b"-9E+308", False),
+        (b"9e-400", True),
+        (b"0e999", True),
+        (b"1" + b"0" * 250 + b"e50", True),
+        (b"1" + b"0" * 250 + b"e99", False),
+        (b"0." + b"0" * 400 + b"1e99", True),
+        (b"1" * 300, True),
+        (b"1" * 4_000, True),
+        (b"1" * 5_000, False),
+        (b'"' + b"1" * 5_000 + b'"', True),
+    ],
+    ids=lambda item: item[:9].decode() if isinstance(item, bytes) else "",
+)
+def test_a_number_out_of_range_is_found_wherever_it_stands_and_a_text_like_one_is_none(
+    number: bytes, sound: bool, wrap: bytes
+) -> None:
+    data = wrap % number
+    assert refusal(check, data) == refusal(decode, data) == (not sound)
+
+
+@given(
+    st.recursive(
+        st.sampled_from([b"1", b'"[{"', b'"\\\\"', b'"\\"]"', b'""']), lambda inner: st.lists(inner, max_size=4)
+    )
+)
+def test_depth_is_counted_as_python_counts_it(tree: Any) -> None:
+    def written(tree: Any) -> bytes:
+        if isinstance(tree, bytes):
+            return tree
+        inner = [written(one) for one in tree]
+        if len(inner) % 2:
+            return b"[" + b",".join(inner) + b"]"
+        return b"{" + b",".join(b'"%d{":' % n + one for n, one in enumerate(inner)) + b"}"
+
+    def depth(tree: Any) -> int:
+        return 0 if isinstance(tree, bytes) else 1 + max(map(depth, tree), default=0)
+
+    data = written(tree)
+    for allowed in range(8):
+        assert refusal(decode, data, allowed) == refusal(check, data, allowed) == (depth(tree) > allowed)
 
 
 @pytest.mark.parametrize("opened", [b"[", b'{"a":', b'[{"":'])
@@ -168,7 +228,37 @@ def test_what_has_no_json_form_is_refused(value: Any) -> None:
         encode(value)
 
 
-def test_json_that_was_written_before_passes_or_is_refused() -> None:
-    assert encode({"a": msgspec.Raw(b"[1]")}) == b'{"a":[1]}'
-    with pytest.raises(NotJson):
-        encode({"a": msgspec.Raw(b"null")})
+@pytest.mark.parametrize("wrap", [lambda raw: raw, lambda raw: {"a": raw}, lambda raw: [1, Holder(raw)]])
+@pytest.mark.parametrize("raw", [b"[1]", b"null", b' "a" ', '"ä"'.encode(), b"1e300"])
+def test_json_that_was_written_before_is_sent_as_it_is(raw: bytes, wrap: Any) -> None:
+    assert raw in encode(wrap(msgspec.Raw(raw)))
+
+
+@pytest.mark.parametrize("wrap", [lambda raw: raw, lambda raw: {"a": raw}, lambda raw: [1, Holder(raw)]])
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{", b"1,2", b'1],"x":[2', b"NaN", b'"\xff"', b'"\\ud800"', b"1e999", b"\x01", b"[" * 65 + b"]" * 65],
+    ids=lambda raw: raw[:9].decode("latin-1"),
+)
+def test_what_was_written_before_and_is_no_json_is_refused(raw: bytes, wrap: Any) -> None:
+    with pytest.raises(NotJson, match=r"msgspec\.Raw"):
+        encode(wrap(msgspec.Raw(raw)))
+
+
+@dataclasses.dataclass
+class Holder:
+    held: Any
+
+
+@pytest.mark.parametrize("size", [3, 3_000, 30_000])
+@pytest.mark.parametrize("hidden", [math.nan, msgspec.Raw(b"{")], ids=["nan", "raw"])
+def test_in_large_values_nothing_hides_either(hidden: Any, size: int) -> None:
+    for value in (
+        [*range(size), hidden],
+        {"rows": [[n] for n in range(size)], "last": [[hidden]]},
+        {str(n): n for n in range(size)} | {"last": hidden},
+        Holder([*range(size), hidden]),
+        ({"a": list(range(size))}, hidden),
+    ):
+        with pytest.raises(NotJson):
+            encode(value)

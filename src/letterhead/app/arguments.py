@@ -1,30 +1,31 @@
 """A handler's parameters: from the content of a request to keyword arguments, checked against the type hints.
 
-JSON is decoded straight into a Struct that mirrors the signature, or into the type of the one parameter that an unnamed
-argument is for; wherever the arguments stand (protocol section 4), so that they come out the same. Where that fails the
-JSON is decoded by itself and converted argument by argument, so that the error can name the one that does not fit.
+JSON is looked through once, to be split into arguments, which takes a small part of the time that decoding takes. Then
+each argument is decoded straight into the type of its parameter; the error can name the one that does not fit. That is
+the same wherever the arguments stand (protocol section 4).
 
-What is no JSON is the unnamed argument: bytes, an array, a value in msgpack. It becomes the type of its parameter as an
-item of a stream does (``ItemType``).
+What is no JSON object is the unnamed argument: another JSON value, bytes, an array, a value in msgpack. It becomes the
+type of its parameter as an item of a stream does (``ItemType``).
+
+What the arguments are for is not known here, nor where the handler runs.
 """
 
 import inspect
-import typing
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
-from letterhead.app.hints import Streamed, streamed_parameter, streamed_result
-from letterhead.content.json import as_utf8, decode_json
-from letterhead.content.ndarray import array_type_in, fitted, is_array_type
-from letterhead.content.typed import DoesNotFit, TypeReader, check_unseen, converted
+from letterhead.app.hints import Streamed, hints_of, is_final, parameters_of, streamed_parameter, streamed_result, told
+from letterhead.content.json import as_utf8, check_json, no_json
+from letterhead.content.ndarray import array_type_in, is_array_type
+from letterhead.content.typed import DoesNotFit, TypeReader
 from letterhead.errors import InvalidArgument, UsageError, escaped
 from letterhead.protocol.requests import Request
 from letterhead.wire import strict_json
 from letterhead.wire.header import JSON_TYPES, Shape
 
+_named = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TAKEN = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -46,16 +47,14 @@ class Parameters:
         self.types: dict[str, Any] = {}
         self.required: list[str] = []
         self.defaults: dict[str, Any] = {}
-        try:
-            hints = typing.get_type_hints(function, include_extras=True)
-        except (NameError, SyntaxError, TypeError) as error:
-            raise UsageError(f"action {action!r}: a type hint cannot be resolved: {error}") from None
+        hints = hints_of(function, f"action {action!r}")
         self.returns: Any = hints.get("return", Any)
         self.streams: Streamed | None = streamed_result(function, self.returns)
         if self.streams is not None:
             self.returns = self.streams.item
         self.upload: Upload | None = None
-        for name, parameter in inspect.signature(function).parameters.items():
+        for parameter in parameters_of(function, f"action {action!r}"):
+            name = parameter.name
             if parameter.kind not in _TAKEN:
                 raise UsageError(f"action {action!r}: parameter {name!r} must be an ordinary one that can be named")
             what = f"action {action!r}: parameter {name!r}"
@@ -68,22 +67,10 @@ class Parameters:
                 self.required.append(name)
             else:
                 self.defaults[name] = parameter.default
-        self._names = tuple(self.types)
-        self._optional = len(self.required) < len(self.types)
-        fields = [
-            (name, kind) if name in self.required else (name, typing.Union[kind, UnsetType], UNSET)  # noqa: UP007  # of any kind of type
-            for name, kind in self.types.items()
-        ]
-        try:
-            struct = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
-            self._decoder = msgspec.json.Decoder(struct, dec_hook=fitted)
-        except TypeError as error:
-            raise UsageError(f"action {action!r}: its type hints cannot be checked: {error}") from None
-        self._first = ItemType(Any, "")
+        self._readers = {name: ItemType(kind, f"argument '{name}'", name) for name, kind in self.types.items()}
         self.single: str | None = None
-        if self._names:
-            first = self._names[0]
-            self._first = ItemType(self.types[first], f"argument '{first}'", first)
+        if self.types:
+            first = next(iter(self.types))
             self.single = first if set(self.required) <= {first} else None
         for name, kind in self.types.items():
             if name != self.single and array_type_in(kind) is not None:
@@ -109,57 +96,57 @@ class Parameters:
         """
         shape = request.header.shape
         if shape.type not in JSON_TYPES:
-            return {self._only(): self._first.decode(shape, request.content, max_depth)}
-        data = as_utf8(request.content, shape.encoding, shape.byteorder)
-        if not request.named:
-            data = request.classic_value(data)
+            name = self._only()
+            return {name: self._readers[name].decode(shape, request.content, max_depth)}
+        if request.named:
+            data = as_utf8(request.content, shape.encoding, shape.byteorder)
+        else:
+            data = request.classic_value()
+            if data == b"null":
+                data = b"{}"
         try:
-            arguments = msgspec.structs.asdict(self._decoder.decode(data))
-            check_unseen(data, max_depth)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson):
-            value = decode_json(data, "utf-8", shape.byteorder, max_depth)
-            if isinstance(value, dict):
-                return self._convert(value)
-            return {self._only(): self._first.decode_json(data, max_depth)}
-        if self._optional:
-            return {name: value for name, value in arguments.items() if value is not UNSET}
-        return arguments
-
-    def _convert(self, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
-            if self.upload is not None and name == self.upload.name:
-                raise self.upload.missing()
-            if name not in self.types:
-                takes = ", ".join(self.types) or "no arguments"
-                raise InvalidArgument(
-                    f"{self.action} has no argument '{escaped(name)}'; it takes {takes}", argument=escaped(name)
-                )
+            parts = strict_json.decode_as(_named, data, max_depth)
+            strict_json.check_unread(data, max_depth)
+        except msgspec.ValidationError:  # no object
+            return self._bind_unnamed(data, max_depth)
+        except strict_json.NotJson as error:
+            raise no_json(data, error) from None
+        if not parts.keys() <= self.types.keys():
+            raise self._unknown(next(name for name in parts if name not in self.types))
         for name in self.required:
-            if name not in value:
+            if name not in parts:
                 raise InvalidArgument(f"{self.action} needs the argument '{name}'", argument=name)
-        return {name: self._fit(name, item) for name, item in value.items()}
+        return {name: self._readers[name].decode_part(part, max_depth) for name, part in parts.items()}
+
+    def _bind_unnamed(self, data: bytes, max_depth: int) -> dict[str, Any]:
+        if self.single is None:
+            check_json(data, max_depth)  # what is no JSON is told first
+        name = self._only()
+        return {name: self._readers[name].decode_json(data, max_depth)}
+
+    def _unknown(self, name: str) -> InvalidArgument:
+        """The refusal of an argument that there is no parameter for."""
+        if self.upload is not None and name == self.upload.name:
+            return self.upload.missing()
+        takes = ", ".join(self.types) or "no arguments"
+        shown = escaped(name)
+        return InvalidArgument(f"{self.action} has no argument '{shown}'; it takes {takes}", argument=shown)
 
     def _only(self) -> str:
         """The parameter that an unnamed argument is for."""
-        if not self._names:
+        if not self.types:
             raise InvalidArgument(f"{self.action} takes no arguments")
         if self.single is None:
-            missing = next(name for name in self.required if name != self._names[0])
+            missing = next(name for name in self.required if name != next(iter(self.types)))
             raise InvalidArgument(f"{self.action} needs the argument '{missing}', too", argument=missing)
         return self.single
-
-    def _fit(self, name: str, value: Any) -> Any:
-        try:
-            return converted(value, self.types[name], str_keys=True)
-        except DoesNotFit as error:
-            raise InvalidArgument(f"argument '{name}': {error}", argument=name) from None
 
 
 class Upload:
     """The parameter that receives a stream.
 
     Attributes:
-        name: its name.
+        name: the parameter's name.
         stream: of what, and how it is read.
         item: the type of its items.
     """
@@ -219,6 +206,13 @@ class ItemType:
         except DoesNotFit as error:
             raise self._refusal(error) from None
 
+    def decode_part(self, part: msgspec.Raw, max_depth: int) -> Any:
+        """The value of a part of JSON in UTF-8 that was looked through; raises as ``decode`` does."""
+        try:
+            return self._reader.read_part(part, max_depth)
+        except DoesNotFit as error:
+            raise self._refusal(error) from None
+
     def _refusal(self, error: DoesNotFit) -> InvalidArgument:
         return InvalidArgument(f"{self._what}: {error}", **self._facts)
 
@@ -227,10 +221,12 @@ def _checked(kind: Any, what: str) -> Any:
     """A type that msgspec can check, or an error at once rather than at the first call."""
     if kind is object:
         return Any
+    if is_final(kind):
+        raise UsageError(f"{what} is Final, which is for variables and attributes: annotate the type alone")
     try:
         info = msgspec.inspect.type_info(kind)
-    except TypeError as error:
-        raise UsageError(f"{what} cannot be checked: {error}") from None
+    except Exception as error:  # of classes it evaluates the hints
+        raise UsageError(f"{what} cannot be checked: {told(error)}") from None
     if isinstance(info, msgspec.inspect.CustomType) and not is_array_type(kind):
         raise UsageError(
             f"{what} has the type {kind!r}, which no content becomes: use builtin types, dataclasses, "

@@ -2,6 +2,8 @@
 
 Beside it, what a runner needs to know: the connection that a call came from (``Client``), and what in a call is to be
 told when something moves (``Moved``).
+
+How a request is answered is not known here, nor how its frames come and go.
 """
 
 import math
@@ -9,16 +11,18 @@ import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from letterhead import clock
 from letterhead.content.encoded import Encoded
 from letterhead.errors import Refused, UsageError
-from letterhead.protocol.fields import HOP
+from letterhead.protocol.fields import NOT_IN_CONTEXTS
 from letterhead.protocol.flow import Item
 from letterhead.protocol.requests import Request
 
-_NOT_FOR_HANDLERS = HOP | {"more", "status", "byteorder", "content-length", "content-encoding", "content-type"}
+if TYPE_CHECKING:  # clients import this module, and not all of them need an event loop
+    from asyncio import Task
+    from concurrent.futures import Future
 
 
 class Client(Protocol):
@@ -26,20 +30,27 @@ class Client(Protocol):
 
     caller: str
 
+    def answer(self, request: Request, outcome: Encoded | Refused | None) -> None:
+        """Send the answer to a request although something of it still runs; None ends a stream. ``finish`` follows."""
+
     def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
-        """The answer to a request, once for each; None is the end of a stream."""
+        """Nothing of a request runs any more: send its answer, where it has none yet. Called once for each request."""
 
     def streams(self, request: Request) -> None:
-        """Its answer is a stream."""
+        """The answer to a request is a stream."""
 
     def unpacked(self, request: Request, content: bytes) -> None:
-        """Its content was decompressed; TooMany where the server cannot hold it so."""
+        """The content of a request was decompressed.
+
+        Raises:
+            TooMany: the server cannot hold as much.
+        """
 
     def send_item(self, request: Request, item: Encoded) -> int:
-        """Send an item of a result: how many bytes that took; 0 where it may not be sent before there is ``room``."""
+        """Send an item of a result: how many bytes that took; 0 where it has to wait for ``writable``."""
 
     def take(self, request: Request) -> Item | None:
-        """The next item of an upload; None where none is there: ``items`` follows, unless it is whole or has ended."""
+        """The next item of an upload; None where none is there: ``readable`` follows, unless it is whole."""
 
     def fail(self, request: Request, why: Refused) -> None:
         """The request cannot be answered, whatever its handler says: its last frame is sent at once."""
@@ -49,7 +60,7 @@ class Moved(Protocol):
     """One end of a stream that waits for the other side."""
 
     def moved(self) -> None:
-        """There is room for an item, or one to take; or nobody waits for the answer any longer."""
+        """An item may be sent, or one is there to take; or nobody waits for the answer any longer."""
 
 
 class Upload(Moved, Protocol):
@@ -74,22 +85,29 @@ class Context:
     """
 
     __slots__ = (
-        "_deadline", "_headers", "_request", "action", "caller", "cancel", "client", "sender", "server", "task",
-        "upload",
+        "_content_type", "_deadline", "_headers", "_request", "action", "caller", "client", "sender", "server", "task",
+        "upload", "waits", "work",
     )  # fmt: skip
 
-    def __init__(self, request: Request, caller: str) -> None:
+    client: Client
+    server: Leaving | None
+
+    def __init__(self, request: Request, client: Client, server: Leaving) -> None:
         action = request.action
         self.action: str | None = action if isinstance(action, str) else None
-        self.caller = caller
+        self.caller = client.caller
+        self._content_type = ""  # this and the deadline are the request's, but in a worker process, which has none
         self._deadline = math.inf
         self._request: Request | None = request
         self._headers: Mapping[str, Any] | None = None
         # The runner's own: where the answer goes, and what is to be stopped or told.
-        self.client: Any = None
-        self.server: Leaving | None = None
-        self.task: Any = None
-        self.cancel: Callable[[], object] | None = None
+        self.client = client
+        self.server = server
+        self.task: Task[None] | None = None
+        self.work: dict[Future[Any], Callable[[], object]] = {}
+        """What runs for it in threads and processes, and what cancels that."""
+        self.waits = 0
+        """How often it is waited for that at the moment."""
         self.sender: Moved | None = None
         self.upload: Upload | None = None
 
@@ -109,13 +127,13 @@ class Context:
         """The request's header fields that are not the connection's own: the caller's, trace context, ``action``."""
         if self._headers is None:
             fields = {} if self._request is None else self._request.header.fields
-            self._headers = MappingProxyType({k: v for k, v in fields.items() if k not in _NOT_FOR_HANDLERS})
+            self._headers = MappingProxyType({k: v for k, v in fields.items() if k not in NOT_IN_CONTEXTS})
         return self._headers
 
     @property
     def content_type(self) -> str:
         """The content type of the request, lower case, without parameters."""
-        return "" if self._request is None else self._request.header.shape.type
+        return self._content_type if self._request is None else self._request.header.shape.type
 
     @property
     def deadline(self) -> float:
@@ -143,12 +161,12 @@ class Context:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # For ``run="process"``: the worker is killed when the call is cancelled, so it need not see that.
-        return _elsewhere, (self.action, self.caller, self.deadline, dict(self.headers))
+        return _in_worker, (self.action, self.caller, self.content_type, self.deadline, dict(self.headers))
 
 
-def _elsewhere(action: str | None, caller: str, deadline: float, headers: dict[str, Any]) -> Context:
+def _in_worker(action: str | None, caller: str, content_type: str, deadline: float, headers: dict[str, Any]) -> Context:
     context = Context.__new__(Context)
-    context.action, context.caller, context._deadline = action, caller, deadline
+    context.action, context.caller, context._content_type, context._deadline = action, caller, content_type, deadline
     context._request = context.server = None
     context._headers = MappingProxyType(headers)
     return context
@@ -197,7 +215,7 @@ def refuse_to_block() -> bool:
         whether it would hold up another event loop, whose matter that is.
 
     Raises:
-        UsageError: it would.
+        UsageError: the call would block the event loop that serves.
     """
     asyncio = sys.modules.get("asyncio")
     loop: Any = None if asyncio is None else asyncio._get_running_loop()

@@ -1,13 +1,19 @@
-"""``letterhead.describe``: what a server offers, as data that a program or a person can use."""
+"""``letterhead.describe``: what a server offers, as data that a program or a person can use.
+
+What lives here: the description of an application as a value, made once, and the names of the actions that every server
+has. Who asks for it is not known here, nor how the value is sent.
+"""
 
 from typing import Any
 
 import msgspec
 
-from letterhead.app.app import Action, Application
+from letterhead.app.actions import Action
 from letterhead.app.arguments import Parameters
+from letterhead.app.service import Service
 from letterhead.content.ndarray import NDARRAY, array_type_in, dtype_of_type, is_array_type, readable
 from letterhead.content.registry import JSON, OCTETS
+from letterhead.limits import Limits
 from letterhead.wire import strict_json
 from letterhead.wire.header import MSGPACK
 
@@ -26,7 +32,28 @@ OWN_ACTIONS: dict[str, str] = {
 }
 
 
-def describe(app: Application) -> dict[str, Any]:
+class Description:
+    """What a service offers, as ``describe`` has it, made anew only once that has changed.
+
+    JSON Schemas of many types take their time, and clients ask by themselves: after a restart all of them at once.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._described: tuple[str, Limits, dict[str, Action]] | None = None
+        self._json = b""
+
+    def value(self) -> dict[str, Any]:
+        """The description; the caller may do with it what it likes."""
+        service = self._service
+        if self._described != (service.name, service.limits, service.actions):
+            self._json = strict_json.encode(describe(service))
+            self._described = (service.name, service.limits, dict(service.actions))
+        value: dict[str, Any] = msgspec.json.decode(self._json)
+        return value
+
+
+def describe(app: Service) -> dict[str, Any]:
     """Name, protocol version, limits, and every action with its parameters and result as JSON Schema (2020-12).
 
     Of an action that streams, ``result`` is one item of the stream. One that takes a stream has ``upload``: the name of
@@ -103,7 +130,7 @@ def _default(value: Any) -> dict[str, Any]:
 def _has_schema(kind: Any) -> bool:
     try:
         msgspec.json.schema(kind, schema_hook=_array)
-    except (TypeError, RuntimeError):
+    except Exception:  # a result may be of a class whose own hints cannot be evaluated
         return False
     return True
 

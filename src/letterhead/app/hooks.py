@@ -1,4 +1,7 @@
-"""The hooks of an application: called around its time as a server, and around every call."""
+"""The hooks of an application: called around its time as a server, and around every call.
+
+When a server starts and stops is not known here, nor what hooks do.
+"""
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,19 +20,22 @@ async def run_stop_hooks(hooks: Sequence[Callable[[], Any]]) -> None:
     """Call stop hooks, one after the other, each of them whatever the others do.
 
     Raises:
-        Exception: the one that a hook raised.
-        ExceptionGroup: those that several raised.
+        BaseException: the one that a hook raised.
+        BaseExceptionGroup: those that several raised; an ExceptionGroup where all are of class Exception.
     """
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     for hook in hooks:
         try:
             await run_hooks([hook])
-        except Exception as error:
+        except BaseException as error:  # also SystemExit, and the cancellation of something that a hook waited for
             errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ExceptionGroup(f"{len(errors)} stop hooks failed", errors)
+    try:
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise BaseExceptionGroup(f"{len(errors)} stop hooks failed", errors)
+    finally:
+        errors.clear()  # they know this frame: neither would be freed before the collector comes
 
 
 def is_async(function: Callable[..., Any]) -> bool:

@@ -1,4 +1,4 @@
-"""``run="process"``: worker processes of which one can be killed without harming the others.
+"""``run="process"``: worker processes, each of which can be killed without harm to the others.
 
 ``concurrent.futures.ProcessPoolExecutor`` breaks as a whole when one worker dies, so this uses ``pebble`` (the extra
 ``process``). Workers are spawned, never forked: a fork would copy sockets, locks and the event loop. They import the
@@ -6,6 +6,8 @@ handler by its module's name.
 
 Jobs wait here rather than in pebble's own queue, where one that was given up would still begin. A pool that pebble gave
 up (it does when a worker dies that has nothing to do) is replaced.
+
+What a job is for is not known here, nor what becomes of its result.
 """
 
 import logging
@@ -77,17 +79,23 @@ class Processes:
         with self._lock:
             while self._waiting and self._running < self._count and not self._closed:
                 job, _ = self._waiting.popitem(last=False)
-                if not self._pools[-1].active:
-                    self._pools.append(self._make())
-                job.inner = self._pools[-1].schedule(_call, args=job.work)
+                try:
+                    if not self._pools[-1].active:
+                        self._pools.append(self._make())
+                    job.inner = self._pools[-1].schedule(_call, args=job.work)
+                except Exception as error:  # no process or thread can be had now
+                    job.set_exception(error)
+                    continue
                 self._running += 1
                 job.inner.add_done_callback(partial(self._ended, job))
 
     def _ended(self, job: "_Job", inner: "Future[Any]") -> None:
         with self._lock:
             self._running -= 1
-        job.end_as(inner)
-        self._hand_out()
+        try:
+            job.end_as(inner)
+        finally:
+            self._hand_out()
 
 
 class _Job(Future[Any]):

@@ -1,18 +1,20 @@
 """Results that are streams: what a handler's iterator gives, as items on their way to the client.
 
-* An item is sent while the client's credit lasts and the connection takes bytes; else its sender waits for room, and
+* An item is sent while the client's credit lasts and the connection takes bytes; else its sender waits, and
   the handler with it: what was not asked for yet is not made.
 * An iterator that never waits does not hold the event loop: every 64 KiB or millisecond it stands in line with the
-  other streams (``turns.py``). Small items of one turn go out with one write, which the connection sees to.
+  other streams (``turns.py``). Small items of one loop iteration go out with one write, which the connection sees to.
 * When nobody waits for the answer any longer the iterator is closed at once, where it runs.
 * A thread encodes its items itself and hands over many at a time, since each crossing to the loop costs what twenty
-  items cost. It runs ahead of the client by so many bytes; then it waits, until there is room or nobody waits for it.
+  items cost. It runs ahead of the client by so many bytes; then it waits until some of them have gone, or nobody waits
+  for it.
 
 Who answers, and what an error becomes, is the runner's; frames and credit are the conversation's.
 """
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
@@ -20,6 +22,7 @@ from typing import Any
 
 from letterhead import clock
 from letterhead.app.context import Context
+from letterhead.app.stream_threads import StreamThreads
 from letterhead.app.turns import TURN_BYTES, TURN_SECONDS, Turns
 from letterhead.content.encoded import Encoded
 
@@ -47,12 +50,12 @@ class LoopSender:
         self._turns = turns
         self._encode = encode
         self._pack = pack
-        self._room: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
 
     def moved(self) -> None:
-        """There is room, or the exchange has ended."""
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        """An item may be sent, or the exchange has ended."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
 
     async def send_all(self, items: Any) -> None:
         """Send the items of an asynchronous iterator until it ends or nobody waits, and close it.
@@ -84,7 +87,12 @@ class LoopSender:
                 await close()
 
     async def send_plainly(self, items: Any) -> None:
-        """The same for a plain iterator, which runs on the loop all the same."""
+        """Send the items of a plain iterator on the event loop until it ends or nobody waits, and close it.
+
+        Raises:
+            TypeError: there is no iterator, or an item cannot be sent.
+            Exception: whatever the iterator raises.
+        """
         iterator = iterator_of(items)
         request, encode, pack, send = self._request, self._encode, self._pack, self._client.send_item
         turns = self._turns
@@ -102,13 +110,13 @@ class LoopSender:
             close_plainly(iterator)
 
     async def _send_later(self, item: Encoded) -> int:
-        """Send an item once there is room; how many bytes it took."""
+        """Send an item once it may be sent; how many bytes it took."""
         while self._request.stopped is None:
-            self._room = asyncio.get_running_loop().create_future()
+            self._writable = asyncio.get_running_loop().create_future()
             try:
-                await self._room
+                await self._writable
             finally:
-                self._room = None
+                self._writable = None
             cost: int = self._client.send_item(self._request, item)
             if cost:
                 return cost
@@ -118,20 +126,32 @@ class LoopSender:
 class ThreadSender:
     """Sends what a handler gives in a thread.
 
+    Args:
+        call: what is answered.
+        turns: where it stands in line when it had its turn.
+        encode: makes an item of what the handler gives, in the thread.
+        loop: the server's event loop.
+        threads: where the handler runs; told when it waits for its peer.
+
     The thread only adds to ``_waiting`` and ``_put``, the loop only takes from there and adds to ``_taken``: no lock is
     needed to know how far the thread is ahead.
     """
 
-    def __init__(self, call: Context, turns: Turns, encode: Encode, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, call: Context, turns: Turns, encode: Encode, loop: asyncio.AbstractEventLoop, threads: StreamThreads
+    ) -> None:
+        self._call = call
+        self._threads = threads
         self._request = call.request
         self._client = call.client
         self._turns = turns
         self._encode = encode
         self._loop = loop
+        self._context = contextvars.Context()
         self._waiting: deque[Encoded] = deque()
         self._put = 0
         self._taken = 0
-        self._told = False  # the loop will look, or there will be room, which brings it to look
+        self._told = False  # the loop will look, or will be told that items may be sent
         self._in_line = False
         self._abandoned = False
         self._resting = False  # the thread is so far ahead that it waits
@@ -162,7 +182,7 @@ class ThreadSender:
                 if not self._told:
                     self._told = True
                     with contextlib.suppress(RuntimeError):  # the loop has ended, and the server with it
-                        self._loop.call_soon_threadsafe(self.moved)
+                        self._loop.call_soon_threadsafe(self.moved, context=self._context)
                 if self._put - self._taken >= AHEAD_BYTES:
                     self._rest()
         finally:
@@ -178,7 +198,7 @@ class ThreadSender:
     # -- on the loop -----------------------------------------------------------------------------------------------
 
     def moved(self) -> None:
-        """There is something to send, or room for it; or nobody waits any longer."""
+        """There is something to send, or it may be sent; or nobody waits any longer."""
         if self._over:
             self._send()
         elif not self._in_line:
@@ -186,7 +206,7 @@ class ThreadSender:
             self._turns.ask(self._send_in_turn)
 
     def cancel(self) -> None:
-        """Nobody waits any longer: the thread ends as soon as it looks."""
+        """Nobody waits for the items any longer: the thread ends as soon as it looks."""
         self._abandoned = True
         self._send()
 
@@ -212,7 +232,10 @@ class ThreadSender:
             cost = send(request, item)
             if not cost:
                 self._told = True
+                self._threads.waits(self._call)
                 break
+            if not sent:
+                self._threads.goes_on(self._call)
             waiting.popleft()
             self._taken += len(item.content) + ITEM_BYTES
             sent += cost

@@ -4,10 +4,11 @@ A stream whose other side keeps up never waits: it would hold the loop for as lo
 64 KiB or a millisecond, then stands in line, and in each turn of the loop one of those in line goes on. However many
 streams there are, a plain call waits for one of them, not for a millisecond of each.
 
-What a stream does when it goes on is nothing to this file.
+What a stream does when it goes on is nothing to this file. It does it in a context that is nobody's.
 """
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Callable
 
@@ -18,11 +19,12 @@ TURN_SECONDS = 0.001
 class Turns:
     """The line of one event loop."""
 
-    __slots__ = ("_line", "_loop")
+    __slots__ = ("_context", "_line", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._line: deque[Callable[[], None]] = deque()
+        self._context = contextvars.Context()
 
     def __bool__(self) -> bool:
         """Whether anybody stands in line: who begins has to do so, too."""
@@ -32,7 +34,7 @@ class Turns:
         """Stand in line; ``go_on`` is called in a turn of the loop that is nobody else's."""
         self._line.append(go_on)
         if len(self._line) == 1:
-            self._loop.call_soon(self._next)
+            self._loop.call_soon(self._next, context=self._context)
 
     async def wait(self) -> None:
         """Stand in line until it is our turn."""
@@ -47,4 +49,4 @@ class Turns:
         finally:
             self._line.popleft()
             if self._line:
-                self._loop.call_soon(self._next)
+                self._loop.call_soon(self._next, context=self._context)

@@ -4,13 +4,18 @@
   type, ends the exchange at once, and the iterator raises that error.
 * The iterator ends where the client ended the stream, and nowhere else: where nobody waits for the answer any longer it
   raises the reason, and once the handler has returned it is of no use to what the handler left behind.
-* Who takes items that are here already gives the event loop a turn every millisecond.
+* Who takes items that are here already lets the event loop go on every millisecond.
+* A handler in a thread that answers whole begins when its first item is there, or the end: uploads that are only opened
+  take no threads.
 * A thread is given many items at a time, since each crossing from the loop costs what twenty items cost; but only when
   it has used up the last ones, so that what a slow thread has not asked for stays with the client.
+
+How items come over the wire is not known here, nor where the handler runs.
 """
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -21,6 +26,8 @@ from typing import Any
 from letterhead import clock
 from letterhead.app.arguments import ItemType
 from letterhead.app.context import Context
+from letterhead.app.encoder import MAY_BE_LARGE, takes_long
+from letterhead.app.stream_threads import StreamThreads
 from letterhead.app.streaming import ITEM_BYTES
 from letterhead.app.turns import TURN_SECONDS
 from letterhead.content.compression import decompress
@@ -31,7 +38,8 @@ from letterhead.wire.header import content_limit
 
 BATCH_BYTES = 64 * 1024
 """What a thread is given at a time."""
-Decompressed = Callable[[bytes, str, int], Awaitable[bytes]]
+Read = Callable[[Item], Awaitable[Any]]
+"""What makes the value of an item elsewhere than on the event loop; it raises as ``ItemReader.read`` does."""
 
 
 class ItemReader:
@@ -61,21 +69,22 @@ class ItemReader:
             content = decompress(content, shape.meaning.compression, content_limit(shape.type, self._limits))
         return self._kind.decode(shape, content, self._max_depth)
 
-    async def read_compressed(self, item: Item, decompressed: Decompressed) -> Any:
-        """The same of one that is compressed; raises likewise."""
+    def takes_long(self, item: Item) -> bool:
+        """Whether reading it could hold an event loop too long."""
         header, content = item
         shape = header.shape
-        content = await decompressed(content, shape.meaning.compression, content_limit(shape.type, self._limits))
-        return self._kind.decode(shape, content, self._max_depth)
+        if shape.meaning.compression is not None:
+            return len(content) >= MAY_BE_LARGE
+        return takes_long(shape, len(content))
 
 
 class LoopUpload(AsyncIterator[Any]):
     """An upload that is read on the event loop. Several tasks may read it: each item goes to one of them."""
 
-    def __init__(self, call: Context, reader: ItemReader, decompressed: Decompressed) -> None:
+    def __init__(self, call: Context, reader: ItemReader, read_off_loop: Read) -> None:
         self._call = call
         self._reader = reader
-        self._decompressed = decompressed
+        self._read_off_loop = read_off_loop
         self._request = call.request
         self._client = call.client
         self._read = reader.read
@@ -113,11 +122,11 @@ class LoopUpload(AsyncIterator[Any]):
             await waiter
             self._turn_ends = clock.monotonic() + TURN_SECONDS
         try:
-            if item[0].shape.meaning.compression is not None:
-                return await self._reader.read_compressed(item, self._decompressed)
+            if self._reader.takes_long(item):
+                return await self._read_off_loop(item)
             return self._read(item)
         except Refused as refused:
-            _fail(self._call, refused)
+            fail(self._call, refused)
             task = self._call.task
             if task is not None and task is not asyncio.current_task():  # it is no handler that hears of it here
                 task.cancel()
@@ -125,10 +134,20 @@ class LoopUpload(AsyncIterator[Any]):
 
 
 class ThreadUpload(Iterator[Any]):
-    """An upload that is read in a thread. Several threads may read it: each item goes to one of them."""
+    """An upload that is read in a thread. Several threads may read it: each item goes to one of them.
 
-    def __init__(self, call: Context, reader: ItemReader, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        call: what it belongs to.
+        reader: makes values of its items.
+        loop: the server's event loop.
+        threads: where the handler runs; told when the handler waits for its peer.
+    """
+
+    def __init__(
+        self, call: Context, reader: ItemReader, loop: asyncio.AbstractEventLoop, threads: StreamThreads
+    ) -> None:
         self._call = call
+        self._threads = threads
         self._request = call.request
         self._client = call.client
         self._read = reader.read
@@ -136,6 +155,8 @@ class ThreadUpload(Iterator[Any]):
         self._lock = threading.Lock()
         self._items: deque[Item] = deque()
         self._given: SimpleQueue[list[Item]] = SimpleQueue()
+        self._context = contextvars.Context()
+        self._first: asyncio.Future[None] | None = None
         self._asked = False  # the thread waits, and nothing was there
         self._whole = False  # the end follows what was given
         self._failed: Refused | None = None
@@ -150,7 +171,7 @@ class ThreadUpload(Iterator[Any]):
         except Refused as refused:
             self._failed = refused
             with contextlib.suppress(RuntimeError):  # the loop has ended: so has the exchange
-                self._loop.call_soon_threadsafe(_fail, self._call, refused)
+                self._loop.call_soon_threadsafe(fail, self._call, refused, context=self._context)
             raise
 
     def _next(self) -> Item:
@@ -164,22 +185,34 @@ class ThreadUpload(Iterator[Any]):
                 if self._whole:
                     raise StopIteration
                 try:
-                    self._loop.call_soon_threadsafe(self._give)
+                    self._loop.call_soon_threadsafe(self._give, context=self._context)
                 except RuntimeError:  # the loop has ended, and the server with it
                     raise over(None) from None
                 self._items.extend(self._given.get())
 
     # -- on the loop -----------------------------------------------------------------------------------------------
 
+    async def begun(self) -> None:
+        """Wait until its first item or its end is there, or nobody waits for the answer any longer."""
+        incoming = self._request.incoming
+        while incoming is not None and not (incoming.items or incoming.whole or self._request.stopped or self._closed):
+            incoming.wanted = True
+            self._first = self._loop.create_future()
+            await self._first
+
     def moved(self) -> None:
         """An item or the end is there, or nobody waits for the answer any longer."""
+        if self._first is not None and not self._first.done():
+            self._first.set_result(None)
         if self._asked:
             self._asked = False
+            self._threads.goes_on(self._call)
             self._give()
 
     def close(self) -> None:
         """The handler has returned."""
         self._closed = True
+        self._threads.goes_on(self._call)
         self._given.put([])  # for a thread that waits, although the loop may end before it comes to give
 
     def _give(self) -> None:
@@ -197,15 +230,17 @@ class ThreadUpload(Iterator[Any]):
             self._whole = incoming is None or (incoming.whole and not incoming.items)
             if not given and not self._whole:
                 self._asked = True
+                self._threads.waits(self._call)
                 return
         self._given.put(given)
 
 
-def _fail(call: Context, why: Refused) -> None:
-    """End the exchange. The handler hears of it by itself; whoever sends for it may wait for room."""
+def fail(call: Context, why: Refused) -> None:
+    """End the exchange. Whoever reads or sends for it may wait, and is told."""
     call.client.fail(call.request, why)
-    if call.sender is not None:
-        call.sender.moved()
+    for end in (call.upload, call.sender):
+        if end is not None:
+            end.moved()
 
 
 def over(stopped: Refused | None) -> LetterheadError:

@@ -65,7 +65,7 @@ class Options(NamedTuple):
         if self.verbose:
             from letterhead.cli.watching import watched
 
-            connector = watched(address)
+            connector = watched
         try:
             with Client(address, timeout=self.timeout, connector=connector) as client:
                 yield client

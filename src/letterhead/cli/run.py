@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from letterhead.app.app import Action
+from letterhead.app.actions import Action
 from letterhead.app.hooks import run_hooks
 from letterhead.cli import faults, modules
 from letterhead.cli.listening import at_option, for_clients, letterhead_elsewhere, say_where

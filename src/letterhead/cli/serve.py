@@ -28,7 +28,7 @@ from letterhead.search.terms import tokens
 from letterhead.search.update import Changes, Progress, Update
 from letterhead.server.app import App
 from letterhead.server.server import Server
-from letterhead.transport.address import listen, parse
+from letterhead.transport.address import parse
 
 _LONGEST_PATH = 1_000
 _WORTH_A_SPEED = 1_000_000
@@ -109,10 +109,7 @@ def _serve(app: App, at: Sequence[str], word: str) -> None:
 def _try_to_listen(at: Sequence[str]) -> None:
     """An address that is in use should be known before the indexing, not after."""
     for place in [parse(text) for text in at]:
-        for sock in listen(place, Limits()):
-            sock.close()
-        if place.path is not None:
-            Path(place.path).unlink(missing_ok=True)
+        place.transport.listen(place, Limits()).close()
 
 
 # -- the index ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ to nobody else's eyes (``authorization``) is not shown.
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 
 import click
 
@@ -19,7 +20,8 @@ from letterhead.errors import BadFrame
 from letterhead.limits import Limits
 from letterhead.message import Buffer
 from letterhead.transport.address import parse
-from letterhead.transport.wire import Wire, connect
+from letterhead.transport.connect import connect
+from letterhead.transport.wire import Received, Wire
 from letterhead.wire.header import Header, Headers
 from letterhead.wire.reader import Reader
 
@@ -28,21 +30,16 @@ _HEADER_CHARACTERS = 2_000
 _SECRET = "authorization"
 
 
-def watched(address: str) -> Callable[[float | None], Wire]:
-    """How a client connects to ``address`` with its user looking on.
+def watched(server: str, timeout: float | None) -> "Watched":
+    """Connect to ``server`` with its user looking on: the ``connector=`` of a ``Client``.
 
     Raises:
-        UsageError: the address is not written as one.
+        ConnectionFailed: a subclass says why there is no connection.
     """
-    place = parse(address)
-
-    def connector(timeout: float | None) -> Wire:
-        began = time.perf_counter()
-        wire = connect(place, timeout, Limits())
-        _say("*", f"connected to {place} in {(time.perf_counter() - began) * 1_000:.1f} ms")
-        return Watched(wire)
-
-    return connector
+    began = time.perf_counter()
+    wire = connect(parse(server), timeout, Limits())
+    _say("*", f"connected to {server} in {(time.perf_counter() - began) * 1_000:.1f} ms")
+    return Watched(wire)
 
 
 class Watched:
@@ -62,13 +59,17 @@ class Watched:
             left -= len(piece)
         return went
 
-    def receive_into(self, view: memoryview, timeout: float | None) -> int | None:
-        count = self._wire.receive_into(view, timeout)
-        if count:
-            self._coming.saw(bytes(view[:count]))
-        elif count == 0:
+    def receive(self, inbox: "deque[Received]", view: memoryview | None, timeout: float | None) -> bool:
+        if not self._wire.receive(inbox, view, timeout):
+            return False
+        came = inbox[-1]
+        if not came:
             self._coming.ended()
-        return count
+        elif isinstance(came, bytes):
+            self._coming.saw(came)
+        elif isinstance(came, int) and view is not None:
+            self._coming.saw(bytes(view[:came]))
+        return True
 
     def wait(self, *, write: bool, read: bool, timeout: float | None) -> bool:
         return self._wire.wait(write=write, read=read, timeout=timeout)

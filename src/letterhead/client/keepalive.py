@@ -4,15 +4,17 @@ Any byte that arrives is a sign of life, whatever it belongs to. Only where noth
 the server is asked with a ping; where nothing arrives after that either, the connection is given up. So a server that
 answers slowly is never given up, as long as its event loop turns.
 
-The time is an argument. Whoever looks late (its process stood still) looks once more after a moment: what came
-meanwhile may wait to be read.
+The time is an argument. A client that looks late, since its process stood still, looks once more after a moment: what
+came meanwhile may wait to be read.
+
+How a ping is sent is not known here, nor what becomes of a connection that is given up.
 """
 
 from enum import Enum, auto
 
 NEVER = float("inf")
 _MOMENT = 0.25
-"""Seconds between what seems to be the end of patience and its end."""
+"""Seconds between what seems to be the end of the wait and its end."""
 
 
 class Sign(Enum):
@@ -23,7 +25,7 @@ class Sign(Enum):
     GONE = auto()  # give the connection up
 
 
-class Liveness:
+class Keepalive:
     """One connection's signs of life.
 
     Args:
@@ -45,7 +47,7 @@ class Liveness:
         self.due = NEVER
 
     @property
-    def patience(self) -> float:
+    def timeout(self) -> float:
         """Seconds of quiet after which a connection is given up."""
         return self._after + self._wait
 

@@ -1,6 +1,8 @@
 """``Encoded``: a value as it goes on the wire, before there is a frame for it.
 
 It knows no conversation: ids, ``more`` and ``status`` are added by whoever sends it.
+
+Where the value goes is not known here.
 """
 
 from typing import Any
@@ -25,7 +27,3 @@ class Encoded:
         self.encoding = encoding
         self.content = content
         self.fields = fields
-
-    def with_fields(self, fields: dict[str, Any]) -> "Encoded":
-        """The same with further header fields."""
-        return Encoded(self.content_type, self.encoding, self.content, {**(self.fields or {}), **fields})

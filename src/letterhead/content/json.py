@@ -1,4 +1,8 @@
-"""``text/json`` and ``application/json``."""
+"""``text/json`` and ``application/json``.
+
+What lives here: encoding and decoding by the rules of ``wire/strict_json.py``, with the errors of content. Where the
+content comes from is not known here.
+"""
 
 from typing import Any
 
@@ -24,15 +28,31 @@ def decode_json(data: bytes, encoding: str, byteorder: str, max_depth: int) -> A
     Raises:
         BadContent: empty, malformed, trailing data, NaN, lone surrogates, or nested deeper than ``max_depth``.
     """
-    if not data:
-        raise BadContent("JSON content is empty")
+    data = as_utf8(data, encoding, byteorder)
     try:
-        return strict_json.decode(as_utf8(data, encoding, byteorder), max_depth)
+        return strict_json.decode(data, max_depth)
     except strict_json.NotJson as error:
-        raise BadContent(f"not JSON: {error}") from None
+        raise no_json(data, error) from None
 
 
-def encode_json(value: Any, encoding: str = "utf-8", byteorder: str = "little") -> bytes:
+def check_json(data: bytes, max_depth: int) -> None:
+    """Refuse JSON content in UTF-8 that ``decode_json`` would refuse, without making its value.
+
+    Raises:
+        BadContent: the content is refused; the sentence says why.
+    """
+    try:
+        strict_json.check(data, max_depth)
+    except strict_json.NotJson as error:
+        raise no_json(data, error) from None
+
+
+def no_json(data: bytes, error: strict_json.NotJson) -> BadContent:
+    """The refusal of content that is no JSON."""
+    return BadContent(f"not JSON: {error}" if data else "JSON content is empty")
+
+
+def encode_json(value: object, encoding: str = "utf-8", byteorder: str = "little") -> bytes:
     """JSON content.
 
     Raises:

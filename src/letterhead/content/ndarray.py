@@ -8,6 +8,8 @@ hint, who did not import it; so nothing else here does.
 * What is read is a read-only view of the bytes that came, without a copy; in a foreign byte order it is one copy.
 * What is sent must not change afterwards. An array goes without a copy where nobody can write to its memory, neither
   through it nor through what it is a view of; else it is copied once.
+
+Where the content comes from is not known here. numpy is imported only when it is used.
 """
 
 import math
@@ -33,11 +35,12 @@ _SIZES = {
     "complex64": 8, "complex128": 16,
 }  # fmt: skip
 """Every dtype there is on the wire, and the bytes of one item."""
+_ALIAS: Any = getattr(typing, "TypeAliasType", ())  # there are none before Python 3.12
 _MOST_DIMENSIONS = 64
 _MOST_BYTES = 2**63 - 1
 
 
-def is_array(value: Any) -> bool:
+def is_array(value: object) -> bool:
     """Whether a value is a ``numpy.ndarray``."""
     numpy = sys.modules.get("numpy")
     kind = getattr(numpy, "ndarray", None)  # None while another thread imports it
@@ -125,10 +128,7 @@ def encode_array(array: Any, content_type: str = NDARRAY, encoding: str = "binar
         raise BadContent(f"{NDARRAY} content is a numpy.ndarray, not {type(array).__name__}")
     dtype = array.dtype
     if _SIZES.get(dtype.name) != dtype.itemsize:
-        raise BadContent(
-            f"an array of {dtype.name} cannot be sent: there are {', '.join(_SIZES)} (array.astype converts, "
-            "array.tolist() makes a list)"
-        )
+        raise BadContent(f"an array of {dtype.name} cannot be sent: there are {', '.join(_SIZES)} ({_instead(dtype)})")
     masked = sys.modules.get("numpy.ma")
     if masked is not None and isinstance(array, masked.MaskedArray):
         raise BadContent("a masked array cannot be sent with its mask: fill it (array.filled(value))")
@@ -136,6 +136,15 @@ def encode_array(array: Any, content_type: str = NDARRAY, encoding: str = "binar
     if not dtype.isnative:
         fields["byteorder"] = "big" if NATIVE == "little" else "little"
     return Encoded(content_type, encoding, _bytes_of(array), fields)
+
+
+def _instead(dtype: Any) -> str:
+    """What to send instead of an array of items that have no form on the wire."""
+    if dtype.kind in "mM":
+        return "array.astype('int64') makes numbers of times; say by a header field of a Message what they count"
+    if dtype.kind in "fc":
+        return f"array.astype('{'float64' if dtype.kind == 'f' else 'complex128'}') rounds"
+    return "array.astype converts, array.tolist() makes a list"
 
 
 def _bytes_of(array: Any) -> Buffer:
@@ -160,20 +169,30 @@ def _is_constant(array: Any) -> bool:
     return isinstance(below, bytes) or (below is None and array.flags.owndata)
 
 
-def is_array_type(kind: Any) -> bool:
+def is_array_type(kind: object) -> bool:
     """Whether a type hint is ``numpy.ndarray`` or ``numpy.typing.NDArray[…]``."""
     numpy = sys.modules.get("numpy")
     array = getattr(numpy, "ndarray", None)
+    kind = _unfolded(kind)
     return array is not None and (typing.get_origin(kind) or kind) is array
 
 
-def array_type_in(kind: Any) -> Any:
+def _unfolded(kind: Any) -> Any:
+    """A type hint, where it is an alias what that stands for: ``NDArray`` is one from numpy 2.5 on."""
+    while isinstance(alias := typing.get_origin(kind) or kind, _ALIAS):
+        arguments = typing.get_args(kind)
+        kind = alias.__value__[arguments] if arguments else alias.__value__
+    return kind
+
+
+def array_type_in(kind: object) -> Any:
     """The array type that a hint is or, with ``None`` beside it, holds; else None."""
+    kind = _unfolded(kind)
     either = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, UnionType) else (kind,)
     return next(filter(is_array_type, either), None)
 
 
-def dtype_of_type(kind: Any) -> str | None:
+def dtype_of_type(kind: object) -> str | None:
     """The dtype that an array type names, such as ``float64``; None where it takes several."""
     items = _items(kind)
     numpy = sys.modules["numpy"]
@@ -186,6 +205,7 @@ def fitted(kind: Any, value: Any) -> Any:
     Raises:
         TypeError: the value is none, or its items or dimensions are not what the type says.
     """
+    kind = _unfolded(kind)
     if not is_array_type(kind):
         origin = typing.get_origin(kind) or kind
         if isinstance(value, origin):
@@ -202,15 +222,15 @@ def fitted(kind: Any, value: Any) -> Any:
     return value
 
 
-def _items(kind: Any) -> Any:
+def _items(kind: object) -> Any:
     """The class, or union of classes, that an array type says its items are; None where it takes any."""
-    _, dtype = typing.get_args(kind) or (None, None)
+    _, dtype = typing.get_args(_unfolded(kind)) or (None, None)
     (items,) = typing.get_args(dtype) or (None,)
     return None if items is Any or isinstance(items, typing.TypeVar) else items
 
 
-def _hinted_dimensions(kind: Any) -> int | None:
+def _hinted_dimensions(kind: object) -> int | None:
     """How many dimensions an array type says, as ``numpy.ndarray[tuple[int, int], …]`` does; None where any will do."""
-    shape, _ = typing.get_args(kind) or (None, None)
+    shape, _ = map(_unfolded, typing.get_args(_unfolded(kind)) or (None, None))
     sizes = typing.get_args(shape)
     return None if typing.get_origin(shape) is not tuple or Ellipsis in sizes else len(sizes)

@@ -6,6 +6,8 @@ Content is read by its type alone. A family of types registers a ``Codec`` for a
 A value is written in its own type: a ``Message`` in the one that it names, bytes as they are, arrays as such, all else
 as JSON. Where the receiver lists types, best first, it is the first of them that fits the value, else its own. Such a
 list came from the wire: names in it are looked up, only so many of them, and none makes a codec try twice.
+
+Frames are not known here, nor who sends the content.
 """
 
 import re
@@ -59,7 +61,7 @@ def _decode_json(content: bytes, shape: Shape, max_depth: int) -> Any:
     return decode_json(content, shape.encoding, shape.byteorder, max_depth)
 
 
-def _encode_json(value: Any, content_type: str, encoding: str) -> Encoded:
+def _encode_json(value: object, content_type: str, encoding: str) -> Encoded:
     return Encoded(content_type, encoding, encode_json(value, encoding, NATIVE))
 
 
@@ -67,7 +69,7 @@ def _decode_msgpack(content: bytes, shape: Shape, max_depth: int) -> Any:
     return decode_msgpack(content, shape.encoding, max_depth)
 
 
-def _encode_msgpack(value: Any, content_type: str, encoding: str) -> Encoded:
+def _encode_msgpack(value: object, content_type: str, encoding: str) -> Encoded:
     return Encoded(content_type, encoding, encode_msgpack(value, encoding))
 
 
@@ -79,7 +81,7 @@ def _decode_text(content: bytes, shape: Shape, _depth: int) -> str:
     return decode_text(content, shape.encoding, shape.byteorder)
 
 
-def _encode_text(value: Any, content_type: str, encoding: str) -> Encoded:
+def _encode_text(value: object, content_type: str, encoding: str) -> Encoded:
     return Encoded(content_type, encoding, encode_text(value, encoding, NATIVE))
 
 
@@ -87,25 +89,25 @@ def _decode_octets(content: bytes, _shape: Shape, _depth: int) -> bytes:
     return bytes(content)
 
 
-def _encode_octets(value: Any, content_type: str, encoding: str) -> Encoded:
+def _encode_octets(value: object, content_type: str, encoding: str) -> Encoded:
     if not isinstance(value, _BYTES):
         raise BadContent(f"binary content is bytes, not {type(value).__name__}")
     return Encoded(content_type, encoding, bytes(value))  # of a buffer a copy: it may change before it is sent
 
 
-def _is_bytes(value: Any) -> bool:
+def _is_bytes(value: object) -> bool:
     return isinstance(value, _BYTES)
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_json(value: Any) -> bool:
+def _is_json(value: object) -> bool:
     return not isinstance(value, _BYTES) and not is_array(value)  # bytes it would make text of
 
 
-def _is_msgpack(value: Any) -> bool:
+def _is_msgpack(value: object) -> bool:
     return not isinstance(value, msgspec.Raw) and not is_array(value)  # the former is JSON already
 
 
@@ -147,7 +149,7 @@ def decode_content(content: bytes, shape: Shape, max_depth: int = _DEPTH) -> Any
     return codec_of(shape.type).decode(content, shape, max_depth)
 
 
-def encode_content(value: Any, accept: Sequence[str] = ()) -> Encoded:
+def encode_content(value: object, accept: Sequence[str] = ()) -> Encoded:
     """A value as it goes on the wire. What becomes of the value afterwards does not change that.
 
     Args:
@@ -172,7 +174,7 @@ def encode_content(value: Any, accept: Sequence[str] = ()) -> Encoded:
     return Encoded(JSON, "utf-8", encode_json(value))
 
 
-def _accepted(value: Any, accept: Sequence[str]) -> Encoded | None:
+def _accepted(value: object, accept: Sequence[str]) -> Encoded | None:
     """The value in the first accepted type that fits it, or None."""
     tried: list[Codec] = []
     for name in accept[:_MOST_ACCEPTED]:
@@ -205,7 +207,7 @@ def decode(message: Message) -> Any:
     return decode_content(content, Shape({**required, **message.header}, len(content), _LIMITS))
 
 
-def encode(value: Any, content_type: str | None = None, encoding: str | None = None) -> Message:
+def encode(value: object, content_type: str | None = None, encoding: str | None = None) -> Message:
     """A message that holds a value.
 
     Args:

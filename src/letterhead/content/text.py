@@ -1,10 +1,11 @@
 """Text: the fixed list of encodings, and strict decoding.
 
 A name from the wire is looked up here and never reaches Python's codec search, which would import modules by it.
+
+Where the text comes from is not known here.
 """
 
 import codecs
-from typing import Any
 
 from letterhead.errors import BadContent, escaped
 
@@ -79,7 +80,7 @@ def decode_text(data: bytes, encoding: str, byteorder: str) -> str:
         raise BadContent(f"not {escaped(encoding)} text: {error.reason} at byte {error.start}") from None
 
 
-def encode_text(text: Any, encoding: str, byteorder: str) -> bytes:
+def encode_text(text: object, encoding: str, byteorder: str) -> bytes:
     """The bytes of a text.
 
     Raises:

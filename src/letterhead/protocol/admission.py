@@ -1,6 +1,8 @@
-"""What one connection may cost a server: whether a request is let in, and when a peer has gone too far."""
+"""What one connection may cost a server: whether a request is let in, and when a peer has gone too far.
 
-from copy import copy
+What lives here: ``Admission``, the judge of one connection's headers, and its counts. What is done about a refusal is
+``server.py``'s.
+"""
 
 from letterhead.errors import BadHeader, Refused, TooMany, Unavailable
 from letterhead.limits import Limits
@@ -36,12 +38,12 @@ class Admission:
         self._controls = 0
         self._controls_since = now
 
-    def why_not(self, header: Header, meaning: Meaning, open_now: int, classic: bool) -> Refused | None:
+    def refusal(self, header: Header, meaning: Meaning, open_now: int, classic: bool) -> Refused | None:
         """The refusal that a header alone earns, or None. In the order of protocol section 5."""
         shape = header.shape
         fault = shape.fault or meaning.fault
         if fault is not None:
-            return copy(fault)  # faults are remembered with the header; each raise has an error of its own
+            return fault.error()
         if meaning.compression is not None and meaning.compression not in self._readable:
             return unlisted()
         if meaning.more is False:
@@ -50,7 +52,7 @@ class Admission:
             return Unavailable(LEAVING)
         if open_now >= self._limits.max_open:
             return TooMany(f"more than {self._limits.max_open} requests open", limit=self._limits.max_open)
-        if self._budget.used + shape.length > self._budget.limit and shape.length:
+        if not self._budget.fits(shape.length + header.held):
             return self.too_much()
         return None
 
@@ -61,12 +63,12 @@ class Admission:
         wanted = self._limits.deadline_seconds if meaning.deadline is None else meaning.deadline
         return min(wanted, self._limits.deadline_max_seconds)
 
-    def why_not_part(self, header: Header, meaning: Meaning) -> Refused | None:
+    def part_refusal(self, header: Header, meaning: Meaning) -> Refused | None:
         """The refusal that the header of an upload's item earns, or None."""
         shape = header.shape
         fault = shape.fault or meaning.fault
         if fault is not None:
-            return copy(fault)
+            return fault.error()
         if meaning.more is None:
             return BadHeader("after its opening an upload goes on with 'more': true, and ends with false", field="more")
         if not meaning.more:
@@ -74,7 +76,7 @@ class Admission:
             return None if plain else BadHeader("the end of a stream has no content", field="more")
         if meaning.compression is not None and meaning.compression not in self._readable:
             return unlisted()
-        if self._budget.used + shape.length > self._budget.limit and shape.length:
+        if not self._budget.fits(shape.length + header.held):
             return self.too_much()
         return None
 

@@ -1,4 +1,7 @@
-"""What a server has done, in numbers; ``letterhead.health`` shows them."""
+"""What a server has done, in numbers; ``letterhead.health`` shows them.
+
+When a number changes is not known here.
+"""
 
 from typing import Any
 

@@ -1,24 +1,20 @@
-"""One direction of a stream within an exchange: credit, and the items that wait between the wire and the application.
+"""One direction of a stream within an exchange: its window, and the items between the wire and the application.
 
-``Incoming`` is the receiver's end, ``Outgoing`` the sender's; a requester and a responder have one of each kind for
+What lives here: ``Incoming``, the receiver's end, and ``Outgoing``, the sender's; both sides have one of each kind for
 every exchange that streams. Both are plain accounts: who sends the frames, and what becomes of a breach, is decided by
 whoever holds the conversation.
 
-The rules (protocol section 4): an item costs its whole frame. It may be sent while credit is above 0, which may then
-fall below. What the application takes is given back once it comes to half of what there was at first.
+The rules (protocol section 4): an item costs its whole frame. It may be sent while the window is open (the credit is
+above 0), which it may then overdraw. What the application takes is given back once it comes to half of what there was
+at first. Memory is counted apart (``held``): a header may take more of it than it has bytes.
 """
 
 from collections import deque
-from functools import lru_cache
-from typing import Generic, TypeVar
 
-from letterhead.content.encoded import Encoded
 from letterhead.errors import BadHeader
 from letterhead.limits import MIB
-from letterhead.message import Buffer
-from letterhead.protocol.fields import BIG, OCTETS
+from letterhead.protocol.fields import BIG
 from letterhead.wire.header import Header
-from letterhead.wire.writer import NATIVE, head, head_prefix
 
 CREDIT = MIB
 """Bytes of items that may be sent at first; of uploads the hello says how many."""
@@ -26,25 +22,10 @@ CREDIT = MIB
 Item = tuple[Header, bytes]
 """An item as it came: its own header, and its content as it stood on the wire."""
 
-E = TypeVar("E")
 
-
-class Items(Generic[E]):
-    """An event: what somebody waited for on ``exchange`` is there: an item, or the end of them."""
-
-    __slots__ = ("exchange",)
-
-    def __init__(self, exchange: E) -> None:
-        self.exchange = exchange
-
-
-class Room(Generic[E]):
-    """An event: somebody waited to send an item on ``exchange``, and may."""
-
-    __slots__ = ("exchange",)
-
-    def __init__(self, exchange: E) -> None:
-        self.exchange = exchange
+def held_by(item: Item) -> int:
+    """Bytes of memory that an item holds."""
+    return item[0].held + len(item[1])
 
 
 class Incoming:
@@ -53,12 +34,12 @@ class Incoming:
     One thread may put while another takes: what is counted by either is its own.
 
     Attributes:
-        items: they.
+        items: what came and was not taken, the oldest first.
         whole: no more will come: the sender said so.
         wanted: somebody found nothing and waits.
     """
 
-    __slots__ = ("_came", "_given", "_half", "_taken", "_window", "items", "wanted", "whole")
+    __slots__ = ("_freed", "_given", "_half", "_stored", "_taken", "_window", "items", "wanted", "whole")
 
     def __init__(self, credit: int) -> None:
         self.items: deque[Item] = deque()
@@ -66,20 +47,21 @@ class Incoming:
         self.wanted = False
         self._window = credit
         self._half = (credit + 1) // 2
-        # Totals of bytes. The one who puts writes the first, the one who takes the second.
-        self._came = 0
-        self._taken = 0
-        self._given = 0  # as credit, of what was taken
+        # Totals of bytes held. The one who puts writes the first, the one who takes the second.
+        self._stored = 0
+        self._freed = 0
+        self._taken = 0  # bytes of frames
+        self._given = 0  # as credit, of those
 
     @property
     def held(self) -> int:
-        """Bytes of the items' frames."""
-        return self._came - self._taken
+        """Bytes of memory that the items take."""
+        return self._stored - self._freed
 
     @property
     def begun(self) -> bool:
         """Whether an item came."""
-        return bool(self._came or self._taken)
+        return bool(self._stored or self._freed)
 
     @property
     def window(self) -> int:
@@ -95,11 +77,12 @@ class Incoming:
         if self._window <= 0:
             raise BadHeader("an item was sent without credit", field="more")
         self._window -= header.frame_size
+        header.compact()
 
     def put(self, item: Item) -> bool:
         """An item is whole; whether somebody waits for it."""
         self.items.append(item)
-        self._came += item[0].frame_size
+        self._stored += held_by(item)
         wanted, self.wanted = self.wanted, False
         return wanted
 
@@ -117,6 +100,7 @@ class Incoming:
             self.wanted = True
             return None
         self._taken += item[0].frame_size
+        self._freed += held_by(item)
         return item
 
     @property
@@ -137,12 +121,12 @@ class Incoming:
         """Forget the items, which nobody will take; how many bytes they held."""
         held = self.held
         self.items.clear()
-        self._came -= held
+        self._stored -= held
         return held
 
 
 class Outgoing:
-    """What may be sent.
+    """The sender's end: what may be sent.
 
     Attributes:
         credit: bytes that the receiver still takes; an item may be sent while it is above 0.
@@ -166,40 +150,3 @@ class Outgoing:
         if self.credit + credit > BIG:
             raise BadHeader(f"credit of more than {BIG} bytes", field="credit")
         self.credit += credit
-
-
-@lru_cache(maxsize=256)
-def _item_prefix(content_type: str, encoding: str) -> bytes:
-    return head_prefix(content_type, encoding, {"more": True})
-
-
-_CREDIT_PREFIX = head_prefix(OCTETS, "binary", {"credit": 1}).partition(b'"credit":1')
-
-
-def item_frame(item: Encoded, id: int) -> tuple[bytes, Buffer]:
-    """An item's head and content.
-
-    Raises:
-        UsageError: a header field of its own cannot be sent.
-    """
-    fields = item.fields
-    if fields:
-        order = fields.get("byteorder", NATIVE)
-        prefix = head_prefix(item.content_type, item.encoding, {**fields, "more": True}, order)
-    else:
-        prefix = _item_prefix(item.content_type, item.encoding)
-    return head(prefix, len(item.content), id), item.content
-
-
-def end_prefix(fields: dict[str, object] | None = None) -> bytes:
-    """The head's constant part of the frame that ends a stream."""
-    return head_prefix(OCTETS, "binary", {"more": False, **(fields or {})})
-
-
-END_PREFIX = end_prefix()
-
-
-def credit_frame(credit: int, id: int) -> bytes:
-    """The frame that gives so many bytes of credit."""
-    before, _, after = _CREDIT_PREFIX
-    return head(b'%b"credit":%d%b' % (before, credit, after), 0, id)

@@ -1,14 +1,19 @@
-"""The frames that a server sends, as bytes: results, errors, the hello (protocol sections 2, 4 and 5)."""
+"""Every frame that this package makes of its own, as bytes (protocol sections 2, 4 and 5).
+
+What lives here: one function for each kind of frame. A frame is checked where it is built, whole: with every field that
+is to stand in its header. What its receiver would refuse raises here, and nothing is sent.
+
+When a frame may be sent is not known here, nor by which side. How a header becomes bytes is ``wire/writer.py``'s.
+"""
 
 from functools import lru_cache
 from typing import Any
 
 from letterhead.content.encoded import Encoded
 from letterhead.content.json import as_utf8
-from letterhead.errors import BadContent, Refused, UsageError
+from letterhead.errors import BadContent, Refused, TooLarge, UsageError
 from letterhead.limits import Limits
 from letterhead.message import Buffer, media_type
-from letterhead.protocol.flow import END_PREFIX, end_prefix
 from letterhead.wire import strict_json
 from letterhead.wire.header import JSON_TYPES, Shape
 from letterhead.wire.writer import NATIVE, head, head_prefix
@@ -17,17 +22,22 @@ JSON = "text/json"
 OCTETS = "application/octet-stream"
 JOINED = 4096
 """Content up to this size is joined to its head: copying it costs less than another piece to send."""
+_ADDED: dict[str, Any] = {"more": False, "compression": "zstd", "timing": {"queued": 2**63, "ran": 2**63}}
+"""What a connection may add to the header of a result or an item, at its longest."""
 
 
 def check(reply: Encoded, limits: Limits) -> None:
-    """Refuse a reply of an application's own making whose header cannot be sent, or would not be accepted.
+    """Refuse a reply or an item of an application's own making whose header could not be sent, or not be accepted.
+
+    The header must hold what a connection adds, too: whether an answer can be sent must not depend on
+    whether its client asked for the time that it took.
 
     Raises:
-        UsageError: so it is; the sentence names the field.
+        UsageError: so it is; the sentence says why.
     """
     fields = reply.fields or {}
     byteorder = fields.get("byteorder", NATIVE)
-    head_prefix(reply.content_type, reply.encoding, fields, byteorder)
+    head_prefix(reply.content_type, reply.encoding, {**_ADDED, **fields}, byteorder)
     required = {"byteorder": byteorder, "content-type": reply.content_type, "content-encoding": reply.encoding}
     length = len(reply.content)
     fault = Shape({**fields, **required, "content-length": length, "id": 1}, length, limits).fault
@@ -35,14 +45,7 @@ def check(reply: Encoded, limits: Limits) -> None:
         raise UsageError(fault.message, **fault.facts)
 
 
-@lru_cache(maxsize=256)
-def _plain_prefix(content_type: str, encoding: str) -> bytes:
-    return head_prefix(content_type, encoding)
-
-
-@lru_cache(maxsize=256)
-def _error_prefix(status: str | None) -> bytes:
-    return head_prefix(JSON, "utf-8", None if status is None else {"status": status})
+# -- control frames ------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=16)
@@ -58,21 +61,76 @@ def hello(id: int, max_open: int, credit: int, readable: tuple[str, ...] = ()) -
     return head(_hello_prefix(max_open, credit, readable), 0, id)
 
 
-_CLOSING_PREFIX = head_prefix(OCTETS, "binary", {"closing": 1}).partition(b'"closing":1')
+@lru_cache(maxsize=16)
+def _control_parts(field: str) -> tuple[bytes, bytes]:
+    """The constant part of a control frame's head before its value and behind that."""
+    name = b'"%b":' % field.encode()
+    before, _, after = head_prefix(OCTETS, "binary", {field: 0}).partition(name + b"0")
+    return before + name, after
 
 
-def closing(highest: int) -> bytes:
-    """The frame that says that no request with an id above ``highest`` is run on this connection."""
-    before, _, after = _CLOSING_PREFIX
-    return head(b'%b"closing":%d%b' % (before, highest, after), 0, None)
+def control(field: str, value: int, id: int | None) -> bytes:
+    """A control frame, which carries one field and no content.
+
+    Args:
+        field: the field's name, which the table in ``fields.py`` has with its ``control`` kind.
+        value: an integer, or True.
+        id: the exchange's id; None where the frame is about the whole connection.
+    """
+    before, after = _control_parts(field)
+    return head(b"%b%b%b" % (before, b"true" if value is True else b"%d" % value, after), 0, id)
+
+
+# -- streams -------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def _item_prefix(content_type: str, encoding: str) -> bytes:
+    return head_prefix(content_type, encoding, {"more": True})
+
+
+def item(encoded: Encoded, id: int) -> tuple[bytes, Buffer]:
+    """The head and the content of an item.
+
+    Raises:
+        UsageError: a header field of its own cannot be sent.
+    """
+    fields = encoded.fields
+    if fields:
+        order = fields.get("byteorder", NATIVE)
+        prefix = head_prefix(encoded.content_type, encoded.encoding, {**fields, "more": True}, order)
+    else:
+        prefix = _item_prefix(encoded.content_type, encoded.encoding)
+    return head(prefix, len(encoded.content), id), encoded.content
+
+
+_END_PREFIX = head_prefix(OCTETS, "binary", {"more": False})
 
 
 def end_of_stream(id: int | None, timing: dict[str, int] | None = None) -> bytes:
-    """The frame that ends a stream of results."""
-    return head(END_PREFIX if timing is None else end_prefix({"timing": timing}), 0, id)
+    """The frame that ends a stream."""
+    prefix = _END_PREFIX
+    if timing is not None:
+        prefix = head_prefix(OCTETS, "binary", {"more": False, "timing": timing})
+    return head(prefix, 0, id)
 
 
-def result(reply: Encoded, id: int | None, wrapped: bool, most: int) -> list[Buffer]:
+# -- replies -------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def _plain_prefix(content_type: str, encoding: str) -> bytes:
+    return head_prefix(content_type, encoding)
+
+
+@lru_cache(maxsize=256)
+def _error_prefix(status: str | None) -> bytes:
+    return head_prefix(JSON, "utf-8", None if status is None else {"status": status})
+
+
+def result(
+    reply: Encoded, id: int | None, wrapped: bool, most: int, timing: dict[str, int] | None = None
+) -> list[Buffer]:
     """The frame of a result, in pieces.
 
     Args:
@@ -80,12 +138,14 @@ def result(reply: Encoded, id: int | None, wrapped: bool, most: int) -> list[Buf
         id: the exchange's id; None on a classic connection.
         wrapped: the request was of classic form: JSON is sent as ``{"result": …}``. What is not JSON goes as it is.
         most: bytes of JSON that the other side takes.
+        timing: the field of that name, where it was asked for.
 
     Raises:
-        UsageError: a header field cannot be sent, or the JSON is too large once it is wrapped.
+        UsageError: a header field cannot be sent.
+        TooLarge: the JSON is larger than the other side takes, once it is wrapped.
     """
-    content, encoding = reply.content, reply.encoding
-    byteorder = reply.fields.get("byteorder", NATIVE) if reply.fields else NATIVE
+    content, encoding, fields = reply.content, reply.encoding, reply.fields
+    byteorder = fields.get("byteorder", NATIVE) if fields else NATIVE
     if wrapped and media_type(reply.content_type) in JSON_TYPES:
         try:
             content = b"".join((b'{"result":', as_utf8(bytes(content), encoding.lower(), byteorder), b"}"))
@@ -93,9 +153,12 @@ def result(reply: Encoded, id: int | None, wrapped: bool, most: int) -> list[Buf
             raise UsageError(error.message) from None
         encoding = "utf-8"
         if len(content) > most:
-            raise UsageError(f"a result of {len(content)} bytes; the limit is {most}", limit=most)
-    if reply.fields:
-        prefix = head_prefix(reply.content_type, encoding, reply.fields, byteorder)
+            size = len(content)
+            raise TooLarge(f"the result is too large: {size} bytes, and the limit is {most}", size=size, limit=most)
+    if timing is not None:
+        prefix = head_prefix(reply.content_type, encoding, {**(fields or {}), "timing": timing}, byteorder)
+    elif fields:
+        prefix = head_prefix(reply.content_type, encoding, fields, byteorder)
     else:
         prefix = _plain_prefix(reply.content_type, encoding)
     first = head(prefix, len(content), id)
@@ -127,7 +190,9 @@ def error(
         content = strict_json.encode(
             {**shown, "error": {**told, **refused.facts}} if classic else {"error": {**told, **refused.facts}, **shown}
         )
-    except strict_json.NotJson:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of a fact that has no JSON form, or whose class raises when it is looked at
         content = b""
     if not content or len(content) > most:
         told["message"] = message = message.encode("utf-8", "replace").decode()[:1000]

@@ -4,18 +4,24 @@ Three verbs: give it what arrived (``receive``, ``filled``, ``end_of_stream``, `
 ``out`` (what to send), and ``finish`` each request once. Every call that takes ``now`` takes seconds of one monotonic
 clock.
 
-* The first frame decides whether the connection is classic or multiplexed.
+* The first frame decides whether the connection is classic or multiplexed (``phase``).
 * A request is open from its header on; its content is received only if the header passed.
-* Each ``Request`` event must be finished exactly once, whatever became of the exchange meanwhile: a request that was
+* Each ``Request`` event must be finished, whatever became of the exchange meanwhile: a request that was
   cancelled, timed out or lost its connection keeps its slot until then, since its handler may still be running.
 * ``Stop`` says that nobody waits any longer: whoever runs the request should end it.
 * An exchange ends on the wire with one frame, in both directions: ``ended`` is set by that frame or by the end of the
   connection, and nothing is sent for it afterwards.
 * Items are handed out one by one (``take``) and counted in the budget until then; credit goes back as they are taken.
+* What is held counts in the budget: content and headers that came, and answers that were not sent yet. While the peer
+  leaves more unsent than it should no request is handed out: their answers would wait, too. And of many that come at
+  once a few are handed out at a time (``starts_more``), so that the first answers are seen before the last one begins.
 * ``ending`` becomes true when the connection is to be closed once ``out`` is sent.
+
+Where handlers run is not known here, nor how bytes come and go.
 """
 
-from copy import copy
+from collections.abc import Callable
+from typing import ClassVar
 
 from letterhead.content.encoded import Encoded
 from letterhead.errors import (
@@ -36,13 +42,17 @@ from letterhead.protocol import frames
 from letterhead.protocol.admission import LEAVING, Admission, is_own
 from letterhead.protocol.budget import Budget
 from letterhead.protocol.counters import Counters
+from letterhead.protocol.events import Ended, Readable, ServerEvent, Stop, Writable
 from letterhead.protocol.fields import Kind, Meaning, from_classic_client, from_client
-from letterhead.protocol.flow import CREDIT, Incoming, Item, Items, Outgoing, Room, credit_frame, item_frame
-from letterhead.protocol.requests import Ended, Event, Part, Request, Stop
-from letterhead.protocol.states import AT_SERVER, Move, Standing, move
-from letterhead.protocol.timers import NEVER, Patience, Wait
+from letterhead.protocol.flow import CREDIT, Incoming, Item, Outgoing, held_by
+from letterhead.protocol.requests import Part, Request
+from letterhead.protocol.states import AT_SERVER, IdState, Move, Phase, move
+from letterhead.protocol.timers import NEVER, ReadTimer, Wait
 from letterhead.wire.header import Header, Headers, content_limit
 from letterhead.wire.reader import Reader
+
+_STARTED_AT_ONCE = 16
+"""Requests that are handed out before whoever holds the protocol comes back for more."""
 
 
 class ServerProtocol:
@@ -55,13 +65,13 @@ class ServerProtocol:
         readable: compressions that are read here.
 
     Attributes:
-        events: what happened; the shell takes them after each call and empties the list.
-        out: bytes to send, in order; the shell takes them and empties the list.
-        classic: whether the connection is classic; None before the first frame.
-        congested: the shell holds more unsent bytes than it should (``write_high``); it says so here.
-        ending: nothing more is read; close once ``out`` is sent.
+        events: what happened; whoever holds the protocol takes them after each call and empties the list.
+        out: bytes to send, in order; whoever holds the protocol takes them, empties the list, and calls ``sent``.
+        phase: what the connection is known to be.
+        paused: the pipe holds more unsent bytes than it should (``write_high``); whoever holds the protocol says so
+            here, and calls ``resume_writing`` after.
         due: when ``tick`` is to be called, at the latest.
-        patience: how long the peer may take; the shell tells it when it does not read (``pause``, ``resume``).
+        timer: how long the peer may take; it is told when reading is paused (``resume_reading`` is called after).
     """
 
     def __init__(
@@ -74,13 +84,12 @@ class ServerProtocol:
         readable: tuple[str, ...] = (),
     ) -> None:
         self.limits = limits
-        self.events: list[Event] = []
+        self.events: list[ServerEvent] = []
         self.out: list[Buffer] = []
-        self.classic: bool | None = None
-        self.ending = False
-        self.congested = False
+        self.phase = Phase.FRESH
+        self.paused = False
         self.counters = counters or Counters()
-        self.patience = Patience(limits, now)
+        self.timer = ReadTimer(limits, now)
         self.due = now + limits.first_byte_seconds
         self._json_bytes = content_limit(frames.JSON, limits)
         self._budget = budget or Budget(limits.buffered_bytes)
@@ -94,20 +103,30 @@ class ServerProtocol:
         self._highest = 0
         self._last_run = NEVER  # what ``closing`` said: a request with an id above that is not run
         self._running_on = 0  # ended on the wire, their handlers not yet finished
-        self._blocked: dict[Request, None] = {}  # those that have something to send and wait for room
+        self._ready: dict[Request, None] = {}  # those that are whole, and not handed out yet
+        self._started = 0  # those that were handed out since it was asked for more
+        self._blocked: dict[Request, None] = {}  # those that have something to send and wait until they may
+        self._pending = 0  # bytes in ``out``
+        self._unsent = 0  # bytes that were taken from there, and that the pipe holds
 
-    # -- what arrives ----------------------------------------------------------------------------------------------
+    @property
+    def ending(self) -> bool:
+        """Whether nothing more is read: the connection is to be closed once ``out`` is sent."""
+        return self.phase is Phase.ENDED
 
     @property
     def reads(self) -> bool:
         """Whether more bytes are wanted: not while a classic request waits and more are here already."""
-        return not (self.classic and self._classic_waits() and self._reader.midway)
+        return not (self.phase is Phase.CLASSIC and self._classic_waits() and self._reader.midway)
+
+    # -- what arrives ----------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float) -> None:
         """Bytes arrived."""
         if self.ending:
             return
-        self.patience.received(len(data), now)
+        self.timer.received(len(data), now)
+        self._started = 0
         self._reader.feed(data)
         self._pump(now)
 
@@ -117,7 +136,8 @@ class ServerProtocol:
 
     def filled(self, count: int, now: float) -> None:
         """So many bytes were received into ``buffer()``."""
-        self.patience.received(count, now)
+        self.timer.received(count, now)
+        self._started = 0
         self._reader.filled(count)
         self._pump(now)
 
@@ -125,15 +145,16 @@ class ServerProtocol:
         """The client sends no more. On a multiplexed connection that cancels what is open."""
         self._ended_by_peer = True
         self._drop_incoming()
-        if not self.classic:
-            for request in self._open.values():
+        if self.phase is not Phase.CLASSIC:
+            for request in list(self._open.values()):
                 self._stop(request, Cancelled("the client closed its side of the connection"))
         self._settle(now)
 
     def lost(self) -> None:
         """The connection is gone: nothing can be sent any more."""
-        self.ending = True
+        self.phase = Phase.ENDED
         self.out.clear()
+        self._count_unsent(0)
         self._abandon(Cancelled("the connection was lost"))
         self._reader.close()
 
@@ -146,11 +167,11 @@ class ServerProtocol:
         if self.ending or self._admission.draining:
             return
         self._admission.draining = True
-        if self.classic is False:
+        if self.phase is Phase.MULTIPLEXED:
             self._say_closing()
         else:
-            self.patience.latest = now + self.limits.linger_quiet_seconds
-            self.due = min(self.due, self.patience.ends_at())
+            self.timer.latest = now + self.limits.linger_quiet_seconds
+            self.due = min(self.due, self.timer.due)
         self._settle(now)
 
     def cut_off(self) -> None:
@@ -161,7 +182,7 @@ class ServerProtocol:
             self._refuse_incoming(Cancelled(LEAVING))
         for request in list(self._open.values()):
             self._end_early(request, Cancelled(LEAVING))
-        self.ending = True
+        self.phase = Phase.ENDED
 
     def tick(self, now: float) -> None:
         """Time has passed: it is ``due``, or any other moment."""
@@ -170,7 +191,7 @@ class ServerProtocol:
         if now >= self._soonest:
             for request in [r for r in self._open.values() if now >= r.deadline]:
                 late = request.out_of_time()
-                self.patience.stirred(now)
+                self.timer.active(now)
                 if request is self._incoming:
                     self._refuse_incoming(late)
                 else:
@@ -178,38 +199,38 @@ class ServerProtocol:
                     self._stop(request, late)
             self._soonest = min((r.deadline for r in self._open.values()), default=NEVER)
             self._pump(now)
-        idles = self.patience.wait is Wait.NEXT
-        if now >= self.patience.ends_at() and not self.ending and not (idles and self._open):
-            self._lose_patience()
+        idles = self.timer.wait is Wait.IDLE
+        if now >= self.timer.due and not self.ending and not (idles and self._open):
+            self._time_out()
         # While something is open nobody idles; its end may come at any time, and begins the idle time.
-        over = now + self.limits.idle_seconds if idles and self._open else self.patience.ends_at()
+        over = now + self.limits.idle_seconds if idles and self._open else self.timer.due
         self.due = min(self._soonest, over)
 
-    def _lose_patience(self) -> None:
+    def _time_out(self) -> None:
         """The peer took too long: say so where it had begun a frame."""
-        draining, complaint = self._admission.draining, self.patience.complaint()
-        if complaint is not None and draining and self.patience.wait is Wait.HEADER and self.classic is not False:
+        draining, error, multiplexed = self._admission.draining, self.timer.error(), self.phase is Phase.MULTIPLEXED
+        if error is not None and draining and self.timer.wait is Wait.HEADER and not multiplexed:
             self._send_error(Unavailable(LEAVING), None, wrapped=True)  # it had less time than others
-        elif complaint is not None:
-            self.fail(complaint)
+        elif error is not None:
+            self.fail(error)
         elif not draining:
             self.counters.idled += 1
-            if self.classic is False:
+            if multiplexed:
                 self._say_closing()
-        self.ending = True
+        self.phase = Phase.ENDED
 
-    def resume(self, now: float) -> None:
-        """We read again: until now the peer's time stood still (``patience.pause``)."""
-        self.patience.resume(now)
-        self.due = min(self.due, self.patience.ends_at())
+    def resume_reading(self, now: float) -> None:
+        """Reading goes on: until now the peer's time stood still (``timer.pause``)."""
+        self.timer.resume(now)
+        self.due = min(self.due, self.timer.due)
 
     # -- what is answered ------------------------------------------------------------------------------------------
 
-    def finish(self, request: Request, outcome: Encoded | Refused | None, now: float) -> None:
-        """The request's handler has ended, or will never begin. Once for each ``Request`` event.
+    def answer(self, request: Request, outcome: Encoded | Refused | None, now: float) -> None:
+        """Send a request's last frame, although something that runs for it has not ended. ``finish`` is to follow.
 
         Args:
-            request: it.
+            request: one that a ``Request`` event handed out.
             outcome: its result, why there is none, or None where the result was a stream that has ended.
             now: the time.
         """
@@ -217,25 +238,82 @@ class ServerProtocol:
             if request.stopped is not None:
                 outcome = request.stopped
             self._finish_on_wire(request, outcome, request.timing(now) if request.timed else None)
+
+    def finish(self, request: Request, outcome: Encoded | Refused | None, now: float) -> None:
+        """The request's handler has ended, or will never begin. The first call for a ``Request`` event counts.
+
+        Args:
+            request: one that a ``Request`` event handed out.
+            outcome: its result, why there is none, or None where the result was a stream that has ended.
+            now: the time.
+        """
+        if request.finished:
+            return
+        self.answer(request, outcome, now)
         self._done_with(request)
-        self.patience.stirred(now)
-        if self.classic or self._admission.draining or self._ended_by_peer:
+        self.timer.active(now)
+        if self.phase is Phase.CLASSIC or self._admission.draining or self._ended_by_peer:
             self._pump(now)
 
-    # -- one frame after the other ---------------------------------------------------------------------------------
+    # -- what is sent ----------------------------------------------------------------------------------------------
 
-    def proceed(self, now: float) -> None:
-        """``out`` was taken, or ``congested`` has become false: what waited for that goes on."""
-        if self.classic:
+    def sent(self, now: float, unsent: int = 0) -> None:
+        """``out`` was taken, or some of what was taken went: what waited for that goes on.
+
+        Args:
+            now: the time.
+            unsent: bytes that the pipe holds, of all that were taken.
+        """
+        self._count_unsent(unsent)
+        if self.phase is Phase.CLASSIC:
+            self._pump(now)
+
+    def resume_writing(self, now: float) -> None:
+        """``paused`` has become false."""
+        if self.phase is Phase.CLASSIC:
             self._pump(now)
         else:
             for request in list(self._blocked):
                 self._unblock(request)
+            self.start_more()
+
+    @property
+    def starts_more(self) -> bool:
+        """Whether requests wait only for ``start_more`` to be called."""
+        return bool(self._ready) and self._may_start()
+
+    def start_more(self) -> None:
+        """Some time has passed since requests were handed out: hand out a few more, if there are."""
+        self._started = 0
+        while self._ready and self._started < _STARTED_AT_ONCE and self._may_start():
+            request = next(iter(self._ready))
+            del self._ready[request]
+            self._start(request)
+
+    def _may_start(self) -> bool:
+        """Whether the peer takes its answers."""
+        return not self.paused and self._pending + self._unsent <= self.limits.write_high
+
+    def _start(self, request: Request) -> None:
+        self._started += 1
+        self.events.append(request)
+
+    def _send(self, *pieces: Buffer) -> None:
+        self.out += pieces
+        size = sum(map(len, pieces))
+        self._pending += size
+        self._budget.used += size
+
+    def _count_unsent(self, unsent: int) -> None:
+        self._budget.used += unsent - self._unsent - self._pending
+        self._unsent, self._pending = unsent, 0
+
+    # -- one frame after the other ---------------------------------------------------------------------------------
 
     def _pump(self, now: float) -> None:
         reader = self._reader
         progressed = False
-        while not (self.ending or (self.classic and self._classic_waits())):
+        while not (self.ending or (self.phase is Phase.CLASSIC and self._classic_waits())):
             incoming = self._incoming
             if incoming is None:
                 try:
@@ -262,7 +340,7 @@ class ServerProtocol:
             progressed = True
             self._incoming = None
             self._complete(incoming, content)
-        if reader.midway or self.patience.wait is not Wait.NEXT or self._ended_by_peer or self._admission.draining:
+        if reader.midway or self.timer.wait is not Wait.IDLE or self._ended_by_peer or self._admission.draining:
             self._settle(now, progressed)
 
     def _settle(self, now: float, progressed: bool = False) -> None:
@@ -272,92 +350,105 @@ class ServerProtocol:
         if self._ended_by_peer:
             self._drop_incoming()
         if (self._ended_by_peer or self._admission.draining) and not self._open and not self._expects_more():
-            self.ending = True
+            self.phase = Phase.ENDED
             self._abandon(Cancelled("the connection is closing"))
             return
-        reader, patience = self._reader, self.patience
+        reader, timer = self._reader, self.timer
         if self._ended_by_peer or not reader.midway:
-            if patience.wait is Wait.NEXT:
+            if timer.wait is Wait.IDLE:
                 return
-            wait = Wait.FIRST_BYTE if patience.wait is Wait.FIRST_BYTE and not progressed else Wait.NEXT
+            wait = Wait.FIRST_BYTE if timer.wait is Wait.FIRST_BYTE and not progressed else Wait.IDLE
         elif reader.header is not None or reader.skipping:
             wait = Wait.CONTENT
-        elif self.classic and self._classic_waits():
-            wait = Wait.NEXT
+        elif self.phase is Phase.CLASSIC and self._classic_waits():
+            wait = Wait.IDLE
         else:
             wait = Wait.HEADER
         # The same kind of wait goes on, unless it is another frame's.
-        if progressed or wait is not patience.wait:
-            patience.waits_for(wait, now)
-            self.due = min(self.due, patience.ends_at())
+        if progressed or wait is not timer.wait:
+            timer.start(wait, now)
+            self.due = min(self.due, timer.due)
 
     def _expects_more(self) -> bool:
         """Whether a connection that is to end, and has nothing open, waits for a request all the same."""
-        if self.classic and self._reader.midway:
+        if self.phase is Phase.CLASSIC and self._reader.midway:
             return self._classic_waits() or not self._ended_by_peer
-        return self.classic is None and not self._ended_by_peer
+        return self.phase is Phase.FRESH and not self._ended_by_peer
 
     def _begin(self, header: Header, now: float) -> Request | Part | None:
         """A header was read: open the exchange, or say what is wrong; None where the content is not wanted."""
-        if self.classic is None:
-            self.classic, limits = header.id is None, self.limits
-            if header.id:
-                self.out.append(frames.hello(header.id, limits.max_open, limits.initial_credit, self._readable))
-                if self._admission.draining:
-                    self.patience.latest = NEVER
-                    self._say_closing()
-        if self.classic:
-            meaning = from_classic_client(header.shape)
-            return self._open_request(None, header, meaning, now)
+        if self.phase is Phase.FRESH:
+            self._begin_conversation(header)
+        if self.phase is Phase.CLASSIC:
+            return self._open_request(None, header, from_classic_client(header.shape), now)
         id = header.id
         if not id:
             self.fail(BadHeader("a request here carries an 'id' from 1 to 2^53-1", field="id"))
             return None
-        meaning = header.shape.meaning or from_client(header.shape)
+        meaning: Meaning = header.shape.meaning or from_client(header.shape)
         request = self._open.get(id)
         if request is not None:
+            request.heard = now
             incoming = request.incoming
-            standing = Standing.OPEN if incoming is None or incoming.whole else Standing.UPLOADING
+            state = IdState.OPEN if incoming is None or incoming.whole else IdState.UPLOADING
         else:
-            standing = Standing.NEW if id > self._highest else Standing.PAST
+            state = IdState.NEW if id > self._highest else IdState.PAST
         try:
             if meaning.fault is not None and meaning.fatal:
-                raise meaning.fault
+                raise meaning.fault.error()
             if meaning.authorized and self._highest:
                 raise BadHeader("'authorization' stands in the first request only", field="authorization")
-            todo = move(AT_SERVER, standing, meaning.kind)
+            todo = move(AT_SERVER, state, meaning.kind)
         except BadHeader as error:
-            self.fail(copy(error))
+            self.fail(error)
             return None
-        if todo is Move.OPEN:
-            self._highest = id
-            return self._open_request(id, header, meaning, now)
-        if request is not None and todo is Move.PART:
-            return self._begin_part(request, header, meaning)
-        self._other_move(todo, id, header, meaning, now)
-        return None
+        return self._MOVES[todo](self, request, header, meaning, now)
 
-    def _other_move(self, todo: Move, id: int, header: Header, meaning: Meaning, now: float) -> None:
+    def _begin_conversation(self, header: Header) -> None:
+        """The first header says what the connection is."""
+        self.phase = Phase.CLASSIC if header.id is None else Phase.MULTIPLEXED
+        if header.id:
+            limits = self.limits
+            self._send(frames.hello(header.id, limits.max_open, limits.initial_credit, self._readable))
+            if self._admission.draining:
+                self.timer.latest = NEVER
+                self._say_closing()
+
+    # -- moves (states.py) -----------------------------------------------------------------------------------------
+
+    def _take_opening(self, _: Request | None, header: Header, meaning: Meaning, now: float) -> Request | None:
+        self._highest = header.id or 0
+        return self._open_request(header.id, header, meaning, now)
+
+    def _take_part(self, request: Request | None, header: Header, meaning: Meaning, now: float) -> Part | None:
+        return None if request is None else self._begin_part(request, header, meaning)
+
+    def _take_cancel(self, request: Request | None, header: Header, meaning: Meaning, now: float) -> None:
+        if self._within(self._admission.control(now)) and request is not None:
+            self._stop(request, Cancelled("cancelled by the client"))
+
+    def _take_credit(self, request: Request | None, header: Header, meaning: Meaning, now: float) -> None:
+        if self._within(self._admission.credit(now)) and request is not None:
+            self._credited(request, meaning.credit)
+
+    def _take_late(self, _: Request | None, header: Header, meaning: Meaning, now: float) -> None:
+        self._within(self._admission.late(header))
+
+    def _take_late_control(self, _: Request | None, header: Header, meaning: Meaning, now: float) -> None:
         admission = self._admission
-        if todo is Move.DROP:
-            gone_too_far = admission.late(header)
-        elif meaning.kind is Kind.CREDIT:
-            gone_too_far = admission.credit(now)
-        else:
-            gone_too_far = admission.control(now)
-        if gone_too_far is not None:
-            self.fail(gone_too_far)
-        elif todo is Move.CANCEL:
-            self._stop(self._open[id], Cancelled("cancelled by the client"))
-        elif todo is Move.CREDIT:
-            self._credited(self._open[id], meaning.credit)
+        self._within(admission.credit(now) if meaning.kind is Kind.CREDIT else admission.control(now))
+
+    def _within(self, error: TooMany | None) -> bool:
+        """Whether the peer keeps within its bounds; a connection error where it does not."""
+        if error is not None:
+            self.fail(error)
+        return error is None
 
     def _open_request(self, id: int | None, header: Header, meaning: Meaning, now: float) -> Request | None:
-        refused = self._admission.why_not(header, meaning, len(self._open) + self._running_on, id is None)
+        header.compact()
+        refused = self._admission.refusal(header, meaning, len(self._open) + self._running_on, id is None)
         if meaning.supersedes and id is not None and not isinstance(refused, BadHeader):
-            gone_too_far = self._admission.control(now)
-            if gone_too_far is not None:
-                self.fail(gone_too_far)
+            if not self._within(self._admission.control(now)):
                 return None
             refused = self._supersede(meaning.supersedes, id) or refused
         if refused is not None:
@@ -374,22 +465,20 @@ class ServerProtocol:
             self._soonest = request.deadline
             self.due = min(self.due, request.deadline)
         self._open[id or 0] = request
+        self._budget.used += request.kept
         self.counters.open_now += 1
         return request
 
     def _begin_part(self, request: Request, header: Header, meaning: Meaning) -> Part | None:
         """A frame of an upload: an item, or the end."""
         incoming = request.incoming
-        refused: Refused | None
         if incoming is None or request.stopped is not None:  # nobody takes it: it crosses our last frame
-            refused = self._admission.late(header)
-            if refused is not None:
-                self.fail(refused)
+            self._within(self._admission.late(header))
             return None
-        refused = self._admission.why_not_part(header, meaning)
+        refused = self._admission.part_refusal(header, meaning)
         if refused is None and not meaning.more:
             if incoming.end():
-                self.events.append(Items(request))
+                self.events.append(Readable(request))
             return None
         try:
             if refused is None:
@@ -418,7 +507,7 @@ class ServerProtocol:
     # -- streams ---------------------------------------------------------------------------------------------------
 
     def streams(self, request: Request) -> None:
-        """Its result will be a stream: it has no deadline unless the client named one, and that is not shortened.
+        """The result of a request will be a stream, without a deadline unless the client named one.
 
         Raises:
             BadHeader: more credit came already than a receiver may give.
@@ -431,11 +520,11 @@ class ServerProtocol:
         request.deadline = NEVER if wanted is None else request.received + wanted
 
     def may_send(self, request: Request) -> bool:
-        """Whether an item of its result may be sent now; if not, and it has not ended, a ``Room`` event says when."""
+        """Whether an item of its result may be sent now; if not, and it has not ended, ``Writable`` says when."""
         outgoing = request.outgoing
         if outgoing is None or request.ended:
             return False
-        if outgoing.credit > 0 and not self.congested:
+        if outgoing.credit > 0 and not self.paused:
             return True
         self._blocked[request] = None
         return False
@@ -443,41 +532,42 @@ class ServerProtocol:
     def send_item(self, request: Request, item: Encoded) -> int:
         """Send an item of a result; how many bytes that took. Only where ``may_send`` said yes, of what ``streams``.
 
-        Raises:
-            UsageError: a header field of its own cannot be sent.
+        One whose header cannot be sent ends the exchange.
         """
         if request.ended or request.outgoing is None or request.id is None:
             return 0
-        first, content = item_frame(item, request.id)
+        try:
+            first, content = frames.item(item, request.id)
+        except UsageError as error:
+            self._end_early(request, Internal(f"an item cannot be sent: {error}"))
+            return 0
         cost = len(first) + len(content)
         request.outgoing.credit -= cost
         self._admission.sent(cost)
         self.counters.items_sent += 1
         if len(content) > frames.JOINED:
-            self.out.append(first)
-            self.out.append(content)
+            self._send(first, content)
         else:
-            self.out.append(first + content)
+            self._send(first + content)
         return cost
 
     def take(self, request: Request) -> Item | None:
-        """The next item of an upload; None where none is there: an ``Items`` event follows, unless it is ``whole``."""
+        """The next item of an upload; None where none is there: ``Readable`` follows, unless it is ``whole``."""
         incoming = request.incoming
         if incoming is None:
             return None
         item = incoming.take()
         if item is not None:
             self.counters.items_received += 1
-            self._budget.used -= item[0].frame_size
+            self._budget.used -= held_by(item)
             given = 0 if request.ended else incoming.owed()
             if given and request.id is not None:
-                self.out.append(credit_frame(given, request.id))
+                self._send(frames.control("credit", given, request.id))
         return item
 
     def fail_exchange(self, request: Request, why: Refused) -> None:
-        """Whoever runs it found that it cannot be: an item is not what it says. Its last frame is sent at once."""
-        if not request.ended:
-            self._finish_on_wire(request, why)
+        """End a request that cannot go on, as an item is not what it says. Its last frame is sent at once."""
+        self._finish_on_wire(request, why)
         if request.stopped is None:
             request.stopped = why
 
@@ -496,24 +586,24 @@ class ServerProtocol:
             self._unblock(request)
 
     def _unblock(self, request: Request) -> None:
-        """Tell whoever waits for room that it is there. Credit that only makes up for a large item is none."""
-        if request in self._blocked and not self.congested and request.outgoing and request.outgoing.credit > 0:
+        """Tell whoever waits to send that it may. Credit that only makes up for a large item is none."""
+        if request in self._blocked and not self.paused and request.outgoing and request.outgoing.credit > 0:
             del self._blocked[request]
-            self.events.append(Room(request))
+            self.events.append(Writable(request))
 
     def _classic_waits(self) -> bool:
         """The next classic request waits: the last one is not answered yet, or the peer does not take the answers."""
         if self._incoming is not None:
             return False
-        return bool(self._open) or self.congested or sum(map(len, self.out)) > self.limits.write_high
+        return bool(self._open) or not self._may_start()
 
     def _complete(self, incoming: Request | Part, content: bytes) -> None:
-        """Its content is whole."""
+        """The content of a request or an item is whole."""
         if not self._hold(incoming, len(content)):
             self._refuse_whole(incoming, self._admission.too_much())
         elif isinstance(incoming, Part):
             if incoming.incoming.put((incoming.header, content)):
-                self.events.append(Items(incoming.request))
+                self.events.append(Readable(incoming.request))
         else:
             incoming.content = content
             try:
@@ -524,7 +614,10 @@ class ServerProtocol:
                         raise Unavailable(LEAVING)
                     if not incoming.binary:
                         self.unpacked(incoming, incoming.content)
-                self.events.append(incoming)
+                if self._ready or self._started >= _STARTED_AT_ONCE or not self._may_start():
+                    self._ready[incoming] = None
+                else:
+                    self._start(incoming)
             except (BadContent, TooLarge, TooMany, Unavailable) as error:
                 self._refuse(incoming, error)
 
@@ -535,19 +628,19 @@ class ServerProtocol:
         """
         budget = self._budget
         if isinstance(incoming, Part):
-            count += incoming.header.frame_size - incoming.header.shape.length
+            count += incoming.header.held
         budget.used += count - incoming.held
         incoming.held = count
         return budget.used <= budget.limit
 
     def unpacked(self, request: Request, content: bytes) -> None:
-        """Its content was decompressed, and is held as it is now until its handler has ended.
+        """The content of a request was decompressed, and is held as it is now until its handler has ended.
 
         Raises:
             TooMany: the server would hold more than it may.
         """
         budget = self._budget
-        if budget.used + len(content) - request.held > budget.limit:
+        if not budget.fits(len(content) - request.held):
             raise self._admission.too_much()
         budget.used += len(content) - request.held
         request.held = len(content)
@@ -563,18 +656,24 @@ class ServerProtocol:
     def _finish_on_wire(
         self, request: Request, outcome: Encoded | Refused | None, timing: dict[str, int] | None = None
     ) -> None:
-        """The exchange's last frame; None is the end of a stream."""
-        self._end_on_wire(request)
+        """The exchange's last frame, if it has not had one; None is the end of a stream."""
+        if not self._end_on_wire(request):
+            return
         wrapped = not request.named
         if isinstance(outcome, Refused):
             self._send_error(outcome, request.id, wrapped, timing)
             return
         try:
             if outcome is None:
-                self.out.append(frames.end_of_stream(request.id, timing))
+                self._send(frames.end_of_stream(request.id, timing))
             else:
-                reply = outcome if timing is None else outcome.with_fields({"timing": timing})
-                self.out += frames.result(reply, request.id, wrapped, self._json_bytes)
+                pieces = frames.result(outcome, request.id, wrapped, self._json_bytes, timing)
+                if len(pieces) > 1 and not self._budget.fits(len(pieces[1]) - request.held):
+                    self._send_error(self._admission.too_much(), request.id, wrapped, timing)
+                    return
+                self._send(*pieces)
+        except TooLarge as error:
+            self._send_error(error, request.id, wrapped, timing)
         except UsageError as error:
             self._send_error(Internal(f"the answer cannot be sent: {error}"), request.id, wrapped, timing)
         else:
@@ -598,7 +697,10 @@ class ServerProtocol:
         self._finish_on_wire(request, why)
         self._stop(request, why)
 
-    def _end_on_wire(self, request: Request) -> None:
+    def _end_on_wire(self, request: Request) -> bool:
+        """Nothing more is sent or taken for this exchange; False where it had ended before."""
+        if request.ended:
+            return False
         request.ended = True
         del self._open[request.id or 0]
         self._running_on += 1
@@ -608,17 +710,24 @@ class ServerProtocol:
             self._budget.used -= incoming.drop()
             if not incoming.whole:
                 self._admission.expect_late(incoming.window)
+        return True
 
     def _done_with(self, request: Request) -> None:
-        """Its handler is no longer running: the slot and the memory are free."""
+        """The handler of a request is no longer running: the slot and the memory are free."""
+        request.finished = True
         self._running_on -= 1
-        self._budget.used -= request.held
-        request.held = 0
+        self._budget.used -= request.held + request.kept
+        request.held = request.kept = 0
         self.counters.open_now -= 1
 
     def _stop(self, request: Request, why: Refused) -> None:
-        if request.stopped is None:
-            request.stopped = why
+        if request.stopped is not None or request.finished:
+            return
+        request.stopped = why
+        if request in self._ready:  # its handler has not begun, and never will
+            del self._ready[request]
+            self._refuse(request, why)
+        else:
             self.events.append(Stop(request))
 
     def _supersede(self, earlier: int, id: int) -> BadHeader | None:
@@ -642,15 +751,15 @@ class ServerProtocol:
     def _say_closing(self) -> None:
         """From here on nothing new is run on this connection (multiplexed ones only)."""
         self._last_run = self._highest
-        self.out.append(frames.closing(self._highest))
+        self._send(frames.control("closing", self._highest, None))
 
     def fail(self, error: Refused) -> None:
         """A connection error: tell it, and end."""
-        self._send_error(error, None, self.classic is not False)
+        self._send_error(error, None, self.phase is not Phase.MULTIPLEXED)
         self._end(error)
 
     def _end(self, error: Refused) -> None:
-        self.ending = True
+        self.phase = Phase.ENDED
         self.events.append(Ended(error))
         self._abandon(Cancelled("the connection was closed after an error"))
 
@@ -665,5 +774,14 @@ class ServerProtocol:
         self, refused: Refused, id: int | None, wrapped: bool, timing: dict[str, int] | None = None
     ) -> None:
         self.counters.failure(refused.code)
-        wrapped = wrapped or self.classic is not False
-        self.out.append(frames.error(refused, id, self.classic is True, wrapped, self._json_bytes, timing))
+        classic, wrapped = self.phase is Phase.CLASSIC, wrapped or self.phase is not Phase.MULTIPLEXED
+        self._send(frames.error(refused, id, classic, wrapped, self._json_bytes, timing))
+
+    _MOVES: ClassVar[dict[Move, Callable[..., Request | Part | None]]] = {
+        Move.OPEN: _take_opening,
+        Move.PART: _take_part,
+        Move.CANCEL: _take_cancel,
+        Move.CREDIT: _take_credit,
+        Move.DROP: _take_late,
+        Move.IGNORE: _take_late_control,
+    }

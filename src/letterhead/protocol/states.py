@@ -2,6 +2,8 @@
 
 A frame is judged by where its ``id`` stands and by what kind of frame it is. A pair that is missing here is a breach of
 the protocol: ``bad-header``, and the connection closes.
+
+What a move does is not known here: each side has a method for each of its moves (``client.py``, ``server.py``).
 """
 
 from enum import Enum, auto
@@ -11,16 +13,16 @@ from letterhead.protocol.fields import Kind
 
 
 class Phase(Enum):
-    """How much a client knows about the server at the other end of a connection."""
+    """How far a conversation has come, at either side: what is known about the peer."""
 
-    FRESH = auto()  # nothing sent
-    PROBING = auto()  # the first request is out, nothing else may follow
-    MULTIPLEXED = auto()
-    CLASSIC = auto()
+    FRESH = auto()  # a client has sent nothing; at a server no header has come
+    PROBING = auto()  # a client's first request is out, nothing else may follow
+    MULTIPLEXED = auto()  # frames carry ids
+    CLASSIC = auto()  # they do not: one request at a time
     ENDED = auto()
 
 
-class Standing(Enum):
+class IdState(Enum):
     """Where an ``id`` stands on a connection."""
 
     NEW = auto()  # above every id before
@@ -47,41 +49,41 @@ class Move(Enum):
     IGNORE = auto()
 
 
-AT_SERVER: dict[tuple[Standing, Kind], Move] = {
-    (Standing.NEW, Kind.NAMED): Move.OPEN,
-    (Standing.NEW, Kind.PLAIN): Move.OPEN,
-    (Standing.UPLOADING, Kind.PLAIN): Move.PART,
-    (Standing.UPLOADING, Kind.CANCEL): Move.CANCEL,
-    (Standing.UPLOADING, Kind.CREDIT): Move.CREDIT,
-    (Standing.OPEN, Kind.CANCEL): Move.CANCEL,
-    (Standing.OPEN, Kind.CREDIT): Move.CREDIT,
-    (Standing.PAST, Kind.NAMED): Move.DROP,
-    (Standing.PAST, Kind.PLAIN): Move.DROP,
-    (Standing.PAST, Kind.CANCEL): Move.IGNORE,
-    (Standing.PAST, Kind.CREDIT): Move.IGNORE,
+AT_SERVER: dict[tuple[IdState, Kind], Move] = {
+    (IdState.NEW, Kind.NAMED): Move.OPEN,
+    (IdState.NEW, Kind.PLAIN): Move.OPEN,
+    (IdState.UPLOADING, Kind.PLAIN): Move.PART,
+    (IdState.UPLOADING, Kind.CANCEL): Move.CANCEL,
+    (IdState.UPLOADING, Kind.CREDIT): Move.CREDIT,
+    (IdState.OPEN, Kind.CANCEL): Move.CANCEL,
+    (IdState.OPEN, Kind.CREDIT): Move.CREDIT,
+    (IdState.PAST, Kind.NAMED): Move.DROP,
+    (IdState.PAST, Kind.PLAIN): Move.DROP,
+    (IdState.PAST, Kind.CANCEL): Move.IGNORE,
+    (IdState.PAST, Kind.CREDIT): Move.IGNORE,
 }
 """A server's moves on a multiplexed connection."""
 
-AT_CLIENT: dict[tuple[Standing, Kind], Move] = {
-    (Standing.OPEN, Kind.HELLO): Move.HELLO,
-    (Standing.PAST, Kind.HELLO): Move.HELLO,
-    (Standing.OPEN, Kind.REPLY): Move.REPLY,
-    (Standing.PAST, Kind.REPLY): Move.DROP,
-    (Standing.OPEN, Kind.CREDIT): Move.CREDIT,
-    (Standing.PAST, Kind.CREDIT): Move.IGNORE,
-    (Standing.NONE, Kind.REPLY): Move.FAIL,
-    (Standing.NONE, Kind.CLOSING): Move.CLOSING,
+AT_CLIENT: dict[tuple[IdState, Kind], Move] = {
+    (IdState.OPEN, Kind.HELLO): Move.HELLO,
+    (IdState.PAST, Kind.HELLO): Move.HELLO,
+    (IdState.OPEN, Kind.REPLY): Move.REPLY,
+    (IdState.PAST, Kind.REPLY): Move.DROP,
+    (IdState.OPEN, Kind.CREDIT): Move.CREDIT,
+    (IdState.PAST, Kind.CREDIT): Move.IGNORE,
+    (IdState.NONE, Kind.REPLY): Move.FAIL,
+    (IdState.NONE, Kind.CLOSING): Move.CLOSING,
 }
 """A client's moves once the server is known to multiplex."""
 
 
-def move(table: dict[tuple[Standing, Kind], Move], standing: Standing, kind: Kind) -> Move:
+def move(table: dict[tuple[IdState, Kind], Move], state: IdState, kind: Kind) -> Move:
     """The move for a frame.
 
     Raises:
         BadHeader: there is none; the connection closes.
     """
-    found = table.get((standing, kind))
+    found = table.get((state, kind))
     if found is None:
-        raise BadHeader(f"no {kind.name.lower()} frame may come for an id that is {standing.name.lower()}", field="id")
+        raise BadHeader(f"no {kind.name.lower()} frame may come for an id that is {state.name.lower()}", field="id")
     return found

@@ -1,6 +1,6 @@
 """``Index``: an index that is written. Documents go in and out of it, in transactions.
 
-Whoever has one has the right to write it (``lock.py``); what the file looks like says ``schema.py``, and what goes into
+An ``Index`` holds the right to write (``lock.py``); ``schema.py`` says what the file looks like, and what goes into
 it is decided elsewhere. A transaction that fails is taken back whole; the index stays what it was before.
 
 Its memory is bounded by SQLite's page cache and FTS5's table of words, whatever the size of the index.

@@ -78,8 +78,8 @@ class Damaged(Exception):
     """A text of the index is not the one that was stored."""
 
 
-def open_reader(path: str | os.PathLike[str], patience: float) -> sqlite3.Connection:
-    """A connection that can only read, for any one thread at a time; ``patience`` in seconds for locks.
+def open_reader(path: str | os.PathLike[str], lock_seconds: float) -> sqlite3.Connection:
+    """A connection that can only read, for any one thread at a time; locks are waited for ``lock_seconds``.
 
     Raises:
         sqlite3.Error: the file cannot be opened. Unavailable: it is no index, one of another version, or one that has
@@ -90,7 +90,7 @@ def open_reader(path: str | os.PathLike[str], patience: float) -> sqlite3.Connec
         uri=True,
         isolation_level=None,
         check_same_thread=False,
-        timeout=patience,
+        timeout=lock_seconds,
     )
     try:
         connection.execute("PRAGMA temp_store = MEMORY")

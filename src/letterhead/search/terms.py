@@ -1,4 +1,4 @@
-"""What a word is: the one place that both indexing and asking go by.
+"""What a word is: the one place that both indexing and searching go by.
 
 SQLite's ``unicode61`` tokenizer does the cutting and folding (letters and digits, case and Latin accents
 folded). Its words are runs of letters, digits and symbols. Two kinds of characters must not melt into such a run:

@@ -1,23 +1,32 @@
-"""One connection of a server: a responder on a pipe, its requests on a runner, and the lingering close."""
+"""One connection of a server: its protocol on a stream, its requests on a runner, and the lingering close.
+
+What lives here: when bytes are read, handed over and written, and when the connection is closed. What they mean is
+``protocol/server.py``'s, and where handlers run is the runner's.
+"""
 
 import asyncio
+import contextvars
 import logging
+from collections.abc import Callable
+from typing import assert_never
 
 from letterhead import clock
 from letterhead.content.encoded import Encoded
 from letterhead.errors import Refused
-from letterhead.protocol.flow import Item, Items, Room
-from letterhead.protocol.requests import Request, Stop
+from letterhead.protocol.events import Ended, Readable, Stop, Writable
+from letterhead.protocol.flow import Item
+from letterhead.protocol.requests import Request
 from letterhead.protocol.server import ServerProtocol
+from letterhead.protocol.states import Phase
 from letterhead.protocol.timers import Wait
 from letterhead.server.shared import Shared
-from letterhead.transport.stream import SCRATCH, Pipe
+from letterhead.transport.stream import SCRATCH, StreamProtocol
 
 _GATHERED = 64 * 1024
-"""Bytes of items that are sent before the turn of the loop is over."""
+"""Bytes of items that are sent before the loop iteration is over."""
 
 
-class ServerConnection(Pipe):
+class ServerConnection(StreamProtocol):
     """The server's end of one connection.
 
     Args:
@@ -32,14 +41,16 @@ class ServerConnection(Pipe):
         self._shared = shared
         self._rejected = rejected
         app = shared.app
-        self._responder = ServerProtocol(
+        self._protocol = ServerProtocol(
             app.limits, clock.monotonic(), shared.headers, shared.budget, shared.counters, app.compression
         )
         self._direct = False  # the bytes being read go into large content's own buffer
-        self._queued = False  # a flush is queued
+        self._receiving = False  # what is brought about meanwhile is sent with one write, behind it
+        self._flush_queued = False
         self._gathered = 0  # bytes of items in ``out``
-        self._moving = False  # events are being handed out: what they bring about is seen to behind them
-        self._resting = False  # the loop has a turn before more is read
+        self._taking_events = False  # what they bring about is seen to behind them
+        self._rest: asyncio.Handle | None = None  # the loop has an iteration before more is read
+        self._starting: asyncio.Handle | None = None  # and before more handlers begin
         self._draining = False
         self._peer_ended = False
         self._closing_since: float | None = None
@@ -49,15 +60,15 @@ class ServerConnection(Pipe):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._shared.joined(self, turned_away=self._rejected is not None)
+        self._shared.joined(self)
         if self._rejected is not None:
-            self._responder.fail(self._rejected)
-        self._turn()
+            self._protocol.fail(self._rejected)
+        self._advance()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        own = self._responder.buffer()
+        own = self._protocol.buffer()
         self._direct = own is not None
-        return self._scratch if own is None else own
+        return self.scratch if own is None else own
 
     def buffer_updated(self, nbytes: int) -> None:
         now = clock.monotonic()
@@ -65,98 +76,123 @@ class ServerConnection(Pipe):
         if self._closing_since is not None:
             self._quiet_since = now
             return
-        # What this read brings about is sent when it is worked off, with one write.
-        queued, self._queued = self._queued, True
-        if self._direct:
-            self._responder.filled(nbytes, now)
-        else:
-            self._responder.receive(bytes(self._scratch[:nbytes]), now)
-        self._turn()
-        self._queued = queued
-        self._flush()
-        if nbytes == SCRATCH and self._responder.buffer() is None:  # large content costs nothing to read
-            self._rest()
+        self._receiving = True
+        try:
+            if self._direct:
+                self._protocol.filled(nbytes, now)
+            else:
+                self._protocol.receive(bytes(self.scratch[:nbytes]), now)
+            self._advance()
+        finally:
+            self._receiving = False
+            self._flush()
+        if nbytes == SCRATCH and self._protocol.buffer() is None:  # large content costs nothing to read
+            self._rest_from_reading()
 
     def eof_received(self) -> bool:
         self._peer_ended = True
         if self._closing_since is not None:
             self._close()
         else:
-            self._responder.end_of_stream(clock.monotonic())
-            self._turn()
+            self._protocol.end_of_stream(clock.monotonic())
+            self._advance()
         return True  # the transport stays open: what was accepted is still answered
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if exc is not None:
             self._shared.counters.lost += 1
-        self._responder.lost()
-        self._take_events()
-        self._shared.left(self)
+        try:
+            self._protocol.lost()
+            self._take_events()
+        finally:
+            self._shared.left(self)
 
     def pause_writing(self) -> None:
-        self._responder.congested = True
+        self._protocol.paused = True
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        self._responder.congested = False
+        self._protocol.paused = False
         super().resume_writing()
-        self._responder.proceed(clock.monotonic())
-        self._turn()
+        now = clock.monotonic()
+        self._protocol.sent(now, self.unsent)
+        self._protocol.resume_writing(now)
+        self._advance()
 
     def wants_to_read(self) -> bool:
-        return self._responder.reads and not self._resting
+        return self._protocol.reads and self._rest is None
 
     def reading_changed(self, reading: bool) -> None:
         if reading:
-            self._responder.resume(clock.monotonic())
+            self._protocol.resume_reading(clock.monotonic())
+            self.wake_at(self._protocol.due)  # the timer may have passed meanwhile
         else:
-            self._responder.patience.pause(clock.monotonic())
+            self._protocol.timer.pause(clock.monotonic())
 
-    def _rest(self) -> None:
-        """Read no more in this turn of the loop: uvloop reads up to 32 times while more is there, and others wait.
+    def _rest_from_reading(self) -> None:
+        """Read no more in this loop iteration: uvloop reads up to 32 times while more is there, and others wait.
 
         How long a read takes to be worked off cannot be seen here: handlers may begin later.
         """
-        self._resting = True
-        self._update_reading()
-        asyncio.get_running_loop().call_soon(self._rested)
+        if self._rest is None:
+            self._rest = self._soon(self._rested)
+            self.update_reading()
 
     def _rested(self) -> None:
-        self._resting = False
-        self._update_reading()
+        self._rest = None
+        self.update_reading()
+
+    @staticmethod
+    def _soon(function: Callable[[], None]) -> asyncio.Handle:
+        return asyncio.get_running_loop().call_soon(function, context=contextvars.Context())
 
     # -- the conversation's wishes ---------------------------------------------------------------------------------
 
-    def _turn(self) -> None:
+    def _advance(self) -> None:
         """The conversation moved: hand out its events, send what it said, keep its time."""
-        responder = self._responder
-        if responder.events:
-            self._moving = True
-            self._take_events()
-            self._moving = False
-        if responder.out or responder.ending:
-            self._flush_soon()
-        if not self._reading or responder.classic:
-            self._update_reading()
-        if responder.due < self._due or self._timer is None:
-            self.wake_at(responder.due)
+        protocol = self._protocol
+        try:
+            if protocol.events:
+                self._take_events()
+        finally:
+            if protocol.starts_more and self._starting is None:
+                self._starting = self._soon(self._start_more)
+            if protocol.out or protocol.ending:
+                self._flush_soon()
+            if not self.reading or protocol.phase is Phase.CLASSIC:
+                self.update_reading()
+            if protocol.due < self.wakes_at:
+                self.wake_at(protocol.due)
+
+    def _start_more(self) -> None:
+        """The handlers started in the last loop iteration have taken their first step: start more."""
+        self._starting = None
+        self._protocol.start_more()
+        self._advance()
 
     def _take_events(self) -> None:
-        responder, runner = self._responder, self._shared.runner
-        while responder.events:
-            events, responder.events = responder.events, []
-            for event in events:
+        if self._taking_events:
+            return
+        protocol, runner = self._protocol, self._shared.runner
+        self._taking_events = True
+        try:
+            while protocol.events:
+                event = protocol.events.pop(0)
                 if isinstance(event, Request):
                     runner.start(event, self)
                 elif isinstance(event, Stop):
                     runner.stop(event.request)
-                elif isinstance(event, Items):
-                    runner.items(event.exchange)
-                elif isinstance(event, Room):
-                    runner.room(event.exchange)
-                else:
+                elif isinstance(event, Readable):
+                    runner.readable(event.exchange)
+                elif isinstance(event, Writable):
+                    runner.writable(event.exchange)
+                elif isinstance(event, Ended):
                     self._say_closed(event.error)
+                else:
+                    assert_never(event)
+        finally:
+            self._taking_events = False
 
     def _say_closed(self, error: Refused) -> None:
         """The connection is closed because of its peer, or was never let in."""
@@ -175,84 +211,97 @@ class ServerConnection(Pipe):
 
     # -- from the runner -------------------------------------------------------------------------------------------
 
+    def answer(self, request: Request, outcome: Encoded | Refused | None) -> None:
+        """Send the answer to a request although something of it still runs; ``finish`` follows."""
+        self._protocol.answer(request, outcome, clock.monotonic())
+        self._flush_soon()
+
     def finish(self, request: Request, outcome: Encoded | Refused | None) -> None:
-        """The answer to a request."""
-        responder = self._responder
-        responder.finish(request, outcome, clock.monotonic())
+        """Nothing of a request runs any more; its answer, where it has none yet."""
+        protocol = self._protocol
+        protocol.finish(request, outcome, clock.monotonic())
         if self._shared.awaited:
             self._shared.look()
-        if not self._moving and (not self._queued or responder.events or not self._reading):
-            self._turn()
+        if not self._taking_events and (not self._flush_comes or protocol.events or not self.reading):
+            self._advance()
 
     def streams(self, request: Request) -> None:
-        """Its answer is a stream; raises what ``ServerProtocol.streams`` does."""
-        self._responder.streams(request)
+        """The answer to a request is a stream; raises what ``ServerProtocol.streams`` does."""
+        self._protocol.streams(request)
 
     def unpacked(self, request: Request, content: bytes) -> None:
-        """Its content was decompressed."""
-        self._responder.unpacked(request, content)
+        """The content of a request was decompressed."""
+        self._protocol.unpacked(request, content)
 
     def send_item(self, request: Request, item: Encoded) -> int:
-        """Send an item of a result: how many bytes that took; 0 where it may not be sent before there is room."""
-        responder = self._responder
-        if not responder.may_send(request):
+        """Send an item of a result: how many bytes that took; 0 where it may not be sent yet."""
+        protocol = self._protocol
+        if not protocol.may_send(request):
             return 0
-        cost = responder.send_item(request, item)
+        cost = protocol.send_item(request, item)
         self._gathered += cost
         if self._gathered >= _GATHERED:
             self._flush()
-        elif not self._queued:
+        else:
             self._flush_soon()
+        if not cost:
+            self._advance()
         return cost
 
     def take(self, request: Request) -> Item | None:
         """The next item of an upload; None where none is there."""
-        responder = self._responder
-        item = responder.take(request)
-        if responder.out and not self._queued:  # credit
+        protocol = self._protocol
+        item = protocol.take(request)
+        if protocol.out:  # credit
             self._flush_soon()
         return item
 
     def fail(self, request: Request, why: Refused) -> None:
         """The request cannot be answered, whatever its handler says."""
-        self._responder.fail_exchange(request, why)
+        self._protocol.fail_exchange(request, why)
         self._flush_soon()
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
-    def _flush_soon(self) -> None:
-        """Send at the end of this turn what it gives to send."""
-        if not self._queued:
-            self._queued = True
-            self._shared.turn.add(self._flush_turn)
+    @property
+    def _flush_comes(self) -> bool:
+        """Whether what is to be sent will be, without anything more being done."""
+        return self._receiving or self._flush_queued
 
-    def _flush_turn(self) -> None:
-        self._queued = False
-        self._flush()
+    def _flush_soon(self) -> None:
+        """Send what this loop iteration gives to send, at its end, with the write batch."""
+        if not self._flush_comes:
+            self._shared.batch.add(self._flush_batch)
+            self._flush_queued = True
+
+    def _flush_batch(self) -> None:
+        self._flush_queued = False
+        try:
+            self._flush()
+        except BaseException:
+            self.abort()  # of what was to be sent nobody knows how much was
+            raise
 
     def _flush(self) -> None:
-        responder = self._responder
-        pieces = responder.out
+        protocol = self._protocol
+        pieces = protocol.out
         if pieces:
-            responder.out = []
+            protocol.out = []
             self._gathered = 0
             before = self.sent
             self.write(pieces)
             self._shared.counters.bytes_sent += self.sent - before
-            self._proceed()
-        if responder.ending:
-            self._begin_close(idle=self._draining and not pieces and responder.patience.wait is Wait.NEXT)
-
-    def _proceed(self) -> None:
-        """A classic connection's next request may have waited for the last answers to be taken."""
-        if self._responder.classic and not self._responder.congested:
-            self._responder.proceed(clock.monotonic())
-            self._turn()
+            protocol.sent(clock.monotonic(), self.unsent)
+            if protocol.events or protocol.out or protocol.starts_more:
+                self._advance()
+        if protocol.ending:
+            self._begin_close(idle=self._draining and not pieces and protocol.timer.wait is Wait.IDLE)
 
     def on_time(self, now: float) -> None:
         if self._closing_since is None:
-            self._responder.tick(now)
-            self._turn()
+            self._protocol.sent(now, self.unsent)
+            self._protocol.tick(now)
+            self._advance()
             return
         limits = self.limits
         over = min(self._quiet_since + limits.linger_quiet_seconds, self._closing_since + limits.linger_seconds)
@@ -266,52 +315,50 @@ class ServerConnection(Pipe):
     def drain(self) -> None:
         """Answer what was accepted, then close."""
         self._draining = True
-        self._responder.drain(clock.monotonic())
-        self._turn()
+        self._protocol.drain(clock.monotonic())
+        self._advance()
 
     def cut_off(self) -> None:
         """Answer what is open with ``cancelled``, then close."""
-        self._responder.cut_off()
-        self._turn()
+        self._protocol.cut_off()
+        self._advance()
 
-    def stalled(self) -> None:
-        shared, unsent = self._shared, 0 if self._transport is None else self._transport.get_write_buffer_size()
+    def write_timed_out(self) -> None:
+        shared, unsent = self._shared, self.unsent
+        super().write_timed_out()
         shared.counters.stalled += 1
         shared.log.say(
-            logging.WARNING, "peer-stalled", "cut the connection of %s: it took nothing for %g s, with %d bytes unsent",
-            self.caller, self.limits.write_seconds, unsent, peer=self.caller, unsent=unsent,
+            logging.WARNING, "peer-stalled", "cut the connection of %s: it took too little, with %d bytes unsent",
+            self.caller, unsent, peer=self.caller, unsent=unsent,
         )  # fmt: skip
-        super().stalled()
 
     def abort(self) -> None:
         """Close at once; what is not sent is lost."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def _begin_close(self, *, idle: bool) -> None:
         """Shut our sending side, then read and drop for a while: a reset must not overtake the last reply.
 
         Where the server ends while the connection idles, the peer has been quiet already since the last reply.
         """
-        if self._closing_since is not None or self._transport is None:
+        if self._closing_since is not None or self.transport is None:
             return
         self._closing_since = self._quiet_since = now = clock.monotonic()
-        if idle and not self._transport.get_write_buffer_size():
-            self._quiet_since = self._responder.patience.last
+        if idle and not self.transport.get_write_buffer_size():
+            self._quiet_since = self._protocol.timer.last
         quiet_enough = now >= self._quiet_since + self.limits.linger_quiet_seconds
-        if self._peer_ended or quiet_enough or not self._transport.can_write_eof():
+        if self._peer_ended or quiet_enough or not self.transport.can_write_eof():
             self._close()
             return
-        if not self._reading:
-            self._reading = True
-            self._transport.resume_reading()
+        self.read_on()
         try:
-            self._transport.write_eof()
+            self.transport.write_eof()
         except OSError:  # the peer is gone already
             self._close()
             return
         self.wake_at(self._quiet_since + self.limits.linger_quiet_seconds)
 
     def _close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
+        if self.transport is not None:
+            self.transport.close()

@@ -1,4 +1,8 @@
-"""What all connections of one server share."""
+"""What all connections of one server share.
+
+What lives here: the counters, bounds, runner and write batch of a server, and the sets of its connections. What is said
+on a connection is not known here.
+"""
 
 import asyncio
 import logging
@@ -6,13 +10,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from letterhead import clock
-from letterhead.app.app import Application
 from letterhead.app.runner import Runner
+from letterhead.app.service import Service
 from letterhead.log import say
 from letterhead.protocol.budget import Budget
 from letterhead.protocol.counters import Counters
 from letterhead.protocol.timers import NEVER
-from letterhead.transport.stream import Turn
+from letterhead.transport.stream import WriteBatch
 from letterhead.wire.header import Headers
 
 log = logging.getLogger("letterhead.server")
@@ -63,26 +67,42 @@ class PeerLog:
 class Shared:
     """One server's runner, counters, bounds, and its connections."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Service) -> None:
         self.app = app
         self.counters = Counters()
         self.budget = Budget(app.limits.buffered_bytes)
         self.headers = Headers(app.limits)
-        self.turn = Turn()
+        self.batch = WriteBatch()
         self.log = PeerLog(app.limits.log_lines)
         self.runner = Runner(app, self.counters)
         self.arriving: set[Connection] = set()  # accepted, but not yet among the connections
         self.connections: set[Connection] = set()
-        self.turned_away: set[Connection] = set()  # those of them that are only told why
+        self.turned_away: set[Connection] = set()  # those of both that are only told why
         self.awaited: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
-    def joined(self, connection: Connection, turned_away: bool = False) -> None:
+    @property
+    def kept(self) -> int:
+        """How many have a place: connections, and those that are being made, without who is turned away."""
+        return len(self.connections) + len(self.arriving) - len(self.turned_away)
+
+    def arrives(self, connection: Connection, *, turned_away: bool) -> None:
+        """A peer is there, and its connection is being made."""
+        self.arriving.add(connection)
+        if turned_away:
+            self.turned_away.add(connection)
+
+    def joined(self, connection: Connection) -> None:
         """A connection was made."""
         self.arriving.discard(connection)
         self.connections.add(connection)
-        if turned_away:
-            self.turned_away.add(connection)
         self.counters.connections_now = len(self.connections)
+
+    def never_joined(self, connection: Connection) -> None:
+        """A connection is not made any more; nothing happens where it was."""
+        if connection in self.arriving:
+            self.arriving.discard(connection)
+            self.turned_away.discard(connection)
+            self.look()
 
     def left(self, connection: Connection) -> None:
         """A connection is gone."""
@@ -94,8 +114,8 @@ class Shared:
     # -- ends ------------------------------------------------------------------------------------------------------
 
     def is_done(self) -> bool:
-        """Whether nobody is connected and no handler runs."""
-        return not (self.connections or self.counters.open_now)
+        """Whether nobody is connected or about to be, and no handler runs."""
+        return not (self.connections or self.arriving or self.counters.open_now)
 
     async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait until this holds, for so long at most; whether it does.

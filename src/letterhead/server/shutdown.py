@@ -10,18 +10,25 @@ The order, with the limits that bound each step:
 3. Connections that are still there are cut, and what is left of handlers is left behind.
 4. The stop hooks run, each of them.
 
+Nothing that fails on the way keeps the rest from being done: an error of one connection costs that connection, an error
+of one step is logged, and where the event loop itself ends, which cancels a step, the next ones are still taken. They
+run in the context in which the server was started, so that stop hooks find the context variables that start hooks
+have set, and nothing of a handler that happens to close the server.
+
 How connections are accepted is not known here, nor what is said on them.
 """
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from letterhead import clock
 from letterhead.app.hooks import run_stop_hooks
 from letterhead.log import say
 from letterhead.protocol.timers import NEVER
-from letterhead.server.shared import Shared
+from letterhead.server.shared import Connection, Shared
 
 log = logging.getLogger("letterhead.server")
 
@@ -34,19 +41,27 @@ class Leaving:
 
     Args:
         shared: the server's connections and runner.
-        stop_accepting: closes the listeners at once; what it returns waits for connections that are half made.
+        stop_accepting: closes the listeners.
+        abandon: gives up connections that are still being made.
         ended: called when all is done.
     """
 
     def __init__(
-        self, shared: Shared, stop_accepting: Callable[[], Awaitable[None]], ended: Callable[[], None]
+        self,
+        shared: Shared,
+        stop_accepting: Callable[[], None],
+        abandon: Callable[[], None],
+        ended: Callable[[], None],
     ) -> None:
         self._shared = shared
         self._stop_accepting = stop_accepting
+        self._abandon = abandon
         self._ended = ended
+        self._context = contextvars.copy_context()
         self._began = 0.0
         self._cut_at = NEVER
         self._quiet = True  # nobody was connected when it began: not worth a line to people
+        self._cancelled = self._left = 0  # requests, for the log
         self._telling: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -69,15 +84,20 @@ class Leaving:
         self._cut_at = min(self._cut_at, clock.monotonic() + timeout)
         self._shared.look()
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close())
+            self._closing = self._task(self._close())
         await asyncio.shield(self._closing)
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # Not by ``context=``, which a task factory of the program's own need not know.
+        return self._context.copy().run(asyncio.get_running_loop().create_task, work)
 
     def _begin(self, timeout: float) -> asyncio.Task[None]:
         if self._telling is None:
             shared, counters = self._shared, self._shared.counters
             self._began = clock.monotonic()
             shared.runner.draining = True
-            half_made = self._stop_accepting()
+            self._telling = self._task(self._tell())
+            _attempt(self._stop_accepting)
             self._quiet = shared.is_done()
             say(
                 log, logging.DEBUG if self._quiet else logging.INFO, "draining",
@@ -85,24 +105,24 @@ class Leaving:
                 timeout, counters.open_now, len(shared.connections),
                 open=counters.open_now, connections=len(shared.connections), limit=timeout,
             )  # fmt: skip
-            self._telling = asyncio.get_running_loop().create_task(self._tell(half_made))
         return self._telling
 
-    async def _tell(self, half_made: Awaitable[None]) -> None:
-        await half_made
-        await asyncio.sleep(0)  # one turn: what has arrived is read before its connection hears of the end
+    async def _tell(self) -> None:
+        """Tell the connections; those that are being made are told when they are there."""
+        await arrived_bytes_are_read()
         for connection in list(self._shared.connections):
-            connection.drain()
+            take(connection, connection.drain)
 
     async def _close(self) -> None:
-        interrupted: asyncio.CancelledError | None = None
-        try:
-            if self._telling is not None:
-                await self._telling
-            await self._shared.until(self._done_or_late, self._cut_at - clock.monotonic())
-        except asyncio.CancelledError as error:  # the event loop ends: no time is left, but the rest is still done
-            interrupted = error
-        await self._cut_off()
+        interrupted: BaseException | None = None
+        for step in (self._wait, self._cut_off, self._abort, self._end_handlers):
+            try:
+                await step()
+            except asyncio.CancelledError as error:  # the event loop ends
+                interrupted = error
+            except Exception as error:
+                _report(error)
+        self._say_drained()
         try:
             await run_stop_hooks(self._shared.app.stop_hooks)
         finally:
@@ -110,23 +130,68 @@ class Leaving:
         if interrupted is not None:
             raise interrupted
 
+    async def _wait(self) -> None:
+        """Until all has ended or the time is over."""
+        if self._telling is not None:
+            await self._telling
+        await self._shared.until(self._done_or_late, self._cut_at - clock.monotonic())
+
     def _done_or_late(self) -> bool:
         return self._shared.is_done() or clock.monotonic() >= self._cut_at
 
     async def _cut_off(self) -> None:
-        shared, counters = self._shared, self._shared.counters
-        cancelled = counters.open_now
+        """Cancel what is open, and wait until it is answered."""
+        shared = self._shared
+        self._cancelled = shared.counters.open_now
+        _attempt(self._abandon)
         for connection in list(shared.connections):
-            connection.cut_off()
+            take(connection, connection.cut_off)
         await shared.until(shared.is_done, shared.app.limits.drain_cancel_seconds)
+
+    async def _abort(self) -> None:
+        """Cut the connections that are left."""
+        shared = self._shared
         for connection in list(shared.connections):
-            connection.abort()
+            take(connection, connection.abort)
         await shared.until(lambda: not shared.connections, _ABORTED_SECONDS)
-        left = counters.open_now
-        await shared.runner.close()
-        seconds = clock.monotonic() - self._began
+
+    async def _end_handlers(self) -> None:
+        self._left = self._shared.counters.open_now
+        await self._shared.runner.close()
+
+    def _say_drained(self) -> None:
+        seconds, cancelled, left = clock.monotonic() - self._began, self._cancelled, self._left
         say(
             log, logging.WARNING if cancelled else logging.DEBUG if self._quiet else logging.INFO, "drained",
             "stopped after %.2f s; requests cancelled: %d, handlers left behind: %d", seconds, cancelled, left,
             seconds=round(seconds, 3), cancelled=cancelled, left=left,
         )  # fmt: skip
+
+
+async def arrived_bytes_are_read() -> None:
+    """Let the event loop read what has arrived, before its connection hears of the end."""
+    for _ in range(2):
+        await asyncio.sleep(0)
+
+
+def take(connection: Connection, step: Callable[[], None]) -> None:
+    """Take one connection a step further towards its end. Where that fails it is cut, and nothing is raised."""
+    try:
+        step()
+    except Exception as error:
+        _report(error)
+        _attempt(connection.abort)
+
+
+def _attempt(step: Callable[[], None]) -> None:
+    try:
+        step()
+    except Exception as error:
+        _report(error)
+
+
+def _report(error: Exception) -> None:
+    say(
+        log, logging.ERROR, "leaving-failed", "something failed while the server leaves; the rest goes on: %r", error,
+        reason=repr(error), exc_info=error,
+    )  # fmt: skip

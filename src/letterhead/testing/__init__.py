@@ -1,8 +1,8 @@
 """For tests of programs that use Letterhead: an application and its client in memory, bad networks, a clock that
 stands still. ``docs/testing.md`` shows all of it.
 
-``from letterhead import testing`` gives these names; each comes from a room of this folder when it is first used. No
-room has a name that stands here: an imported room is an attribute of this package, too.
+``from letterhead import testing`` gives these names; each comes from a module of this folder when it is first used. No
+module has a name that stands here: an imported module is an attribute of this package, too.
 """
 
 from importlib import import_module

@@ -6,6 +6,8 @@
         with Client(ADDRESS, connector=served.connector) as client: ...   # through memory
     with running(app, "127.0.0.1:0") as served:
         with Client(served.server.addresses[0]) as client: ...
+
+What runs in the thread is not known here.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
-from letterhead.app.app import Application
+from letterhead.app.service import Service
 from letterhead.server.server import Server
 from letterhead.testing.memory import MemoryWire, wires
 
@@ -34,7 +36,7 @@ class Served:
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self.server = server
         self.loop = loop
-        self.connector: Callable[[float | None], MemoryWire] = wires(server, loop)
+        self.connector: Callable[[str, float | None], MemoryWire] = wires(server, loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the server's loop and wait for its result."""
@@ -43,7 +45,7 @@ class Served:
 
 @contextmanager
 def running(
-    app: Application, *addresses: str, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    app: Service, *addresses: str, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
 ) -> Iterator[Served]:
     """Serve in a thread while the block runs; at its end what was accepted is answered, and the thread has ended.
 

@@ -1,7 +1,7 @@
 """``connected``: an application and a client of it, in memory, for as long as a block runs.
 
 The server is the real one, with its start and stop hooks, and so is the client; only the pipe between them is not a
-socket. It leads through a ``Network``, so that it can be spoiled. The form of ``with`` decides which client it is:
+socket. It leads through a ``Network``, so that it can be made bad. The form of ``with`` decides which client it is:
 ``async with`` gives an ``AsyncClient`` on the loop that runs, where the server runs, too; ``with`` gives a ``Client``,
 and the server has a thread.
 """
@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from letterhead import clock
-from letterhead.app.app import Application
+from letterhead.app.service import Service
 from letterhead.client.aio.client import AsyncClient
 from letterhead.client.blocking.client import Client
 from letterhead.errors import UsageError
@@ -25,10 +25,10 @@ from letterhead.testing.background import entered
 from letterhead.testing.fake_clock import taking_its_time
 from letterhead.testing.faults import Faults
 from letterhead.testing.flow import Flow
-from letterhead.testing.network import Network
+from letterhead.testing.network import Handles, Network
 
 
-def connected(app: Application, *, faults: Faults | None = None, **options: Any) -> "Connected":
+def connected(app: Service, *, faults: Faults | None = None, **options: Any) -> "Connected":
     """Serve ``app`` in memory and give a client of it::
 
         async with testing.connected(app) as client:
@@ -38,7 +38,7 @@ def connected(app: Application, *, faults: Faults | None = None, **options: Any)
 
     No port is opened. The start hooks have run when the block begins, the stop hooks when it has ended. At its end the
     client is closed, and what its handlers still did is cancelled. What it gives has the handles of a network, to
-    spoil the connection while the block runs::
+    give the connection faults while the block runs::
 
         connection = testing.connected(app)
         async with connection as client:
@@ -56,16 +56,16 @@ def connected(app: Application, *, faults: Faults | None = None, **options: Any)
     return Connected(app, faults, options)
 
 
-class Connected(Network):
+class Connected(Handles):
     """What ``connected`` gives: ``async with`` or ``with`` it, and use the handles meanwhile.
 
     Attributes:
-        counts: what the network between client and server has seen and done so far.
         server: the server, to ``drain`` it for instance: in ``with`` blocks on its own loop, in another thread.
     """
 
-    def __init__(self, app: Application, faults: Faults | None, options: dict[str, Any]) -> None:
-        super().__init__(faults)
+    def __init__(self, app: Service, faults: Faults | None, options: dict[str, Any]) -> None:
+        self._network = Network(faults)
+        super().__init__(self._network)
         self._options = options
         self.server = Server(app, ())
         self._async_stack: AsyncExitStack | None = None
@@ -77,8 +77,8 @@ class Connected(Network):
         async with AsyncExitStack() as stack:
             with taking_its_time():
                 await stack.enter_async_context(self.server)
-            self._loop = asyncio.get_running_loop()
-            stack.push_async_callback(self._end)
+            self._network.loop = asyncio.get_running_loop()
+            stack.push_async_callback(self._network.end)
             await stack.enter_async_context(client)
             self._async_stack = stack.pop_all()
         return client
@@ -98,8 +98,8 @@ class Connected(Network):
         client = self._client(self._options)
         with ExitStack() as stack:
             _, loop = stack.enter_context(entered(self.server, "letterhead-server"))
-            self._loop = loop
-            stack.callback(lambda: asyncio.run_coroutine_threadsafe(self._end(), loop).result())
+            self._network.loop = loop
+            stack.callback(lambda: asyncio.run_coroutine_threadsafe(self._network.end(), loop).result())
             stack.enter_context(client)
             self._stack = stack.pop_all()
         return client
@@ -137,15 +137,16 @@ class Connected(Network):
         return self._async_client(options)
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
+        if self._network.loop is None:
             raise UsageError("this connection is not in use: enter it first, with 'with' or 'async with'")
-        return self._loop
+        return self._network.loop
 
     def _client(self, options: dict[str, Any]) -> Client:
-        def connect(timeout: float | None) -> memory.MemoryWire:
-            if self._loop is None:
+        def connect(address: str, timeout: float | None) -> memory.MemoryWire:
+            loop = self._network.loop
+            if loop is None:
                 raise ConnectionRefusedError(errno.ECONNREFUSED, "the server does not run")
-            return memory.wires(self.server, self._loop, self._accept)(timeout)
+            return memory.wires(self.server, loop, self._accept)(address, timeout)
 
         return Client(memory.ADDRESS, connector=connect, **options)
 
@@ -153,20 +154,20 @@ class Connected(Network):
         return AsyncClient(memory.ADDRESS, connector=memory.connector(self.server, self._accept), **options)
 
     def _begin(self) -> None:
-        if self._loop is not None:
+        if self._network.loop is not None:
             raise UsageError("this connection is in use: call testing.connected again for another one")
 
     async def _accept(self, server: Server, inward: Flow, outward: Flow) -> None:
         """The far end of a client's pipe: this network, with the server behind it."""
-        if self._refusing:
+        if self._network.refusing:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "the network refuses connections")
-        await self._joined.wait()
-        relay = self._new_relay(_reset, "in memory")
+        await self._network.joined.wait()
+        relay = self._network.new_relay(_reset, "in memory")
         to_server, to_client = memory.pipe()
         try:
             await memory.accept(server, to_server, to_client)
         except BaseException:
-            self.counts.unreachable += 1
+            self._network.counts.unreachable += 1
             relay.give_up()
             raise
         loop = asyncio.get_running_loop()
@@ -174,8 +175,11 @@ class Connected(Network):
             (relay.server, to_client, to_server),
             (relay.client, inward, outward),
         ):
+            transport = memory.MemoryTransport(loop, reading, writing)
+            transport.set_protocol(protocol)
             # A fresh context: nothing of a client's is seen behind its connection.
-            contextvars.Context().run(memory.MemoryTransport(loop, protocol, reading, writing).start)
+            contextvars.Context().run(protocol.connection_made, transport)
+            transport.start()
 
 
 def _reset(transport: asyncio.Transport) -> None:

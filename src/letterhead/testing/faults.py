@@ -88,13 +88,13 @@ class Counts:
     connections: int = 0
     """Connections that clients made."""
     open_now: int = 0
-    """Those of them that are open."""
+    """The connections that are open."""
     unreachable: int = 0
-    """Those whose target could not be reached: they were reset."""
+    """The connections whose target could not be reached: they were reset."""
     to_server: int = 0
-    """Bytes."""
+    """Bytes that were handed on."""
     to_client: int = 0
-    """Bytes."""
+    """Bytes that were handed on."""
     swallowed: int = 0
     """Bytes that half-open connections took and did not hand on."""
     stalled: int = 0
@@ -147,7 +147,7 @@ class Line:
         self.change(faults)
 
     def change(self, faults: Faults) -> None:
-        """This is what happens from now on; bytes are counted from 0 again."""
+        """Let these faults happen from now on; bytes are counted from 0 again."""
         for passage in (self.to_server, self.to_client):
             passage.change(faults if faults.direction in ("both", passage.name) else NONE)
 
@@ -181,7 +181,7 @@ class Passage:
         self._dropping = False
 
     def change(self, faults: Faults) -> None:
-        """This is what happens from now on; bytes are counted from 0 again."""
+        """Let these faults happen from now on; bytes are counted from 0 again."""
         self.faults = faults
         self._counted_from = self.passed
 

@@ -1,4 +1,7 @@
-"""One direction of a pipe in memory: a bounded queue of bytes that may stand between two threads."""
+"""One direction of a pipe in memory: a bounded queue of bytes that may stand between two threads.
+
+What the bytes mean is not known here.
+"""
 
 import errno
 import threading
@@ -11,7 +14,7 @@ CAPACITY = 64 * 1024
 
 
 def _nobody() -> None:
-    """Who waits on a condition need not be told."""
+    """The default callback: those who wait on the condition need not be told."""
 
 
 class Flow:
@@ -19,7 +22,7 @@ class Flow:
 
     Attributes:
         to_reader: called when there is more to read.
-        to_writer: called when there is room again, after a write that did not fit.
+        to_writer: called when more fits, after a write that did not fit.
     """
 
     def __init__(self, changed: threading.Condition) -> None:
@@ -69,6 +72,13 @@ class Flow:
         if short:
             self.to_writer()
         return count
+
+    def take_bytes(self, most: int) -> bytes:
+        """Read at most so many bytes; none at the end of the stream, or if nothing is there yet."""
+        with self.changed:
+            data = bytes(self._data[:most])
+            self.take(memoryview(bytearray(len(data) or 1)))
+            return data
 
     def end(self) -> None:
         """The writer sends no more."""

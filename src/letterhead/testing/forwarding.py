@@ -23,9 +23,10 @@ from letterhead.limits import Limits
 from letterhead.log import say
 from letterhead.testing.background import entered
 from letterhead.testing.faults import Faults
-from letterhead.testing.network import Network, log
+from letterhead.testing.network import Handles, Network, log
 from letterhead.testing.relay import Relay
 from letterhead.transport import address as addresses
+from letterhead.transport import connect_async, sockets
 from letterhead.transport.listen import OUT_OF_RESOURCES, REST_SECONDS
 
 _NO_LINGERING = struct.pack("ii", 1, 0)
@@ -57,17 +58,14 @@ def proxy(target: str, faults: Faults | None = None, *, listen: str = "127.0.0.1
     return Proxy(target, faults, listen)
 
 
-class Proxy(Network):
-    """What ``proxy`` gives: ``async with`` or ``with`` it, and use its address and its handles meanwhile.
-
-    Attributes:
-        counts: what it has seen and done so far.
-    """
+class Proxy(Handles):
+    """What ``proxy`` gives: ``async with`` or ``with`` it, and use its address and its handles meanwhile."""
 
     def __init__(self, target: str, faults: Faults | None, listen: str) -> None:
-        super().__init__(faults)
-        self._target = addresses.parse(target)
-        self._where = addresses.parse(listen)
+        self._network = Network(faults, self._refuse)
+        super().__init__(self._network)
+        self._target = addresses.parse_socket(target)
+        self._where = addresses.parse_socket(listen)
         self._limits = Limits()
         self._sockets: list[socket.socket] = []
         self._listens = False
@@ -77,35 +75,35 @@ class Proxy(Network):
 
     @property
     def address(self) -> str:
-        """Where it listens, as a client would write it.
+        """The address at which the proxy listens, as a client would write it.
 
         Raises:
-            UsageError: it does not run.
+            UsageError: the proxy does not run.
         """
         return self.addresses[0]
 
     @property
     def addresses(self) -> list[str]:
-        """The same, where ``listen`` is a name with several addresses.
+        """The addresses of the proxy, where ``listen`` is a name with several.
 
         Raises:
-            UsageError: it does not run.
+            UsageError: the proxy does not run.
         """
         if not self._sockets:
             raise UsageError("this proxy does not run: enter it, with 'with' or 'async with'")
-        return [str(addresses.of_socket(sock)) for sock in self._sockets]
+        return [str(sockets.of_socket(sock)) for sock in self._sockets]
 
     # -- the beginning and the end ---------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self._begin()
-        self._sockets = addresses.listen(self._where, self._limits)
+        self._sockets = self._where.transport.listen(self._where, self._limits).sockets
         for sock in self._sockets:
-            if addresses.is_beyond_loopback(place := addresses.of_socket(sock)):
+            if addresses.is_beyond_loopback(place := sockets.of_socket(sock)):
                 log.warning("%s can be reached from other machines, and leads them to %s", place, self._target)
-        self._loop = asyncio.get_running_loop()
+        self._network.loop = asyncio.get_running_loop()
         self._listens = True
-        self._refuse(self._refusing)
+        self._refuse(self._network.refusing)
         self._accept_again()
         return self
 
@@ -117,7 +115,7 @@ class Proxy(Network):
             task.cancel()
         if self._carrying:
             await asyncio.wait(self._carrying)
-        await self._end()
+        await self._network.end()
         for sock in self._sockets:
             _close(sock)
         self._sockets.clear()
@@ -144,7 +142,6 @@ class Proxy(Network):
 
     def _refuse(self, refusing: bool) -> None:
         """Listen no more, or again. Meanwhile sockets that do not listen keep the addresses from others."""
-        super()._refuse(refusing)
         if not self._sockets or refusing is not self._listens:
             return
         if refusing:
@@ -161,18 +158,20 @@ class Proxy(Network):
 
     def _accept_again(self) -> None:
         self._rest = None
-        if self._refusing or self._loop is None:
+        loop = self._network.loop
+        if self._network.refusing or loop is None:
             return
         for listener in self._sockets:
-            self._loop.add_reader(listener.fileno(), self._accept, listener)
+            loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _accept_no_more(self) -> None:
         if self._rest is not None:
             self._rest.cancel()
             self._rest = None
-        if self._loop is not None:
+        loop = self._network.loop
+        if loop is not None:
             for listener in self._sockets:
-                self._loop.remove_reader(listener.fileno())
+                loop.remove_reader(listener.fileno())
 
     def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -188,7 +187,7 @@ class Proxy(Network):
                     self._rest = loop.call_later(REST_SECONDS, self._accept_again)
                 return
             sock.setblocking(False)
-            relay = self._new_relay(_reset, f"from {addresses.of_peer(name)} to {self._target}")
+            relay = self._network.new_relay(_reset, f"from {addresses.of_peer(name)} to {self._target}")
             task = loop.create_task(self._carry(sock, relay))
             self._carrying.add(task)
             task.add_done_callback(self._carrying.discard)
@@ -196,12 +195,11 @@ class Proxy(Network):
     async def _carry(self, sock: socket.socket, relay: Relay) -> None:
         """Put a relay between an accepted socket and the target."""
         try:
-            await self._joined.wait()
-            async with asyncio.timeout(self._limits.connect_seconds):
-                await self._connect(relay)
+            await self._network.joined.wait()
+            await connect_async.connect(self._target, lambda: relay.server, self._limits)
             await asyncio.get_running_loop().connect_accepted_socket(lambda: relay.client, sock)
         except OSError as error:
-            self.counts.unreachable += 1
+            self._network.counts.unreachable += 1
             why = addresses.connect_failed(self._target, error, self._limits.connect_seconds)
             say(log, logging.WARNING, "network-unreachable", "a client was reset: %s", why.message)
             self._abandon(sock, relay)
@@ -214,25 +212,15 @@ class Proxy(Network):
         sock.close()
         relay.give_up()
 
-    async def _connect(self, relay: Relay) -> None:
-        loop = asyncio.get_running_loop()
-        if self._target.path is not None:
-            await loop.create_unix_connection(lambda: relay.server, self._target.path)
-            return
-        try:
-            await loop.create_connection(lambda: relay.server, self._target.host or "localhost", self._target.port)
-        except ValueError:
-            raise addresses.no_such_name() from None
-
 
 def _kept_but_deaf(listener: socket.socket) -> socket.socket:
     """Close a listening socket, and keep its address bound: who connects there is refused."""
-    place, name = addresses.of_socket(listener), listener.getsockname()
+    place, name = sockets.of_socket(listener), listener.getsockname()
     _close(listener)
     sock = socket.socket(listener.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        if place.path is None:
+        if place.scheme != "unix":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -245,9 +233,9 @@ def _kept_but_deaf(listener: socket.socket) -> socket.socket:
 
 def _close(sock: socket.socket) -> None:
     """Close a socket that was bound, and remove its file."""
-    place = addresses.of_socket(sock)
+    place = sockets.of_socket(sock)
     sock.close()
-    if place.path is not None:
+    if place.scheme == "unix":
         with contextlib.suppress(FileNotFoundError):
             Path(place.path).unlink()
 

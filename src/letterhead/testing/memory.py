@@ -12,7 +12,7 @@
 A pipe behaves as a Unix stream socket does. Each direction holds a bounded number of bytes; what does not fit stays
 with the writer, whose transport then calls ``pause_writing``. Whoever closes with bytes unread resets the pipe, an end
 of the stream lets what was sent before be read, and writing to a closed end is a broken pipe. A transport delivers one
-bounded piece a turn of the loop.
+bounded piece for each loop iteration.
 
 Nothing here knows frames: what is tested is the real client, the real server, and all of the code between.
 """
@@ -22,15 +22,15 @@ import contextlib
 import contextvars
 import errno
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from letterhead.errors import UsageError
+from letterhead.errors import Unavailable, UsageError
 from letterhead.message import Buffer
-from letterhead.server.connection import ServerConnection
 from letterhead.server.server import Server
-from letterhead.server.shared import Shared
 from letterhead.testing.flow import CAPACITY, Flow
+from letterhead.transport.wire import Received
 
 ADDRESS = "memory:0"
 """What such a client may be given as its address; it appears in messages only."""
@@ -46,33 +46,35 @@ It runs on the server's loop, and raises OSError where there is to be no connect
 
 
 async def accept(server: Server, inward: Flow, outward: Flow) -> None:
-    """Put a connection of the server on it.
+    """Attach the far end to the server.
 
     Raises:
         ConnectionRefusedError: the server does not run, or ends.
     """
-    shared = _running(server)
-    shared.counters.accepted += 1
-    protocol = ServerConnection(shared, _CALLER)
-    # A fresh context: the server's side sees nothing of the client's.
-    transport = MemoryTransport(asyncio.get_running_loop(), protocol, inward, outward)
-    contextvars.Context().run(transport.start)
+    transport = MemoryTransport(asyncio.get_running_loop(), inward, outward)
+    try:
+        server.attach(transport, _CALLER)
+    except (UsageError, Unavailable):
+        raise _refused() from None
+    transport.start()
 
 
 def connector(
     server: Server, accept: Accept = accept
-) -> Callable[[Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]:
+) -> Callable[[str, Callable[[], asyncio.BufferedProtocol]], Awaitable[object]]:
     """The ``connector=`` of an ``AsyncClient`` that lives on the event loop of ``server``.
 
     Connecting raises ConnectionRefusedError while the server does not run, or ends.
     """
 
-    async def connect(factory: Callable[[], asyncio.BufferedProtocol]) -> object:
+    async def connect(address: str, factory: Callable[[], asyncio.BufferedProtocol]) -> object:
         loop = asyncio.get_running_loop()
         to_server, to_client = pipe()
         await accept(server, to_server, to_client)
         protocol = factory()
-        mine = MemoryTransport(loop, protocol, to_client, to_server)
+        mine = MemoryTransport(loop, to_client, to_server)
+        mine.set_protocol(protocol)
+        protocol.connection_made(mine)
         mine.start()
         return mine, protocol
 
@@ -81,13 +83,13 @@ def connector(
 
 def wires(
     server: Server, loop: asyncio.AbstractEventLoop, accept: Accept = accept
-) -> Callable[[float | None], "MemoryWire"]:
+) -> Callable[[str, float | None], "MemoryWire"]:
     """The ``connector=`` of a ``Client``; ``loop`` is the event loop of ``server``, running in another thread.
 
     Connecting raises ConnectionRefusedError while the server does not run, or ends.
     """
 
-    def connect(timeout: float | None) -> MemoryWire:
+    def connect(address: str, timeout: float | None) -> MemoryWire:
         to_server, to_client = pipe()
 
         async def accepted_there() -> None:
@@ -111,16 +113,6 @@ def wires(
     return connect
 
 
-def _running(server: Server) -> Shared:
-    try:
-        shared = server.shared
-    except UsageError:
-        raise _refused() from None
-    if shared.runner.draining:
-        raise _refused()
-    return shared
-
-
 def _refused() -> ConnectionRefusedError:
     return ConnectionRefusedError(errno.ECONNREFUSED, "the server does not run")
 
@@ -139,18 +131,16 @@ def _part(inward: Flow, outward: Flow) -> None:
 
 
 class MemoryTransport(asyncio.Transport):
-    """One end of a pipe, on an event loop. The other end may be in another thread."""
+    """One end of a pipe, on an event loop. The other end may be in another thread.
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        protocol: asyncio.BufferedProtocol,
-        inward: Flow,
-        outward: Flow,
-    ) -> None:
+    It calls its protocol in an empty context, and reads once it has one and was started.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, inward: Flow, outward: Flow) -> None:
         super().__init__({"peername": _CALLER})
         self._loop = loop
-        self._protocol = protocol
+        self._protocol: asyncio.BufferedProtocol = asyncio.BufferedProtocol()
+        self._started = False
         self._in = inward
         self._out = outward
         self._context = contextvars.Context()
@@ -174,16 +164,22 @@ class MemoryTransport(asyncio.Transport):
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to be told
             self._loop.call_soon_threadsafe(callback, *args, context=self._context)
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        assert isinstance(protocol, asyncio.BufferedProtocol)
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
     def start(self) -> None:
-        """Tell the protocol, and begin to read. What it does later runs in a copy of this context."""
-        self._context = contextvars.copy_context()
-        self._protocol.connection_made(self)
+        """Begin to read, for a protocol that was told of its connection."""
+        self._started = True
         self._on_readable()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def is_reading(self) -> bool:
-        return not self._paused and not self._closing
+        return self._started and not self._paused and not self._closing
 
     def pause_reading(self) -> None:
         self._paused = True
@@ -324,9 +320,16 @@ class MemoryWire:
                 break
         return total
 
-    def receive_into(self, view: memoryview, timeout: float | None) -> int | None:
+    def receive(self, inbox: "deque[Received]", view: memoryview | None, timeout: float | None) -> bool:
         with self._changed:
-            return self._in.take(view) if self._changed.wait_for(self._in.readable, timeout) else None
+            if not self._changed.wait_for(self._in.readable, timeout):
+                return False
+            if view is None:
+                inbox.append(self._in.take_bytes(PIECE))
+            else:
+                count = self._in.take(view)
+                inbox.append(0 if count is None else count)
+            return True
 
     def wait(self, *, write: bool, read: bool, timeout: float | None) -> bool:
         def ready() -> bool:

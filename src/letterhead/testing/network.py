@@ -1,8 +1,8 @@
-"""A network that tests can spoil: what connections in memory and the proxy have in common.
+"""A network to which tests give faults: what connections in memory and the proxy have in common.
 
-``Network`` has the handles (``faults``, ``partition``, ``refuse``, ``reset_all``, ``heal``) and the counts. Its relays
-live on one event loop; a handle that is used elsewhere is carried there, and has taken effect when it returns. How a
-client gets in, and where the other side is, is known to the subclasses alone.
+``Network`` has the relays, which live on one event loop, and the counts. ``Handles`` is the base of what users hold
+(``Connected``, ``Proxy``); a handle that is used elsewhere than on that loop is carried there, and has taken effect
+when it returns. How a client gets in, and where the other side is, is not known here.
 """
 
 import asyncio
@@ -22,81 +22,74 @@ _END_SECONDS = 5.0
 
 
 class Network:
-    """Base of what leads connections through faults.
+    """Leads connections through faults. Its methods are called on its loop.
+
+    Args:
+        faults: what happens to the bytes at first.
+        on_refuse: called when new connections are refused from now on, and when they no longer are.
 
     Attributes:
         counts: what it has seen and done so far.
+        faults: what happens to the bytes.
+        loop: where its connections live; None while there can be none.
+        refusing: new connections are refused.
+        joined: is set, but for the time of a partition, in which new connections wait for it.
     """
 
-    def __init__(self, faults: Faults | None) -> None:
+    def __init__(self, faults: Faults | None, on_refuse: Callable[[bool], None] | None = None) -> None:
         self.counts = Counts()
-        self._faults = faults or NONE
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.faults = faults or NONE
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.refusing = False
+        self.joined = asyncio.Event()
+        self.joined.set()
+        self._on_refuse = on_refuse
         self._relays: set[Relay] = set()
-        self._parted = False
-        self._refusing = False
-        self._joined = asyncio.Event()  # what waits while it is parted
-        self._joined.set()
 
-    # -- handles ---------------------------------------------------------------------------------------------------
+    def change(self, faults: Faults) -> None:
+        """Let these faults happen from now on, to open connections, too."""
+        self.faults = faults
+        for relay in list(self._relays):
+            relay.line.change(faults)
+            relay.moved()
 
-    @property
-    def faults(self) -> Faults:
-        """What happens to connections. Set it, and it holds for those that are open, too; it counts bytes from then."""
-        return self._faults
+    def part(self, parted: bool) -> None:
+        """Let nothing pass, or everything again."""
+        if parted:
+            self.joined.clear()
+        else:
+            self.joined.set()
+        for relay in list(self._relays):
+            relay.line.parted = parted
+            relay.moved()
 
-    @faults.setter
-    def faults(self, faults: Faults) -> None:
-        def change() -> None:
-            self._faults = faults
-            for relay in self._relays:
-                relay.line.change(faults)
-                relay.moved()
-
-        self._carry_out(change)
-
-    def partition(self) -> None:
-        """Let nothing pass until ``heal``, on open connections and on new ones. Nobody is told, and nothing is lost."""
-        self._carry_out(lambda: self._part(True))
-
-    def refuse(self) -> None:
-        """Refuse new connections until ``heal``, as a machine does on which nothing listens. Open ones go on."""
-        self._carry_out(lambda: self._refuse(True))
+    def refuse(self, refusing: bool) -> None:
+        """Refuse new connections, or let them in again."""
+        self.refusing = refusing
+        if self._on_refuse is not None:
+            self._on_refuse(refusing)
 
     def reset_all(self) -> None:
-        """Reset every open connection, on both sides."""
-
-        def reset() -> None:
-            for relay in list(self._relays):
-                self.counts.reset += 1
-                relay.told("reset")
-                relay.cut()
-
-        self._carry_out(reset)
+        """Reset every open connection."""
+        for relay in list(self._relays):
+            self.counts.reset += 1
+            relay.told("reset")
+            relay.cut()
 
     def heal(self) -> None:
-        """No more faults, no partition, nobody refused. What was held goes on; what was lost stays lost."""
+        """No more faults, no partition, nobody refused."""
+        self.refuse(False)
+        self.faults = NONE
+        for relay in self._relays:
+            relay.line.change(NONE)
+        self.part(False)
 
-        def heal() -> None:
-            self._refuse(False)
-            self._faults = NONE
-            for relay in self._relays:
-                relay.line.change(NONE)
-            self._part(False)
-
-        self._carry_out(heal)
-
-    # -- for subclasses --------------------------------------------------------------------------------------------
-
-    def _refuse(self, refusing: bool) -> None:
-        self._refusing = refusing
-
-    def _new_relay(self, reset: Callable[[asyncio.Transport], None], where: str) -> Relay:
+    def new_relay(self, reset: Callable[[asyncio.Transport], None], where: str) -> Relay:
         """A relay for a connection that a client has made; ``where`` says from where to where."""
         self.counts.connections += 1
         number = self.counts.connections
-        line = Line(self._faults, Random(f"{self._faults.seed}/{number}"), self.counts)
-        line.parted = self._parted
+        line = Line(self.faults, Random(f"{self.faults.seed}/{number}"), self.counts)
+        line.parted = not self.joined.is_set()
 
         def told(what: str) -> None:
             passed = f"after {line.to_server.passed} bytes to the server and {line.to_client.passed} to the client"
@@ -123,32 +116,20 @@ class Network:
         say(log, logging.INFO, "network-connected", "connection %d: %s", number, where, connection=number)
         return relay
 
-    async def _end(self) -> None:
+    async def end(self) -> None:
         """Reset what is open, and wait until it is gone."""
-        self._parted = self._refusing = False
-        self._joined.set()
+        self.refusing = False
+        self.joined.set()
         for relay in list(self._relays):
             relay.cut()
         open_ones = [relay.ended for relay in self._relays if not relay.ended.done()]
         if open_ones:
             await asyncio.wait(open_ones, timeout=_END_SECONDS)
-        self._loop = None
+        self.loop = None
 
-    # -- inside ----------------------------------------------------------------------------------------------------
-
-    def _part(self, parted: bool) -> None:
-        self._parted = parted
-        if parted:
-            self._joined.clear()
-        else:
-            self._joined.set()
-        for relay in list(self._relays):
-            relay.line.parted = parted
-            relay.moved()
-
-    def _carry_out(self, work: Callable[[], None]) -> None:
-        """Do it on the loop of the connections, and wait for that."""
-        loop = self._loop
+    def carry_out(self, work: Callable[[], None]) -> None:
+        """Do something on the loop of the connections, and wait for that: this may be called anywhere."""
+        loop = self.loop
         running = None
         with contextlib.suppress(RuntimeError):
             running = asyncio.get_running_loop()
@@ -167,3 +148,44 @@ class Network:
 
         loop.call_soon_threadsafe(there)
         done.result()
+
+
+class Handles:
+    """The handles of a network, for whoever tests with it.
+
+    Args:
+        network: the network.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._handled = network
+
+    @property
+    def counts(self) -> Counts:
+        """What the network has seen and done so far."""
+        return self._handled.counts
+
+    @property
+    def faults(self) -> Faults:
+        """What happens to connections. Set it, and it holds for those that are open, too; it counts bytes from then."""
+        return self._handled.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._handled.carry_out(lambda: self._handled.change(faults))
+
+    def partition(self) -> None:
+        """Let nothing pass until ``heal``, on open connections and on new ones. Nobody is told, and nothing is lost."""
+        self._handled.carry_out(lambda: self._handled.part(True))
+
+    def refuse(self) -> None:
+        """Refuse new connections until ``heal``, as a machine does on which nothing listens. Open ones go on."""
+        self._handled.carry_out(lambda: self._handled.refuse(True))
+
+    def reset_all(self) -> None:
+        """Reset every open connection, on both sides."""
+        self._handled.carry_out(self._handled.reset_all)
+
+    def heal(self) -> None:
+        """No more faults, no partition, nobody refused. What was held goes on; what was lost stays lost."""
+        self._handled.carry_out(self._handled.heal)

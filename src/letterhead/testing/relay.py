@@ -101,7 +101,7 @@ class Side(asyncio.BufferedProtocol):
         self._reading = True
         self._heard_end = False
         self._next: asyncio.TimerHandle | None = None
-        self._waits_a_turn = False
+        self._waits_for_loop = False
 
     @property
     def other(self) -> "Side":
@@ -154,7 +154,7 @@ class Side(asyncio.BufferedProtocol):
 
     def pump(self) -> None:
         """Hand on what may pass now, and see that the rest does when it may."""
-        if self._waits_a_turn:
+        if self._waits_for_loop:
             return
         if self._next is not None:
             self._next.cancel()
@@ -178,16 +178,16 @@ class Side(asyncio.BufferedProtocol):
         if due > self._loop.time():
             self._next = self._loop.call_at(due, self.pump)
         else:
-            self._waits_a_turn = True
+            self._waits_for_loop = True
             self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        """After a turn of the loop, in which the other side could read its byte."""
-        self._waits_a_turn = False
+        """After a loop iteration, in which the other side could read its byte."""
+        self._waits_for_loop = False
         self.pump()
 
     def _taking(self) -> asyncio.Transport | None:
-        """Its transport, as long as that takes what is written."""
+        """The other side's transport, as long as that takes what is written."""
         transport = self.transport
         return transport if self._writable and transport is not None and not transport.is_closing() else None
 
@@ -208,7 +208,7 @@ class Side(asyncio.BufferedProtocol):
         return False
 
     def update_reading(self) -> None:
-        """Read this side as long as the passage has room."""
+        """Read this side as long as the passage takes bytes."""
         transport = self.transport
         if transport is None or transport.is_closing() or self.passage.reads is self._reading:
             return

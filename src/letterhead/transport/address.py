@@ -1,47 +1,146 @@
-"""Addresses as users write them, and what the operating system makes of them.
+"""Addresses as users write them, the transport of each scheme, and how a failure to reach one is told.
 
-``HOST:PORT``, ``[::1]:PORT``, ``:PORT`` (every interface; for a client, this machine), ``unix:PATH``.
+``HOST:PORT``, ``[::1]:PORT`` and ``:PORT`` (every interface; for a client, this machine) are TCP, ``unix:PATH`` is a
+Unix socket, and all others are written ``SCHEME://…``; so may TCP be, as ``tcp://``.
 
-What only those who listen need is imported where they do: a command that calls once should start at once.
+A scheme is one module in the folder ``schemes``, named as the scheme is, with a ``TRANSPORT``. It is imported when an
+address names it: a command that calls once should start at once. For the same reason such a module imports at its top
+only what a blocking client needs; ``asyncio`` and what only those who listen need is imported in its functions.
+
+How a scheme connects or listens is not known here.
 """
 
-import errno
-import os
+import re
 import socket
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from letterhead.errors import (
-    ConnectionFailed,
-    ConnectRefused,
-    ConnectTimedOut,
-    ListenFailed,
-    UsageError,
-    escaped,
-)
+from letterhead.errors import ConnectionFailed, ConnectRefused, ConnectTimedOut, UsageError, escaped
 from letterhead.limits import Limits
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import asyncio
+
+    from letterhead.transport.stop import Stop
+    from letterhead.transport.wire import Wire
+
+P = TypeVar("P", bound="asyncio.BaseProtocol")
 
 Place = tuple[socket.AddressFamily, tuple[Any, ...]]
 """Where a socket connects to or listens: its family, and its address as ``socket`` writes it."""
-TO_ITSELF = (errno.ECONNREFUSED, "the kernel chose the very port to send from: nobody listens there")
 _NO_PORT = "a port is a number from 0 to 65535"
+_SCHEME = re.compile(r"[a-z][a-z0-9]*\Z")
+_SOCKETS = ("tcp", "unix")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address: ``host`` and ``port``, or ``path`` of a Unix socket."""
+    """One address.
+
+    Attributes:
+        host: a name or an IP address, without brackets; ``""`` for every interface.
+        port: the port; None where the scheme has none.
+        path: of the socket file, or whatever else the scheme has behind host and port.
+        scheme: the transport's name: ``tcp``, ``unix``, or what stands before ``://``.
+    """
 
     host: str = ""
-    port: int = 0
-    path: str | None = None
+    port: int | None = None
+    path: str = ""
+    scheme: str = "tcp"
 
     def __str__(self) -> str:
-        if self.path is not None:
+        if self.scheme == "unix":
             return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        place = "" if self.port is None else f"{host}:{self.port}"
+        return place if self.scheme == "tcp" else f"{self.scheme}://{place}{self.path}"
+
+    @property
+    def transport(self) -> "Transport":
+        """How bytes get there.
+
+        Raises:
+            UsageError: there is no such scheme.
+        """
+        return _transport(self.scheme)
+
+
+class Listener(Protocol):
+    """The listening sockets at one address. They are given out non-blocking, to whoever accepts.
+
+    Attributes:
+        sockets: the listening sockets.
+        addresses: where each of them listens, as a client would write it: with the real port where 0 was asked for.
+    """
+
+    sockets: list[socket.socket]
+    addresses: list[Address]
+
+    async def adopt(self, sock: socket.socket, protocol: "asyncio.BaseProtocol") -> None:
+        """Connect ``protocol`` to an accepted socket: what comes through this transport is given to it.
+
+        Raises:
+            OSError: the peer is gone, or is none of this transport; ``connection_made`` was not called.
+        """
+
+    def close(self) -> None:
+        """Close the sockets, and remove what stands for them, such as a file.
+
+        Raises:
+            OSError: the sockets are closed, but what stands for them could not be removed.
+        """
+
+
+class ConnectAsync(Protocol):
+    """The type of ``Transport.connect_async``."""
+
+    def __call__(
+        self, address: Address, factory: Callable[[], P], seconds: float, limits: Limits
+    ) -> Awaitable[tuple["asyncio.Transport", P]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """How the addresses of one scheme are read, connected to and listened at.
+
+    Attributes:
+        parse: makes an ``Address`` of what stands behind the scheme. Raises UsageError, with a sentence that says what
+            such an address looks like.
+        connect: ``connect(address, seconds, limits, stop)`` connects within so many seconds, blocking, and no longer
+            than until ``stop`` is stopped by another thread. Raises OSError.
+        connect_async: ``await connect_async(address, factory, seconds, limits)`` connects within so many seconds on the
+            running event loop, and makes the protocol with ``factory``. Raises OSError.
+        listen: ``listen(address, limits)`` listens. Raises ListenFailed.
+    """
+
+    parse: Callable[[str], Address]
+    connect: "Callable[[Address, float, Limits, Stop], Wire]"
+    connect_async: ConnectAsync
+    listen: Callable[[Address, Limits], Listener]
+
+
+def _transport(scheme: str) -> Transport:
+    """The transport of a scheme.
+
+    Raises:
+        UsageError: there is no such scheme.
+    """
+    name = f"letterhead.transport.schemes.{scheme}"
+    try:
+        if not _SCHEME.match(scheme):
+            raise ModuleNotFoundError(name=name)
+        transport: Transport = import_module(name).TRANSPORT
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise  # what a scheme needs is not installed
+        raise UsageError(f"{escaped(scheme)}:// is not supported here: write HOST:PORT or unix:PATH") from None
+    return transport
+
+
+# -- reading what users write ----------------------------------------------------------------------------------------
 
 
 def parse(text: str) -> Address:
@@ -53,15 +152,45 @@ def parse(text: str) -> Address:
     if not isinstance(text, str):
         raise UsageError(f"an address is a str such as '127.0.0.1:65432', not {text!r}")
     if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        if not path:
-            raise UsageError("a Unix socket's address is unix:PATH")
-        if "\0" in path or len(os.fsencode(path)) > 107:
-            raise UsageError(f"the path of a Unix socket has at most 107 bytes: {escaped(path)}")
-        return Address(path=path)
-    if "://" in text:
-        scheme = text.partition("://")[0]
-        raise UsageError(f"{escaped(scheme)}:// is not supported here: write HOST:PORT or unix:PATH")
+        scheme, rest = "unix", text.removeprefix("unix:")
+    elif "://" in text:
+        scheme, _, rest = text.partition("://")
+    else:
+        scheme, rest = "tcp", text
+    return _transport(scheme).parse(rest)
+
+
+def parse_all(written: str | Sequence[str]) -> dict[str, Address]:
+    """The addresses that a user of a client wrote, each once, by their names; their schemes may differ.
+
+    Raises:
+        UsageError: there is none, or one of them is none; the sentence says what one looks like.
+    """
+    if isinstance(written, str):
+        written = [written]
+    if not isinstance(written, (list, tuple)) or not written:
+        raise UsageError(f"a client takes an address such as '127.0.0.1:65432', or a list of them, not {written!r}")
+    return {str(address): address for address in map(parse, written)}
+
+
+def parse_socket(text: str) -> Address:
+    """The address of a plain socket, TCP or Unix, for programs that send and receive by themselves.
+
+    Raises:
+        UsageError: it is none, or one of another transport; the sentence says what one looks like.
+    """
+    address = parse(text)
+    if address.scheme not in _SOCKETS:
+        raise UsageError(f"this takes plain sockets, HOST:PORT or unix:PATH, not '{escaped(text)}'")
+    return address
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``, ``[::1]:PORT`` or ``:PORT``, for the schemes that have them.
+
+    Raises:
+        UsageError: it is not written so.
+    """
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or (":" in host and not bracketed):
@@ -69,11 +198,15 @@ def parse(text: str) -> Address:
     number = _port(port)
     if number is None:
         raise UsageError(f"{_NO_PORT}, not '{escaped(port)}' (in '{escaped(text)}')")
-    return Address(host[1:-1] if bracketed else host, number)
+    return host[1:-1] if bracketed else host, number
 
 
 def of_parts(host: str, port: str) -> Address:
-    """The address whose host and port a user wrote apart; IPv6 with or without brackets, ``""`` for every interface.
+    """The TCP address whose host and port a user wrote apart.
+
+    Args:
+        host: a name or an IP address, IPv6 with or without brackets; ``""`` for every interface.
+        port: a number.
 
     Raises:
         UsageError: they are none; the sentence says why.
@@ -102,209 +235,21 @@ def _is_ipv6(host: str) -> bool:
     return True
 
 
-def of_socket(sock: socket.socket) -> Address:
-    """Where a socket is bound."""
-    name = sock.getsockname()
-    if sock.family == socket.AF_UNIX:
-        return Address(path=os.fsdecode(name))
-    return Address(name[0], name[1])
+# -- telling -----------------------------------------------------------------------------------------------------------
 
 
 def of_peer(name: object) -> str:
-    """A peer's address as it stands in logs and ``letterhead.current().caller``."""
+    """A peer's address, given what ``accept`` calls it, for logs and ``letterhead.current().caller``."""
     if isinstance(name, tuple) and len(name) >= 2:
         return str(Address(str(name[0]), int(name[1])))
     return "unix"
 
 
 def is_beyond_loopback(address: Address) -> bool:
-    """Whether others than this machine reach a listener here."""
+    """Whether other machines reach a listener at this address, whose host is an IP address."""
     import ipaddress
 
-    return address.path is None and not ipaddress.ip_address(address.host.partition("%")[0]).is_loopback
-
-
-def tune(sock: socket.socket, limits: Limits) -> None:
-    """No delay for small frames; dead peers are noticed even while nothing is sent."""
-    if sock.family == socket.AF_UNIX:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", limits.keepalive_idle_seconds),
-        ("TCP_KEEPINTVL", limits.keepalive_interval_seconds),
-        ("TCP_KEEPCNT", limits.keepalive_probes),
-        ("TCP_USER_TIMEOUT", int(limits.user_timeout_seconds * 1000)),
-    ):
-        option = getattr(socket, name, None)  # not every system has every one
-        if option is not None and value:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-def no_such_name() -> socket.gaierror:
-    """What a name means that cannot even be looked up: a label of 64 characters is a ValueError to Python."""
-    return socket.gaierror(socket.EAI_NONAME, "no host can have such a name")
-
-
-def resolve(address: Address, passive: bool) -> list[Place]:
-    """The socket addresses of a name, in the system's order.
-
-    Raises:
-        OSError: the name cannot be resolved (``socket.gaierror``).
-    """
-    host: str | bytes | None = address.host or (None if passive else "localhost")
-    if isinstance(host, str) and host.isascii():
-        host = host.encode()  # else Python loads its tables of international names first
-    flags = socket.AI_PASSIVE if passive else 0
-    found: list[Place] = []
-    try:
-        places = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=flags)
-    except ValueError:
-        raise no_such_name() from None
-    for family, _, _, _, where in places:
-        if family in (socket.AF_INET, socket.AF_INET6) and (family, where) not in found:
-            found.append((family, where))
-    return found
-
-
-# -- listening -------------------------------------------------------------------------------------------------------
-
-
-def listen(address: Address, limits: Limits) -> list[socket.socket]:
-    """Listening sockets for an address: one for each address that its name has, all on one port.
-
-    Raises:
-        ListenFailed: with a sentence that says what to do.
-    """
-    if address.path is not None:
-        return [_listen_unix(address, limits)]
-    try:
-        places = resolve(address, passive=True)
-    except OSError as error:
-        raise ListenFailed(
-            f"cannot listen at {address}: the name '{escaped(address.host)}' cannot be resolved ({error.strerror}); "
-            "use an address of this machine, such as 127.0.0.1",
-            address=str(address),
-        ) from None
-    sockets: list[socket.socket] = []
-    port = address.port
-    try:
-        for family, where in places:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sockets.append(sock)
-            if os.name == "posix":
-                # On POSIX this only skips TIME_WAIT; elsewhere it would let two servers share a port.
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
-                sock.bind((where[0], port, *where[2:]))
-                sock.listen(limits.backlog)
-            except OSError as error:
-                if len(places) > 1 and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                    sockets.remove(sock)  # a name's IPv6 address on a machine without IPv6
-                    sock.close()
-                    continue
-                raise _listen_failed(address, error) from None
-            sock.setblocking(False)
-            port = sock.getsockname()[1]
-        if not sockets:
-            raise ListenFailed(f"cannot listen at {address}: this machine has no such address", address=str(address))
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets
-
-
-def _listen_failed(address: Address, error: OSError) -> ListenFailed:
-    if error.errno == errno.EADDRINUSE:
-        holder = _who_listens(address)
-        by = f" by {holder}" if holder else ""
-        what = f"{address} is in use{by}; stop that program or choose another port (0 takes a free one)"
-    elif error.errno == errno.EACCES:
-        what = f"port {address.port} needs special rights; choose a port from 1024"
-    elif error.errno == errno.EADDRNOTAVAIL:
-        what = f"this machine has no address '{escaped(address.host)}'; use 127.0.0.1, or :{address.port} for all"
-    else:
-        what = f"{error.strerror or error}"
-    return ListenFailed(f"cannot listen at {address}: {what}", address=str(address))
-
-
-def _listen_unix(address: Address, limits: Limits) -> socket.socket:
-    from pathlib import Path
-
-    path = Path(address.path or "")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _clear_stale(path, address)
-        sock.bind(str(path))
-        sock.listen(limits.backlog)
-        sock.setblocking(False)
-    except OSError as error:
-        sock.close()
-        if isinstance(error, ListenFailed):
-            raise
-        reason = error.strerror or str(error)
-        if isinstance(error, FileNotFoundError):
-            reason = f"there is no folder '{escaped(str(path.parent))}'"
-        raise ListenFailed(f"cannot listen at {address}: {reason}", address=str(address)) from None
-    return sock
-
-
-def _clear_stale(path: "Path", address: Address) -> None:
-    """Remove the socket file of a server that is gone; refuse what is anything else."""
-    import stat
-
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise ListenFailed(f"cannot listen at {address}: a file of that name exists", address=str(address))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
-        except OSError:
-            pass  # busy or not ours to open: either way somebody has it
-    raise ListenFailed(
-        f"cannot listen at {address}: another program listens there; stop it or choose another path",
-        address=str(address),
-    )
-
-
-def _who_listens(address: Address) -> str | None:
-    """The program that listens on a port, such as ``python (process 4711)``; None where it cannot be told."""
-    from pathlib import Path
-
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            columns = line.split()
-            if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == address.port:
-                inodes.add(f"socket:[{columns[9]}]")
-    if not inodes:
-        return None
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if str(descriptor.readlink()) in inodes:
-                process = descriptor.parts[2]
-                name = Path(f"/proc/{process}/comm").read_text().strip()
-                return f"{escaped(name)} (process {process})"
-        except OSError:
-            continue  # it ended meanwhile, or is somebody else's
-    return None
-
-
-# -- connecting ------------------------------------------------------------------------------------------------------
+    return address.port is not None and not ipaddress.ip_address(address.host.partition("%")[0]).is_loopback
 
 
 def connect_failed(address: Address, error: Exception, seconds: float, told: str = "") -> ConnectionFailed:
@@ -320,7 +265,7 @@ def connect_failed(address: Address, error: Exception, seconds: float, told: str
     if isinstance(error, ConnectionFailed):
         return error
     each = f" ({told})" if told else ""
-    if isinstance(error, ConnectionRefusedError) or (address.path and isinstance(error, FileNotFoundError)):
+    if isinstance(error, ConnectionRefusedError):
         return ConnectRefused(
             f"nothing listens at {where}{each}; is the server running, and is this its address?", address=where
         )

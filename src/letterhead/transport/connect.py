@@ -1,8 +1,14 @@
-"""Connected sockets, blocking: the shell of ``eyeballs`` for threads, and the sockets that both shells race.
+"""Connecting, blocking: by any transport, and the TCP sockets that are raced for.
+
+``happy_eyeballs`` decides which of a name's addresses is tried when. Here are the sockets that are tried, for threads
+and for event loops alike (``Attempts``), and the loop over them for threads.
 
 A socket that is not given out is closed before anything is returned or raised, also where the wait is interrupted.
+
+What is sent on a connection is not known here.
 """
 
+import contextlib
 import errno
 import math
 import os
@@ -16,11 +22,10 @@ from letterhead.transport import address as addresses
 from letterhead.transport import resolver as names
 from letterhead.transport.address import Address, Place
 from letterhead.transport.happy_eyeballs import Race
+from letterhead.transport.sockets import refuse_itself
 from letterhead.transport.stop import Stop
+from letterhead.transport.wire import Wire
 
-QUEUE_PAUSE = 0.01
-"""Seconds between two tries where a Unix listener's queue is full. No event tells that it has room again, and a socket
-that blocks takes a signal meanwhile for a connection: Python asks it for an error, and it has none."""
 _UNDER_WAY = (errno.EINPROGRESS, errno.EINTR)
 
 
@@ -79,8 +84,7 @@ class Attempts:
         try:
             if code:
                 raise OSError(code, os.strerror(code))
-            if sock.getsockname() == sock.getpeername():
-                raise ConnectionRefusedError(*addresses.TO_ITSELF)
+            refuse_itself(sock)
         except OSError as error:
             sock.close()
             self._race.failed(place, error, now)
@@ -91,30 +95,48 @@ class Attempts:
             sock.close()  # another was connected in the same moment
 
 
-def connected(address: Address, seconds: float, limits: Limits, stop: Stop | None = None) -> socket.socket:
-    """A socket connected to ``address`` within ``seconds``.
+def connect(address: Address, timeout: float | None, limits: Limits, stop: Stop | None = None) -> Wire:
+    """A connection to an address of any transport, made within ``timeout`` and ``limits.connect_seconds``.
 
     Args:
         address: where to.
-        seconds: how long it may take.
-        limits: when a further address of a name is tried.
+        timeout: seconds, at most; None for no bound but the limit.
+        limits: how long it may take, and what else a transport goes by.
         stop: what another thread ends it by.
 
     Raises:
         ConnectionFailed: a subclass says why there is none; it was stopped.
     """
-    stop = stop or Stop()
+    seconds = limits.connect_seconds if timeout is None else min(timeout, limits.connect_seconds)
     try:
-        if address.path is not None:
-            return _connected_unix(address.path, seconds, stop)
-        began = time.monotonic()
-        places = names.look_up(address, seconds, stop)
+        return address.transport.connect(address, seconds, limits, stop or Stop())
     except OSError as error:
         raise addresses.connect_failed(address, error, seconds) from None
+
+
+def tcp_socket(address: Address, seconds: float, limits: Limits, stop: Stop) -> socket.socket:
+    """A TCP socket connected within ``seconds`` to one of the addresses of a host.
+
+    Args:
+        address: host and port.
+        seconds: how long it may take.
+        limits: when a further address of a name is tried.
+        stop: what another thread ends it by.
+
+    Raises:
+        OSError: there is none; ConnectionFailed where several addresses were tried, or it was stopped.
+    """
+    began = time.monotonic()
+    places = names.look_up(address, seconds, stop)
     race = Race(places, now=began, seconds=seconds, stagger=limits.eyeballs_seconds)
     woken, waker = socket.socketpair()
-    with woken, waker, stop.waking(lambda: waker.send(b"x")):
+    with woken, waker, stop.waking(lambda: _wake(waker)):
         return _won(race, address, seconds, woken.fileno())
+
+
+def _wake(waker: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # closed already: a signal handler has interrupted who waited
+        waker.send(b"x")
 
 
 def _won(race: Race, address: Address, seconds: float, woken: int) -> socket.socket:
@@ -140,21 +162,3 @@ def _won(race: Race, address: Address, seconds: float, woken: int) -> socket.soc
             now = time.monotonic()
     finally:
         attempts.close()
-
-
-def _connected_unix(path: str, seconds: float, stop: Stop) -> socket.socket:
-    until = time.monotonic() + seconds
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        while True:
-            try:
-                sock.connect(path)
-                return sock
-            except BlockingIOError:
-                if stop.stopped or time.monotonic() >= until:
-                    raise TimeoutError from None
-                time.sleep(min(QUEUE_PAUSE, seconds))
-    except BaseException:
-        sock.close()
-        raise

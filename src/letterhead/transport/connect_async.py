@@ -1,53 +1,48 @@
-"""Connections for event loops: the shell of ``eyeballs`` that waits on a loop, asyncio's and uvloop alike.
+"""Connecting on an event loop, asyncio's and uvloop alike: by any transport, and the TCP sockets that are raced for.
 
 A socket that is not given out is closed before anything is returned or raised, also where the wait is cancelled; no
 task and no timer is left on the loop.
+
+What is sent on a connection is not known here.
 """
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import TypeVar
 
 from letterhead import clock
 from letterhead.limits import Limits
 from letterhead.transport import address as addresses
 from letterhead.transport import resolver as names
-from letterhead.transport.address import Address, Place
-from letterhead.transport.connect import QUEUE_PAUSE, Attempts
+from letterhead.transport.address import Address, P, Place
+from letterhead.transport.connect import Attempts
 from letterhead.transport.happy_eyeballs import Race
-
-P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 async def connect(address: Address, factory: Callable[[], P], limits: Limits) -> tuple[asyncio.Transport, P]:
-    """A transport connected to ``address`` within ``limits.connect_seconds``, and its protocol, made by ``factory``.
+    """A connection to an address of any transport, made within ``limits.connect_seconds``.
+
+    Returns:
+        the transport, and its protocol, which ``factory`` made.
 
     Raises:
         ConnectionFailed: a subclass says why there is none.
     """
-    loop = asyncio.get_running_loop()
     seconds = limits.connect_seconds
     try:
-        if address.path is not None:
-            sock = await _connected_unix(address.path, seconds)
-        else:
-            sock = await _connected(address, limits)
-        try:
-            if address.path is not None:
-                return await loop.create_unix_connection(factory, sock=sock)
-            return await loop.create_connection(factory, sock=sock)
-        except BaseException:
-            sock.close()
-            raise
+        return await address.transport.connect_async(address, factory, seconds, limits)
     except OSError as error:
         raise addresses.connect_failed(address, error, seconds) from None
 
 
-async def _connected(address: Address, limits: Limits) -> socket.socket:
+async def tcp_socket(address: Address, seconds: float, limits: Limits) -> socket.socket:
+    """A TCP socket connected within ``seconds`` to one of the addresses of a host.
+
+    Raises:
+        OSError: there is none; ConnectionFailed where several addresses were tried.
+    """
     loop = asyncio.get_running_loop()
-    seconds = limits.connect_seconds
     began = clock.monotonic()
     places = await _look_up(address, seconds)
     race = Race(places, now=began, seconds=seconds, stagger=limits.eyeballs_seconds)
@@ -81,25 +76,9 @@ async def _connected(address: Address, limits: Limits) -> socket.socket:
         attempts.close()
 
 
-async def _connected_unix(path: str, seconds: float) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        async with asyncio.timeout(seconds):
-            while True:
-                try:
-                    sock.connect(path)
-                    return sock
-                except BlockingIOError:
-                    await asyncio.sleep(QUEUE_PAUSE)
-    except BaseException:
-        sock.close()
-        raise
-
-
 async def _look_up(address: Address, seconds: float) -> list[Place]:
     if names.is_literal(address.host):
-        return addresses.resolve(address, passive=False)
+        return names.resolve(address, passive=False)
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
 

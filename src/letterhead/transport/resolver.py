@@ -7,6 +7,8 @@ name stands for changes; to remember answers is the resolver's business.
 
 There are as many threads as names being looked up, to a bound; beyond it a name waits its turn, for as long as whoever
 asked does. An address in numbers needs no resolver, and no thread.
+
+What the addresses are for is not known here.
 """
 
 import contextlib
@@ -17,7 +19,6 @@ from collections import deque
 from collections.abc import Callable
 
 from letterhead.errors import ConnectTimedOut, escaped
-from letterhead.transport import address as addresses
 from letterhead.transport.address import Address, Place
 from letterhead.transport.stop import Stop
 
@@ -32,6 +33,31 @@ def is_literal(host: str) -> bool:
             socket.inet_pton(family, host.partition("%")[0])
             return True
     return False
+
+
+def resolve(address: Address, passive: bool) -> list[Place]:
+    """The socket addresses of a name, in the system's order; blocks for as long as the system's resolver does.
+
+    Args:
+        address: whose host.
+        passive: they are to listen at: ``""`` is every interface then, else this machine.
+
+    Raises:
+        OSError: the name cannot be resolved (``socket.gaierror``).
+    """
+    host: str | bytes | None = address.host or (None if passive else "localhost")
+    if isinstance(host, str) and host.isascii():
+        host = host.encode()  # else Python loads its tables of international names first
+    flags = socket.AI_PASSIVE if passive else 0
+    found: list[Place] = []
+    try:
+        places = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=flags)
+    except ValueError:  # a label of 64 characters
+        raise socket.gaierror(socket.EAI_NONAME, "no host can have such a name") from None
+    for family, _, _, _, where in places:
+        if family in (socket.AF_INET, socket.AF_INET6) and (family, where) not in found:
+            found.append((family, where))
+    return found
 
 
 class Lookup:
@@ -60,13 +86,13 @@ class Lookup:
         return self._places
 
     def give_up(self) -> None:
-        """Nobody waits any longer; nothing happens where there is an answer."""
+        """Nobody waits for the answer any longer; nothing happens where it is there."""
         _threads.forget(self)
 
     def run(self) -> None:
         """Ask the resolver, for however long that takes."""
         try:
-            self._places = addresses.resolve(self._address, passive=False)
+            self._places = resolve(self._address, passive=False)
         except Exception as error:  # it belongs to whoever waits
             self._failure = error
         self._tell()
@@ -95,7 +121,7 @@ class _Threads:
             raise
 
     def forget(self, lookup: Lookup) -> None:
-        """It need not be begun any more."""
+        """Drop a look-up that nobody needs any more, if it has not begun."""
         with self._lock, contextlib.suppress(ValueError):  # it was begun already
             self._waiting.remove(lookup)
 
@@ -127,7 +153,7 @@ def look_up(address: Address, seconds: float, stop: Stop | None = None) -> list[
         OSError: the name cannot be resolved (``socket.gaierror``), or it was stopped before there was an answer.
     """
     if is_literal(address.host):
-        return addresses.resolve(address, passive=False)
+        return resolve(address, passive=False)
     told = threading.Event()
     lookup = Lookup(address, told.set)
     try:

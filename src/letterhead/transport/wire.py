@@ -7,6 +7,8 @@ Before it sleeps, a receiver looks for a moment (``_LOOK_SECONDS``) whether byte
 it costs both sides more than that, on virtual machines above all, where a round trip took 150 µs so and 62 µs with a
 look, at the same processor time of the client and half of the server's. Where nothing comes so soon the next looks are
 left out, twice as many each time, so that waiting for slow answers costs no processor time worth counting.
+
+What the bytes mean is not known here.
 """
 
 import contextlib
@@ -14,16 +16,13 @@ import errno
 import select
 import socket
 import struct
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from letterhead.limits import Limits
 from letterhead.message import Buffer
-from letterhead.transport import address as addresses
-from letterhead.transport import connect as dial
-from letterhead.transport.address import Address
-from letterhead.transport.stop import Stop
 
 PIECES = 64
 """Pieces that one ``send`` is given at most: the system's own bound is 1,024, and few are enough."""
@@ -32,6 +31,12 @@ _NEAR_ENOUGH = 0.005
 _LOOK_SECONDS = 200e-6
 _MOST_SKIPS = 255
 """At most so many receives do not look, after many looks that found nothing."""
+_SIZES = (64 * 1024,)  # arguments of ``recv`` and ``recv_into``, for ``map``
+_ALL = (0,)
+_AT_ONCE = (socket.MSG_DONTWAIT,)
+
+Received = bytes | int | Exception
+"""What came on a wire: bytes, or a number of them, or why no more come."""
 
 
 class Wire(Protocol):
@@ -40,8 +45,15 @@ class Wire(Protocol):
     def send(self, pieces: Sequence[Buffer]) -> int:
         """Send as much as goes without waiting; how many bytes went (0 where none would)."""
 
-    def receive_into(self, view: memoryview, timeout: float | None) -> int | None:
-        """Wait for bytes: how many came, 0 at the end of the stream, None when ``timeout`` seconds passed."""
+    def receive(self, inbox: "deque[Received]", view: memoryview | None, timeout: float | None) -> bool:
+        """Wait for bytes; whether any came, or the end of the stream, before ``timeout`` seconds passed.
+
+        Args:
+            inbox: gets them: the bytes; or, where a view is given, how many went there. No bytes, or 0, are the end of
+                the stream. An exception that a signal handler raises must not come between receiving and appending.
+            view: where they go, or None.
+            timeout: None: as long as it takes; 0: do not wait.
+        """
 
     def wait(self, *, write: bool, read: bool, timeout: float | None) -> bool:
         """Wait until bytes can be sent or received; whether it is so (False when ``timeout`` seconds passed)."""
@@ -51,6 +63,13 @@ class Wire(Protocol):
 
     def close(self) -> None:
         """Free the pipe; nobody waits on it any more."""
+
+
+def is_interruption(error: Exception) -> bool:
+    """Whether a signal handler raised this, and not the wire: a TimeoutError is what many raise after an alarm."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return False
+    return not isinstance(error, OSError) or (isinstance(error, TimeoutError) and error.errno is None)
 
 
 class SocketWire:
@@ -71,35 +90,43 @@ class SocketWire:
         except BlockingIOError:
             return 0
 
-    def receive_into(self, view: memoryview, timeout: float | None) -> int | None:
+    def receive(self, inbox: "deque[Received]", view: memoryview | None, timeout: float | None) -> bool:
+        # ``extend`` receives and appends within one C call: no signal handler runs between the two.
+        if timeout is not None and timeout <= 0:
+            return self._look(inbox, view, 0.0)
         bound = self._bound
         if timeout is not bound and (timeout is None or bound is None or not 0 <= bound - timeout <= _NEAR_ENOUGH):
             self._set_bound(timeout)
-        count = self._look(view)
-        if count is not None:
-            return count
-        try:
-            return self._socket.recv_into(view)
-        except BlockingIOError:
-            return None
-
-    def _look(self, view: memoryview) -> int | None:
-        """Receive without sleeping: how many bytes came, 0 at the end of the stream, None where none came soon."""
         if self._skips_left:
             self._skips_left -= 1
-            return None
-        until = time.perf_counter() + _LOOK_SECONDS
+        elif self._look(inbox, view, _LOOK_SECONDS):
+            self._skips = 0
+            return True
+        else:
+            self._skips = self._skips_left = min(2 * self._skips + 1, _MOST_SKIPS)
+        try:
+            if view is None:
+                inbox.extend(map(self._socket.recv, _SIZES))
+            else:
+                inbox.extend(map(self._socket.recv_into, (view,)))
+        except BlockingIOError:
+            return False
+        return True
+
+    def _look(self, inbox: "deque[Received]", view: memoryview | None, seconds: float) -> bool:
+        """Receive without sleeping; whether anything came within a moment."""
+        until = time.perf_counter() + seconds
         while True:
             try:
-                count = self._socket.recv_into(view, 0, socket.MSG_DONTWAIT)
+                if view is None:
+                    inbox.extend(map(self._socket.recv, _SIZES, _AT_ONCE))
+                else:
+                    inbox.extend(map(self._socket.recv_into, (view,), _ALL, _AT_ONCE))
             except BlockingIOError:
                 if time.perf_counter() >= until:
-                    break
+                    return False
             else:
-                self._skips = 0
-                return count
-        self._skips = self._skips_left = min(2 * self._skips + 1, _MOST_SKIPS)
-        return None
+                return True
 
     def _set_bound(self, timeout: float | None) -> None:
         # Zero would mean without bound: the shortest is a microsecond.
@@ -123,19 +150,3 @@ class SocketWire:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def connect(address: Address, timeout: float | None, limits: Limits, stop: Stop | None = None) -> SocketWire:
-    """A connection to ``address``, made within ``timeout`` and ``limits.connect_seconds``.
-
-    Raises:
-        ConnectionFailed: a subclass says why there is none; another thread ended it by ``stop``.
-    """
-    seconds = limits.connect_seconds if timeout is None else min(timeout, limits.connect_seconds)
-    sock = dial.connected(address, seconds, limits, stop)
-    try:
-        addresses.tune(sock, limits)
-        return SocketWire(sock)
-    except OSError as error:
-        sock.close()
-        raise addresses.connect_failed(address, error, seconds) from None

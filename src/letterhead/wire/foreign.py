@@ -1,4 +1,7 @@
-"""Other protocols, recognised by their first bytes, so that a message can name what was met instead of a frame."""
+"""Other protocols, recognised by their first bytes, so that a message can name what was met instead of a frame.
+
+What is done with a peer that speaks one of them is not known here.
+"""
 
 _HTTP = (b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"OPTI", b"PATC", b"CONN", b"TRAC", b"PRI ")
 

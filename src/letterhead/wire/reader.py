@@ -18,12 +18,13 @@ handed over only as a copy.
 
 The cost is linear in the bytes received, however they are cut: bytes of an unfinished frame are gathered in one
 bytearray whose front is cut off as frames complete, and nothing is scanned twice.
+
+What a frame means is not known here.
 """
 
 import io
-from copy import copy
 
-from letterhead.errors import BadFrame, escaped
+from letterhead.errors import BadFrame, Fault, escaped
 from letterhead.limits import Limits
 from letterhead.message import Message
 from letterhead.wire.foreign import protocol_named
@@ -50,7 +51,7 @@ class Reader:
         self._large: io.BytesIO | None = None
         self._view: memoryview | None = None
         self._filled = 0
-        self._failed: BadFrame | None = None
+        self._failed: Fault[BadFrame] | None = None
         self.header: Header | None = None
 
     @property
@@ -102,7 +103,7 @@ class Reader:
             BadFrame: the bytes are no frame.
         """
         if self._failed is not None:
-            raise self._failed
+            raise self._failed.error()
         if self.header is not None or self._skip:
             return None
         data, pos = self._data, self._pos
@@ -171,9 +172,10 @@ class Reader:
         header = self.header or self.read_header()
         if header is None:
             return None
-        if header.shape.fault is not None:
+        fault = header.shape.fault
+        if fault is not None:
             self.skip_content()
-            raise copy(header.shape.fault)  # remembered with the header; a raise gives it a traceback
+            raise fault.error()
         content = self.read_content()
         return None if content is None else Message(content, header.fields)
 
@@ -226,5 +228,5 @@ class Reader:
         return BadFrame(f"header length {size} is not from 2 to {limit}", received=escaped(start), limit=limit)
 
     def _fail(self, error: BadFrame) -> BadFrame:
-        self._failed = error
+        self._failed = Fault.of(error)
         return error

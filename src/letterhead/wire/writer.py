@@ -3,6 +3,8 @@
 A head is what stands before the content: two length bytes and the header. Most of a head is the same from frame to
 frame, so it is made in two steps: ``head_prefix`` encodes the fields up to the content length once, ``head`` adds the
 two numbers that change. ``id`` stands last, which is what lets the reader at the other end remember the rest.
+
+What a frame means is not known here, nor when it may be sent.
 """
 
 import sys
@@ -12,14 +14,16 @@ from letterhead.errors import UsageError
 from letterhead.limits import Limits
 from letterhead.message import Buffer, as_octets, media_type
 from letterhead.wire import strict_json
-from letterhead.wire.header import MAX_ID, TYPE
+from letterhead.wire.header import FRAMING, MAX_ID, TYPE
 
 NATIVE = sys.byteorder
 _NUMBERS = len(',"id":9007199254740991}') + len("4294967295")
 _LENGTH_NAME = len(b',"content-length":')
 _HEADER_BYTES = Limits().header_bytes
 _HEADER_DEPTH = Limits().header_depth
-_OWN = frozenset({"byteorder", "content-type", "content-encoding", "content-length", "id"})
+_HEADER_FIELDS = Limits().header_fields
+_COUNTED_LATER = len(("content-length", "id"))
+_OWN = FRAMING | {"id"}
 
 
 def head_prefix(
@@ -33,7 +37,7 @@ def head_prefix(
 
     Raises:
         UsageError: a field is not what section 1 wants or has no JSON form, or the header would be longer than
-            ``limit`` bytes.
+            ``limit`` bytes, or have more fields than a receiver takes.
     """
     if not isinstance(content_type, str) or not TYPE.match(media_type(content_type)):
         raise UsageError(f"a content type is type/subtype, not {content_type!r}", field="content-type")
@@ -48,6 +52,9 @@ def head_prefix(
     }
     if fields:
         header.update((name, value) for name, value in fields.items() if name not in _OWN)
+    count = len(header) + _COUNTED_LATER
+    if count > _HEADER_FIELDS:
+        raise UsageError(f"the header would have {count} fields; the limit is {_HEADER_FIELDS}", limit=_HEADER_FIELDS)
     try:
         encoded = strict_json.encode(header)
         strict_json.check_depth(encoded, _HEADER_DEPTH)
@@ -59,8 +66,8 @@ def head_prefix(
     return prefix
 
 
-def with_field(prefix: bytes, name: str, value: Any) -> bytes:
-    """The same constant part with one field more, whose name and value need no check: they are ours."""
+def with_field(prefix: bytes, name: str, value: object) -> bytes:
+    """A head's constant part with one field more, whose name and value need no check: they are ours."""
     field = b'"%b":%b' % (name.encode(), strict_json.encode(value))
     return b'%b,%b,"content-length":' % (prefix[:-_LENGTH_NAME], field)
 

@@ -1,38 +1,29 @@
 """``AsyncClient``: many calls at once over one connection, for asyncio and uvloop.
 
-Here stand what users call, and time: who waits for a call, how long, and what becomes of it when nobody does any
-longer. On which connection a call goes is decided in ``async_connections.py``; streams are read in
-``async_streams.py``.
+Here stands what users call. What is decided about calls stands in ``client/core.py``, what the event loop does for them
+in ``engine.py``.
 """
 
-import asyncio
-import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from letterhead import clock
-from letterhead.client.aio.connection import ClientConnection
-from letterhead.client.aio.connections import Connections, Connector, end
-from letterhead.client.aio.expiry import Expiry
-from letterhead.client.aio.streams import IN_THREAD, AsyncStream, Upload
-from letterhead.client.balancer import Pool, State
-from letterhead.client.blocking.common import Caller, Options, left_early
-from letterhead.client.reports import Reports, call_back
-from letterhead.errors import UsageError
+from letterhead.client.aio.connection import AioCall
+from letterhead.client.aio.engine import Connector, Engine
+from letterhead.client.aio.streams import AsyncStream
+from letterhead.client.calls import action_call, message_call, stream_call
+from letterhead.client.items import Values
+from letterhead.client.settings import settings_of
+from letterhead.client.state import State
+from letterhead.client.timing import Timing
 from letterhead.limits import Limits
 from letterhead.message import Message
-from letterhead.protocol.calls import Call
-from letterhead.protocol.flow import Incoming
-from letterhead.protocol.items import Values
-from letterhead.protocol.openings import pack
-from letterhead.protocol.timing import Timing
+from letterhead.transport import address as addresses
 
 T = TypeVar("T")
 
 
-class AsyncClient(Caller):
+class AsyncClient:
     """Calls actions of a Letterhead server, or of a classic one. Connects at the first call.
 
     One client serves any number of tasks of one event loop.
@@ -43,16 +34,17 @@ class AsyncClient(Caller):
         timeout: seconds for each call that names none, sent along as its deadline. None: the server's own deadline
             holds, and this side waits ``Limits.deadline_seconds`` (30 s). Neither is for calls with a stream.
         limits: bounds on what the server may send, and on what is sent.
-        accept: content types that results are wanted in, best first, such as ``["application/msgpack"]``; what fits
+        accept: content types wanted for results, best first, such as ``["application/msgpack"]``; a result that fits
             none comes in its own type.
         compression: ``"zstd"`` (which needs the extra ``zstd``) and ``"gzip"``, or one of them, better ones first: what
             the server may send compressed so, and what goes so where the server reads it. Only ``call`` and ``stream``
             do; ``send`` sends what it is given.
-        connector: instead of an address's own way to connect: ``await connector(protocol_factory)``.
+        connector: instead of an address's own way to connect: ``await connector(server, protocol_factory)``, with the
+            address of the server that is meant.
         wait_for_ready: whether calls wait, within their timeout, while no server can be reached. None: not before the
             first connection, so that a wrong address shows at once, and from then on.
         idempotent: names of actions that do the same when they run twice: calls of them that are lost with their
-            connection are sent again. None: those of which the server says so.
+            connection are sent again. None: the actions that the server declares idempotent.
         keep_alive: keep an idle connection open, and ask every ``Limits.ping_after_seconds`` whether it is.
         on_state: called with each new ``state`` by the event loop.
 
@@ -74,15 +66,37 @@ class AsyncClient(Caller):
         keep_alive: bool = False,
         on_state: Callable[[State], object] | None = None,
     ) -> None:
-        options = Options(wait_for_ready, idempotent, keep_alive, on_state)
-        super().__init__(address, timeout, limits, accept, compression, options)
-        reports = Reports(on_state, _soon)
-        self._connections = Connections(
-            self._pool(reports.tell), self._limits, self._requester, connector, reports.stands, keep_alive=keep_alive
+        servers = addresses.parse_all(address)
+        self._settings = settings_of(
+            servers,
+            timeout=timeout,
+            limits=limits,
+            accept=accept,
+            compression=compression,
+            wait_for_ready=wait_for_ready,
+            idempotent=idempotent,
+            keep_alive=keep_alive,
+            on_state=on_state,
         )
-        self._expiry = Expiry(self._limits.deadline_seconds, self._expire)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._uploads: set[Upload] = set()
+        self._engine = Engine(self._settings, servers, connector)
+
+    @property
+    def state(self) -> State:
+        """The state of the connections: ``"idle"``, ``"connecting"``, ``"ready"``, ``"reconnecting"`` or ``"closed"``.
+
+        Connections are made when a call needs one: an idle client whose server went away hears of it, and stays so.
+        """
+        return self._engine.core.balancer.state
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts of what happened, by name.
+
+        ``connected``, ``connect-failed``; ``lost``: connections that ended while calls were open, ``left``: that a
+        server ended in order; ``moved``: calls that a leaving server did not run and another got, ``repeated``: calls
+        that were sent again, after ``unavailable`` or a loss.
+        """
+        return dict(self._engine.core.balancer.counters)
 
     # -- what users call -------------------------------------------------------------------------------------------
 
@@ -130,15 +144,15 @@ class AsyncClient(Caller):
         generator is closed. What an iterable raises ends the call, and is raised here.
 
         Args:
-            action: its name.
+            action: the action's name.
             arg: one unnamed argument: JSON that is no object, bytes, a ``Message``, or a stream.
             timeout: seconds until ``DeadlineExceeded``; the server gets the same deadline. A call with a stream has
                 none unless it is named here.
             returns: the type that the result is converted to and checked by, such as a dataclass or ``list[int]``.
-            accept: content types that the result is wanted in, best first, instead of the client's own.
+            accept: content types wanted for the result, best first, instead of the client's own.
             supersedes: any hashable key. The open call of this client that was made with the same key ends with
                 ``Cancelled``, at the server, too: search as you type.
-            timing: is told how long the server took.
+            timing: a ``Timing`` that is filled in with how long the server took.
             args: named arguments.
 
         Raises:
@@ -149,13 +163,9 @@ class AsyncClient(Caller):
             BadContent: the result does not fit ``returns``.
             UsageError: arguments that cannot be sent, the action answers with a stream, or the client is closed.
         """
-        call = self._action_call(action, arg, args, timeout, returns, accept, timing)
-        try:
-            await self._perform(call, supersedes)
-        finally:
-            if timing is not None:
-                timing.told(call.timing, call.repeats + 1)
-        return call.result(returns, self._limits)
+        call: AioCall = action_call(self._settings, action, arg, args, timeout, returns, accept, timing)
+        await self._engine.perform(call, supersedes)
+        return call.result(returns, self._settings.limits)
 
     @overload
     def stream(
@@ -212,8 +222,8 @@ class AsyncClient(Caller):
             UsageError: arguments that cannot be sent, no event loop runs here, or the client is closed.
             All else is raised where items are taken.
         """
-        call = self._stream_call(action, arg, args, timeout, accept, timing)
-        return self._opened(call, call.stream(), returns, supersedes, timing)
+        call: AioCall = stream_call(self._settings, action, arg, args, timeout, accept, timing)
+        return self._open(call, returns, supersedes)
 
     def either(self, action: str, arguments: Mapping[str, Any], *, timeout: float | None = None) -> AsyncStream[Any]:
         """Call an action however it answers, for tools that cannot know: one result is a stream of it alone.
@@ -221,39 +231,41 @@ class AsyncClient(Caller):
         ``single`` of the stream says which it was, once an item is there.
 
         Args:
-            action: its name.
+            action: the action's name.
             arguments: named ones, whatever their names.
             timeout: seconds for all of it; by default it may take as long as the server lets it.
 
         Raises:
-            As ``stream``.
+            UsageError: arguments that cannot be sent, or the client is closed.
+            All else is raised where items are taken.
         """
-        call = self._stream_call(action, (), arguments, timeout, None, None)
-        return self._opened(call, call.stream(either=True), None, None, None)
+        call: AioCall = stream_call(self._settings, action, (), arguments, timeout, None, None, either=True)
+        return self._open(call, None, None)
 
     async def send(self, message: Message, *, timeout: float | None = None) -> Message:
         """Send a message with a header and content of your own, and return the reply as it is.
 
         With an ``action`` field in its header it calls that action; without, it is a request in classic form.
 
+        Args:
+            message: what is sent, with its header fields beside those of every frame.
+            timeout: seconds until ``DeadlineExceeded``; default: the client's.
+
         Raises:
-            As ``call``.
+            Refused: the server refused the request; a subclass says why.
+            DeadlineExceeded: no answer in time.
+            ConnectionFailed: no connection, or it ended during the call; a subclass says how.
+            TooLarge: the message is above the limits.
+            UsageError: the message cannot be sent, or the client is closed.
         """
-        call = self._message_call(message, timeout)
-        await self._perform(call, None)
-        reply: Message = call.result(None, self._limits)
+        call: AioCall = message_call(self._settings, message, timeout)
+        await self._engine.perform(call, None)
+        reply: Message = call.result(None, self._settings.limits)
         return reply
 
     async def close(self) -> None:
         """Close the connection. Calls and streams that are open fail with ``ConnectionLost``."""
-        self._expiry.close()
-        await self._connections.close(self._gone())
-        for upload in list(self._uploads):
-            await upload.ended()
-
-    @property
-    def _servers(self) -> Pool[ClientConnection]:
-        return self._connections.pool
+        await self._engine.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -263,126 +275,7 @@ class AsyncClient(Caller):
     ) -> None:
         await self.close()
 
-    # -- one call --------------------------------------------------------------------------------------------------
-
-    def _opened(
-        self, call: Call, incoming: Incoming, returns: Any, key: Hashable, timing: Timing | None
-    ) -> AsyncStream[Any]:
-        values = Values(call, returns, self._limits)
-        loop = self._here()
-        if self._compression and len(call.content) < IN_THREAD:  # larger ones would hold up the loop
-            pack(call, self._in_common(self._connections.requester))
-        if key is not None:
-            self._take_place(call, key)
-        upload = self._upload(call)
-        timer = None
-        if call.deadline is None:
-            self._expiry.watch(call, loop)
-        else:
-            timer = loop.call_later(call.seconds, self._expire, call)
-            call.ends = clock.monotonic() + call.seconds
-        call.on_end = partial(self._ended, upload, timer)
-        self._connections.place(call)
-        return AsyncStream(call, incoming, values, timing, upload, self._leave)
-
-    async def _perform(self, call: Call, key: Hashable) -> None:
-        if self._compression:
-            names = self._in_common(self._connections.requester)
-            if names and len(call.content) >= IN_THREAD:
-                await asyncio.to_thread(pack, call, names)
-            else:
-                pack(call, names)
-        loop = self._here()
-        waiter = call.waiter = loop.create_future()
-        upload = timer = None
-        if key is not None:
-            self._take_place(call, key)
-        if call.source is not None:
-            upload = self._upload(call)
-            call.on_end = partial(self._ended, upload, None)
-        self._connections.place(call)
-        if call.deadline is None:
-            self._expiry.watch(call, loop)
-        else:
-            timer = loop.call_later(call.seconds, self._expire, call)
-            call.ends = clock.monotonic() + call.seconds
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if not call.done:
-                call.fail(left_early())  # else it would be sent again, should its connection be lost
-            self._connections.withdraw(call, late=False)
-            raise
-        finally:
-            if key is None and upload is None:  # nearly all calls
-                if timer is None:
-                    self._expiry.forget(call)
-                else:
-                    timer.cancel()
-            else:
-                self._ended(upload, timer, call)
-                if upload is not None:
-                    await upload.ended()
-
-    def _here(self) -> asyncio.AbstractEventLoop:
-        """The running event loop, if this client may be used on it."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise UsageError("an AsyncClient is used by coroutines, on a running event loop") from None
-        if loop is not self._loop:
-            if self._connections:
-                raise UsageError("this client is in use on another event loop: make one for each loop")
-            self._loop = loop
-            self._expiry.close()  # its timer was the other loop's
-        if self._connections.gone is not None:
-            raise UsageError("this client is closed")
-        return loop
-
-    def _upload(self, call: Call) -> Upload | None:
-        if call.source is None:
-            return None
-        upload = Upload(call, self._limits, self._in_common, self._give_up)
-        self._uploads.add(upload)
-        upload.task.add_done_callback(lambda _: self._uploads.discard(upload))
-        return upload
-
-    def _give_up(self, call: Call) -> None:
-        self._connections.withdraw(call, late=False)
-
-    def _leave(self, call: Call) -> None:
-        """The reader of a stream wants no more of it."""
-        if call.incoming is not None:
-            call.incoming.drop()
-        if not call.done:
-            end(call, left_early())
-            self._connections.withdraw(call, late=False)
-
-    # -- time ------------------------------------------------------------------------------------------------------
-
-    def _expire(self, call: Call) -> None:
-        if call.done:
-            return
-        waited = clock.monotonic() - call.since
-        if self._may_wait_on(call) or (call.seconds == math.inf and waited < self._limits.deadline_seconds):
-            # A stream has no limit while it is open, but it may lose its connection before its first item.
-            self._expiry.watch(call, asyncio.get_running_loop())
-            return
-        end(call, self._out_of_time(call))
-        self._connections.withdraw(call, late=True)
-
-    def _ended(self, upload: Upload | None, timer: asyncio.TimerHandle | None, call: Call) -> None:
-        """Nobody waits for it any longer: it has its reply or its error, or its caller gave up."""
-        call.on_end = None
-        if timer is None:
-            self._expiry.forget(call)
-        else:
-            timer.cancel()
-        if call.key is not None:
-            self._leave_place(call)
-        if upload is not None:
-            upload.stop()
-
-
-def _soon(callback: Callable[[State], object], state: State) -> None:
-    asyncio.get_running_loop().call_soon(call_back, callback, state)
+    def _open(self, call: AioCall, returns: Any, key: Hashable) -> AsyncStream[Any]:
+        values = Values(call, returns, self._settings.limits)
+        upload, loop = self._engine.open(call, key)
+        return AsyncStream(self._engine, call, values, upload, loop)

@@ -1,228 +1,128 @@
-"""One connection of the async client: a requester on a pipe.
+"""One connection of the async client: an asyncio protocol between a transport and the client's core.
 
 It reads always. Unsent bytes above the high mark hold up uploads, and nothing else: if they stopped both sides from
 reading, each would wait for the other.
+
+What bytes mean is not known here, nor which call they belong to.
 """
 
 import asyncio
+import contextvars
 from typing import Protocol
 
 from letterhead import clock
-from letterhead.client.keepalive import NEVER, Liveness, Sign
-from letterhead.content.encoded import Encoded
-from letterhead.errors import ConnectionFailed
-from letterhead.protocol.calls import Call
-from letterhead.protocol.client import ClientProtocol
-from letterhead.protocol.flow import Items
-from letterhead.protocol.retry import Elsewhere
-from letterhead.protocol.states import Phase
+from letterhead.client.calls import Call
+from letterhead.client.connection import Connection
+from letterhead.client.core import ClientCore, Dial
+from letterhead.limits import Limits
 from letterhead.transport import address as addresses
-from letterhead.transport.stream import Pipe, Turn
+from letterhead.transport.stream import StreamProtocol, WriteBatch
+
+AioCall = Call["asyncio.Future[None]", "ClientConnection"]
+AioConnection = Connection[AioCall, "ClientConnection"]
+AioCore = ClientCore["asyncio.Future[None]", "ClientConnection"]
+AioDial = Dial["asyncio.Future[None]", "ClientConnection"]
 
 
 class Owner(Protocol):
-    """What a connection tells its client."""
+    """The client's engine, as its connections, streams and uploads know it."""
 
-    def learnt(self, connection: "ClientConnection") -> None:
-        """A server was found to multiplex."""
+    core: AioCore
 
-    def handed_back(self, back: Elsewhere, connection: "ClientConnection") -> None:
-        """Calls that were not answered on this connection."""
+    def handle(self) -> None:
+        """Do what the core's events ask for."""
 
-    def left(self, connection: "ClientConnection") -> None:
-        """A connection is gone."""
+    def leave(self, call: AioCall) -> None:
+        """Nobody wants the rest of a call."""
 
 
-class ClientConnection(Pipe):
-    """A requester on a pipe.
+class ClientConnection(StreamProtocol):
+    """The client's end of one connection.
+
+    Args:
+        owner: the client.
+        dial: what asked for it.
+        limits: bounds on unsent bytes.
+        batch: collects the connections that have something to send.
 
     Attributes:
-        requester: the conversation.
-        closed: done once the connection is gone.
-        parted: the owner knows that it has ended.
+        connection: what the core knows of it; None until it is made.
+        closed: done once it is gone, or will never be made.
     """
 
-    def __init__(self, owner: Owner, requester: ClientProtocol, turn: Turn, *, keep_alive: bool) -> None:
-        super().__init__(requester.limits)
-        self.requester = requester
-        self.parted = False
+    def __init__(self, owner: Owner, dial: AioDial, limits: Limits, batch: WriteBatch) -> None:
+        super().__init__(limits)
+        self.connection: AioConnection | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._owner = owner
-        self._turn = turn
+        self._dial = dial
+        self._batch = batch
         self._direct = False
-        self._queued = False
-        self._multiplexed = False
-        self._heard = 0.0  # when bytes came last
-        self._keep_alive = keep_alive
-        self._liveness = Liveness(requester.limits.ping_after_seconds, requester.limits.ping_wait_seconds)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was made and is not gone."""
-        return self._transport is not None
-
-    def submit(self, call: Call) -> None:
-        """Send a call here, or keep it until it may be sent."""
-        call.home = self
-        if self._liveness.due == NEVER:
-            self._expect()
-        self.requester.submit(call)
-        self._send_soon()
-        if self.requester.events:  # also where it superseded another
-            self._moved()
-
-    def learn(self) -> None:
-        """Ask what the server offers."""
-        self.requester.learn()
-        self._send_soon()
-
-    def cancel(self, call: Call, *, late: bool) -> None:
-        """The caller of this call does not wait any longer; ``late`` says that its time is over."""
-        self.requester.cancel(call, late=late)
-        self._moved()
-
-    def give_back(self, call: Call) -> None:
-        """Credit is due for the items that were taken of its result."""
-        self.requester.give_back(call)
-        self._moved()
-
-    def send_item(self, call: Call, item: Encoded) -> int:
-        """Send an item of its upload; how many bytes that took."""
-        cost = self.requester.send_item(call, item)
-        self._send_soon()
-        return cost
-
-    def end_upload(self, call: Call) -> None:
-        """No more items will come."""
-        self.requester.end_upload(call)
-        self._send_soon()
-
-    def flush(self) -> None:
-        """Send now what would be sent at the end of this turn, so that the pipe can say whether it takes more."""
-        requester = self.requester
-        if requester.out:
-            pieces, requester.out = requester.out, []
-            self.write(pieces)
-
-    def close(self, error: ConnectionFailed) -> None:
-        """End the connection: what is open fails with ``error``."""
-        self.requester.lost(error)
-        self._moved()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(sock, "setsockopt"):
-            addresses.tune(sock, self.limits)
+        owner = self._owner
+        self.connection = owner.core.connected(self._dial, self, clock.monotonic())
+        owner.handle()
 
     def pause_writing(self) -> None:
-        self.requester.congested = True
+        if self.connection is not None:
+            self._owner.core.pause_writing(self.connection)
 
     def resume_writing(self) -> None:
-        self.requester.relieved()
-        self._moved()
+        if self.connection is not None:
+            self._owner.core.resume_writing(self.connection, clock.monotonic())
+            self._owner.handle()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        own = self.requester.buffer()
+        own = None if self.connection is None else self.connection.protocol.buffer()
         self._direct = own is not None
-        return self._scratch if own is None else own
+        return self.scratch if own is None else own
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._heard = clock.monotonic()
+        connection, owner = self.connection, self._owner
+        if connection is None:
+            return
         if self._direct:
-            self.requester.filled(nbytes)
+            owner.core.filled(connection, nbytes, clock.monotonic())
         else:
-            self.requester.receive(bytes(self._scratch[:nbytes]))
-        self._moved()
+            owner.core.received(connection, bytes(self.scratch[:nbytes]), clock.monotonic())
+        owner.handle()
 
     def eof_received(self) -> bool:
-        self.requester.end_of_stream()
-        self._moved()
+        self._over("closed the connection")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if exc is None:
-            self.requester.end_of_stream()
-        else:
-            self.requester.end_of_stream(addresses.how_it_broke(exc))
-        self._moved()
-        self._owner.left(self)
+        self._over("closed the connection" if exc is None else addresses.how_it_broke(exc))
         if not self.closed.done():
             self.closed.set_result(None)
 
-    def on_time(self, now: float) -> None:
-        if now >= self._liveness.due:
-            self._look(now)
-        self._moved()
-        self.wake_at(self._liveness.due)
+    def write_timed_out(self) -> None:
+        self._over(f"took nothing of what was sent for {self.limits.write_seconds:g} s; the connection was closed")
 
-    def _expect(self) -> None:
-        """Something is expected from now on."""
-        self._liveness.expect(clock.monotonic())
-        self.wake_at(self._liveness.due)
+    def _over(self, how: str) -> None:
+        if self.connection is not None:
+            self._owner.core.closed(self.connection, how, clock.monotonic())
+            self._owner.handle()
 
-    def _look(self, now: float) -> None:
-        """Nothing may have come for long: is the server there?"""
-        requester, liveness = self.requester, self._liveness
-        if requester.phase is Phase.PROBING or requester.leaving:
-            # Nothing may be asked: a classic server may take its time, and one that leaves takes no more requests.
-            liveness.expect(now)
-            return
-        sign = liveness.look(now, self._heard, requester.busy or self._keep_alive)
-        if sign is Sign.ASK:
-            requester.ping()
-        elif sign is Sign.GONE:
-            requester.end_of_stream(f"gave no sign of life for {liveness.patience:g} s; the connection was given up")
+    def send_soon(self) -> None:
+        """Send what there is to send at the end of this loop iteration."""
+        self._batch.add(self.flush)
 
-    def stalled(self) -> None:
-        seconds = self.limits.write_seconds
-        self.requester.end_of_stream(f"took nothing of what was sent for {seconds:g} s; the connection was closed")
-        self._moved()
+    def flush(self) -> None:
+        """Send it now, so that the transport can say whether it takes more."""
+        if self.connection is not None:
+            protocol = self.connection.protocol
+            if protocol.out:
+                pieces, protocol.out = protocol.out, []
+                self.write(pieces)
 
-    def _moved(self) -> None:
-        requester = self.requester
-        while requester.events:
-            events, requester.events = requester.events, []
-            for event in events:
-                if isinstance(event, Elsewhere):
-                    self._owner.handed_back(event, self)
-                    continue
-                if isinstance(event, Call):
-                    tell(event)
-                else:
-                    call = event.exchange
-                    _wake(call.waiter if isinstance(event, Items) else call.sender)
-        if not self._multiplexed and requester.phase is Phase.MULTIPLEXED:
-            self._multiplexed = True
-            self._owner.learnt(self)
-        if requester.withholds:
-            requester.tick(clock.monotonic())
-            if requester.withholds:
-                self.wake_at(requester.due)
-        self._send_soon()
-        if requester.ended and self._transport is not None:
-            self._transport.abort()  # what is unsent is for nobody: an upload that was refused, or given up
-
-    def _send_soon(self) -> None:
-        if self.requester.out and not self._queued:
-            self._queued = True
-            self._turn.add(self._turn_over)
-
-    def _turn_over(self) -> None:
-        self._queued = False
-        self.flush()
-
-
-def tell(call: Call) -> None:
-    """It has ended: wake whoever waits for that."""
-    _wake(call.waiter)
-    if call.sender is not None:
-        _wake(call.sender)
-    if call.on_end is not None:
-        call.on_end(call)
-
-
-def _wake(waiter: "asyncio.Future[None] | None") -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)
+    def abort(self) -> None:
+        """Close at once; what is unsent is for nobody."""
+        if self.transport is not None:
+            # Not within ``connection_made``: uvloop would then leave the socket to the collector.
+            asyncio.get_running_loop().call_soon(self.transport.abort, context=contextvars.Context())
+        elif not self.closed.done():
+            self.closed.set_result(None)

@@ -5,27 +5,27 @@ The rules here:
 * Items are handed out one by one, and credit goes back for those alone: what nobody takes stays at the server.
 * Whoever leaves a stream before its end cancels it, also by dropping it: then from wherever the collector runs. So a
   call must not refer to its stream.
-* An upload is a task. It sends as long as there is credit and the pipe takes bytes, and it gives the loop a turn after
+* An upload is a task. It sends as long as there is credit and the pipe takes bytes, and it lets the loop go on after
   64 KiB or a millisecond, whatever it iterates over. It ends with the exchange, and closes a generator that it did not
   finish.
+
+Which connection carries a stream is not known here.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, Generator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from letterhead.client.aio.connection import ClientConnection, tell
+from letterhead import clock
+from letterhead.client.aio.connection import AioCall, Owner
+from letterhead.client.items import Values, encode_item
 from letterhead.content.compression import smaller
 from letterhead.errors import LetterheadError, UsageError
 from letterhead.limits import KIB, Limits
-from letterhead.protocol.calls import Call
-from letterhead.protocol.client import ClientProtocol
-from letterhead.protocol.flow import Incoming, Item
-from letterhead.protocol.items import Values, encode_item
-from letterhead.protocol.timing import Timing
+from letterhead.protocol.flow import Item
 
 T_co = TypeVar("T_co", covariant=True)
 _GATHERED = 64 * KIB
@@ -44,23 +44,15 @@ class AsyncStream(Generic[T_co]):
     hand: ``async with client.stream(…) as rows:``, or ``await rows.aclose()``.
     """
 
-    _call: Call | None = None
+    _call: AioCall | None = None
 
     def __init__(
-        self,
-        call: Call,
-        incoming: Incoming,
-        values: Values,
-        timing: Timing | None,
-        upload: "Upload | None",
-        leave: Callable[[Call], None],
+        self, owner: Owner, call: AioCall, values: Values, upload: "Upload | None", loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._incoming = incoming
+        self._owner = owner
         self._values = values
-        self._timing = timing
         self._upload = upload
-        self._leave = leave
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._waiting = False
         self._call = call
 
@@ -81,46 +73,47 @@ class AsyncStream(Generic[T_co]):
             Cancelled: the stream was left before its end, or superseded by a later call.
             UsageError: another task waits for its next item.
         """
-        call, incoming = self._call, self._incoming
+        call = self._call
         if call is None or self._waiting:
             raise UsageError("another task waits for the next item of this stream")
-        item = incoming.take() or await self._next(call)
-        if incoming.due and not call.done:
-            connection: ClientConnection = call.home
-            connection.give_back(call)
+        item = call.take() or await self._next(call)
+        incoming = call.incoming
+        if incoming is not None and incoming.due and not call.done:
+            self._owner.core.give_back(call, clock.monotonic())
+            self._owner.handle()
         try:
             value: T_co = self._values.value(item)
         except LetterheadError as error:
-            self._leave(call)
-            call.spoil(error)
+            self._owner.leave(call)
+            call.fail_reading(error)
             raise
         return value
 
-    async def _next(self, call: Call) -> Item:
+    async def _next(self, call: AioCall) -> Item:
         """Wait for an item."""
         self._waiting = True
         try:
             while not call.done:
                 call.waiter = self._loop.create_future()
                 await call.waiter
-                item = self._incoming.take()
+                item = call.take()
                 if item is not None:
                     return item
         except BaseException:  # the task was cancelled: nobody waits for the rest
-            self._leave(call)
+            self._owner.leave(call)
             raise
         finally:
             self._waiting = False
-        if self._timing is not None:
-            self._timing.told(call.timing, call.repeats + 1)
-        if call.header is None:
+            call.waiter = None
+        call.tell_timing()
+        if call.error is not None:
             call.raise_error()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Leave the stream: what it still has is for nobody, and the server is asked to stop."""
         if self._call is not None:
-            self._leave(self._call)
+            self._owner.leave(self._call)
         if self._upload is not None:
             await self._upload.ended()
 
@@ -136,26 +129,19 @@ class AsyncStream(Generic[T_co]):
         call = self._call
         if call is not None and not call.done:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and so is the connection
-                self._loop.call_soon_threadsafe(self._leave, call)
+                self._loop.call_soon_threadsafe(self._owner.leave, call)
 
 
 class Upload:
     """Sends the items of a call's upload, in a task."""
 
-    def __init__(
-        self,
-        call: Call,
-        limits: Limits,
-        compressions: Callable[[ClientProtocol], tuple[str, ...]],
-        withdraw: Callable[[Call], None],
-    ) -> None:
+    def __init__(self, owner: Owner, call: AioCall, limits: Limits) -> None:
+        self._owner = owner
         self._call = call
         self._limits = limits
-        self._compressions = compressions
-        self._withdraw = withdraw
         self._loop = asyncio.get_running_loop()
         self._stopped = False
-        self._gathered = 0  # bytes since the loop had its last turn
+        self._gathered = 0  # bytes since the loop went on
         self._until = 0.0  # when it gets the next, at the latest
         self.task = self._loop.create_task(self._run())
 
@@ -174,17 +160,17 @@ class Upload:
     @property
     def _begun(self) -> bool:
         """Whether an item was sent: from then on the call stays on its connection."""
-        outgoing = self._call.outgoing
-        return outgoing is not None and outgoing.begun
+        exchange = self._call.exchange
+        return exchange is not None and exchange.outgoing is not None and exchange.outgoing.begun
 
     async def _run(self) -> None:
         call = self._call
         try:
             source = call.source
             try:
-                if await self._room() and await self._send_all(source) and (self._begun or await self._room()):
-                    connection: ClientConnection = call.home
-                    connection.end_upload(call)
+                if await self._writable() and await self._send_all(source) and (self._begun or await self._writable()):
+                    self._owner.core.end_upload(call, clock.monotonic())
+                    self._owner.handle()
             finally:
                 await _close(source)
         except asyncio.CancelledError as failure:
@@ -197,12 +183,9 @@ class Upload:
 
     def _fail(self, failure: BaseException) -> None:
         """The iterable raised this; so will the call."""
-        call = self._call
         self._stopped = True
-        if not call.done:
-            call.fail_upload(failure)
-            tell(call)
-        self._withdraw(call)
+        self._owner.core.fail_upload(self._call, failure, clock.monotonic())
+        self._owner.handle()
 
     async def _send_all(self, source: Any) -> bool:
         """Whether all were sent; else the exchange has ended."""
@@ -218,34 +201,36 @@ class Upload:
 
     async def _send(self, value: Any) -> bool:
         item = encode_item(value, self._limits)
-        if not await self._room():
+        call, core = self._call, self._owner.core
+        if not await self._writable():
             return False
-        connection: ClientConnection = self._call.home
-        names = self._compressions(connection.requester)
+        names = core.compressions(call)
         if names:
             if len(item.content) >= IN_THREAD:
+                exchange = call.exchange
                 small = await asyncio.to_thread(smaller, item, names)
-                if not await self._room():
+                if not await self._writable():
                     return False
-                if self._call.home is not connection:  # it went elsewhere meanwhile, where that may not be read
+                if call.exchange is not exchange:  # it went elsewhere meanwhile, where that may not be read
                     return await self._send(value)
                 item = small
             else:
                 item = smaller(item, names)
-        self._gathered += connection.send_item(self._call, item)
+        self._gathered += core.send_item(call, item, clock.monotonic())
+        self._owner.handle()
         now = time.perf_counter()
         if self._gathered >= _GATHERED or now >= self._until:
-            connection.flush()
+            if call.connection is not None:
+                call.connection.pipe.flush()
             await asyncio.sleep(0)
             self._gathered, self._until = 0, now + _TURN_SECONDS
         return True
 
-    async def _room(self) -> bool:
+    async def _writable(self) -> bool:
         """Wait until an item may be sent; False once the exchange has ended."""
         call = self._call
         while not call.done:
-            connection: ClientConnection | None = call.home
-            if connection is not None and connection.requester.may_send(call):
+            if self._owner.core.may_send(call):
                 return True
             call.sender = self._loop.create_future()
             await call.sender
@@ -265,3 +250,9 @@ def _running_task() -> asyncio.Task[Any] | None:
         return asyncio.current_task()
     except RuntimeError:  # no loop runs here
         return None
+
+
+def wake(waiter: "asyncio.Future[None] | None") -> None:
+    """Wake whoever waits with this future, if anybody does."""
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
