@@ -430,6 +430,11 @@ class ClientCore(Generic[W, P]):
         self._moved(connection, now)
         self._settle(now)
 
+    def stalled(self, connection: Connection[Call[W, P], P], now: float) -> None:
+        """The pipe took nothing of the unsent bytes for ``Limits.write_seconds``."""
+        seconds = self._limits.write_seconds
+        self.closed(connection, f"took nothing of what was sent for {seconds:g} s; the connection was closed", now)
+
     def pause_writing(self, connection: Connection[Call[W, P], P]) -> None:
         """The pipe holds as many unsent bytes as it should: uploads wait."""
         connection.protocol.paused = True

@@ -24,6 +24,15 @@ def write(logged: Logged) -> None:
     say(logging.getLogger(LOGGER), logged.level, logged.event, logged.sentence, *logged.args, **logged.fields)
 
 
+def write_blocking(server: str) -> None:
+    """Warn of a blocking call where an event loop runs."""
+    sentence = (
+        "a blocking call in the thread of an event loop, which stands still meanwhile: use AsyncClient there, or "
+        "asyncio.to_thread"
+    )
+    write(Logged(WARNING, "blocking-on-loop", sentence, (), {"server": server}))
+
+
 def write_failure(event: str, sentence: str, error: BaseException) -> None:
     """Log what a callback of the user's raised, which nobody else would hear of."""
     import logging

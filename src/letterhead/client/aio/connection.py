@@ -100,7 +100,9 @@ class ClientConnection(StreamProtocol):
             self.closed.set_result(None)
 
     def write_timed_out(self) -> None:
-        self._over(f"took nothing of what was sent for {self.limits.write_seconds:g} s; the connection was closed")
+        if self.connection is not None:
+            self._owner.core.stalled(self.connection, clock.monotonic())
+            self._owner.handle()
 
     def _over(self, how: str) -> None:
         if self.connection is not None:

@@ -37,7 +37,7 @@ from typing import ParamSpec, TypeVar, assert_never
 from letterhead import clock
 from letterhead.app.context import refuse_to_block
 from letterhead.client import log
-from letterhead.client.balancer import NEVER, WARNING
+from letterhead.client.balancer import NEVER
 from letterhead.client.blocking.connection import (
     BlockingCall,
     BlockingCore,
@@ -252,17 +252,10 @@ class Engine:
         """The upload of a call raised this; whether the caller hears of it."""
         return self._do(call, lambda: self.core.fail_upload(call, failure, clock.monotonic()))
 
-    # -- before a call ---------------------------------------------------------------------------------------------
-
     def _before(self, call: BlockingCall) -> None:
         if refuse_to_block() and not self._warned:
             self._warned = True
-            log.write(
-                Logged(
-                    WARNING, "blocking-on-loop", "a blocking call in the thread of an event loop, which stands still "
-                    "meanwhile: use AsyncClient there, or asyncio.to_thread", (), {"server": self.settings.address},
-                )
-            )  # fmt: skip
+            log.write_blocking(self.settings.address)
         if self.settings.compression:
             pack(call.opening, self.core.compressions())
 
@@ -501,9 +494,7 @@ class Engine:
             return
         if outbox:
             if outbox.until_stalled() <= 0:
-                seconds = self.settings.limits.write_seconds
-                how = f"took nothing of what was sent for {seconds:g} s; the connection was closed"
-                core.closed(connection, how, clock.monotonic())
+                core.stalled(connection, clock.monotonic())
             elif not pipe.paused:
                 pipe.paused = True
                 core.pause_writing(connection)
@@ -669,8 +660,6 @@ class Engine:
             self._free(pipe)
         return False
 
-    # -- the driver ------------------------------------------------------------------------------------------------
-
     def _ensure_driver(self) -> None:
         if self._driver is None:
             self._driver_due = NEVER
@@ -752,9 +741,7 @@ class Engine:
         for pipe in pipes:  # no thread of the parent waits here
             pipe.reader = pipe.writer = pipe.thread = pipe.parked = None
         self._lock = threading.Lock()  # a thread of the parent may have held it
-        self._inside = set()
-        self._threads = set()
-        self._stop = Stop()
+        self._inside, self._threads, self._stop = set(), set(), Stop()
         self._posted.clear()
         self._driver, self._driver_due, self._kick = None, NEVER, _taken()
         self._lines.clear()
