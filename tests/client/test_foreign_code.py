@@ -1,0 +1,165 @@
+"""What is not ours, and runs within a client, costs its own call, and is seen by nobody else."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from letterhead import App, AsyncClient, Client, ConnectionFailed, Limits, current, testing
+from letterhead.errors import UsageError
+from letterhead.server.server import Server
+from letterhead.testing import background, memory
+from tests import leaks
+
+WHO: ContextVar[str] = ContextVar("who", default="nobody")
+QUICK = Limits(reconnect_seconds=0.001, reconnect_max_seconds=0.01)
+
+
+def greeter() -> App:
+    app = App()
+
+    @app.action
+    async def echo(value: int) -> int:
+        return value
+
+    return app
+
+
+class Raises(logging.Filter):
+    """A log filter that fails, whatever it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.asked += 1
+        raise RuntimeError("a filter of the program's")
+
+
+@pytest.fixture
+def failing_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Raises]:
+    log, failing = logging.getLogger("letterhead.client"), Raises()
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    level = log.level
+    log.addFilter(failing)
+    log.setLevel(logging.DEBUG)
+    yield failing
+    log.removeFilter(failing)
+    log.setLevel(level)
+
+
+def test_a_log_filter_that_raises_costs_the_blocking_client_nothing(failing_log: Raises) -> None:
+    with background.running(greeter(), "127.0.0.1:0") as served:
+        address = served.server.addresses[0]
+        with Client([address, "127.0.0.1:1"], limits=QUICK, timeout=leaks.PATIENCE) as client:
+            assert [client.call("echo", n) for n in range(3)] == [0, 1, 2]
+            threads = [threading.Thread(target=client.call, args=("echo", n)) for n in range(20)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(leaks.PATIENCE)
+                assert not thread.is_alive()
+            assert client.call("echo", 5) == 5
+    assert failing_log.asked
+
+
+def test_a_log_filter_that_raises_costs_the_async_client_nothing(failing_log: Raises) -> None:
+    async def main() -> None:
+        app = greeter()
+        async with Server(app, ()) as server:
+            connector = memory.connector(server)
+            async with AsyncClient(memory.ADDRESS, connector=connector, limits=QUICK) as client:
+                calls = [client.call("echo", n, timeout=leaks.PATIENCE) for n in range(20)]
+                assert await asyncio.gather(*calls) == list(range(20))
+
+    leaks.run(main())
+    assert failing_log.asked
+
+
+def test_what_serves_all_calls_runs_in_no_caller_s_context() -> None:
+    """A connection that was made for a handler's call has not that handler's deadline, nor its context variables."""
+    seen: list[tuple[str, str, bool]] = []
+
+    def note(where: str) -> None:
+        try:
+            current()
+            inside = True
+        except UsageError:
+            inside = False
+        seen.append((where, WHO.get(), inside))
+
+    async def main() -> None:
+        backend, app = greeter(), App()
+        async with Server(backend, ()) as server:
+            connect = memory.connector(server)
+
+            async def connector(address: str, factory: Any) -> object:
+                note("connector")
+                return await connect(address, factory)
+
+            client = AsyncClient(memory.ADDRESS, connector=connector, on_state=lambda state: note("on_state"))
+
+            @app.action
+            async def asks() -> int:
+                WHO.set("a handler")
+                value: int = await client.call("echo", 7)
+                return value
+
+            async with client, testing.connected(app) as front:
+                assert await front.call("asks") == 7
+                await leaks.until(lambda: len(seen) >= 3)
+
+    leaks.run(main())
+    assert {(who, inside) for _, who, inside in seen} == {("nobody", False)}
+    assert {where for where, _, _ in seen} == {"connector", "on_state"}
+
+
+def test_threads_of_the_blocking_client_see_no_caller_s_context() -> None:
+    seen: list[str] = []
+    with background.running(greeter()) as served:
+
+        def connector(address: str, timeout: float | None) -> Any:
+            seen.append(WHO.get())
+            return served.connector(address, timeout)
+
+        WHO.set("the main thread")
+        options: dict[str, Any] = {"connector": connector, "on_state": lambda state: seen.append(WHO.get())}
+        with Client(["memory:0", "memory:1"], **options) as client:  # of several, threads make the connections
+            assert client.call("echo", 1) == 1
+            with contextlib.closing(client.stream("letterhead.describe")):
+                pass
+    assert seen
+    assert set(seen) == {"nobody"}
+
+
+def test_a_thread_that_cannot_be_started_costs_its_call_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("letterhead-") and thread.name != "letterhead-server":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with background.running(greeter(), "127.0.0.1:0") as served:
+        with Client(served.server.addresses[0], timeout=leaks.PATIENCE) as client:
+            assert client.call("echo", 1) == 1
+            with monkeypatch.context() as patched:
+                patched.setattr(threading.Thread, "start", refuse)
+                with pytest.raises((ConnectionFailed, RuntimeError)):
+                    list(client.stream("letterhead.describe"))
+            assert client.call("echo", 2) == 2
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+def test_an_event_that_a_client_does_not_know_is_an_error(make: type[Client] | type[AsyncClient]) -> None:
+    engine: Any = make("127.0.0.1:1")._engine
+    events: list[Any] = engine.core.events
+    events.append(object())
+    with pytest.raises(AssertionError):
+        engine._handle() if make is Client else engine.handle()
