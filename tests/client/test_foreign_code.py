@@ -146,14 +146,16 @@ def test_a_thread_that_cannot_be_started_costs_its_call_and_no_more(monkeypatch:
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    with background.running(greeter(), "127.0.0.1:0") as served:
-        with Client(served.server.addresses[0], timeout=leaks.PATIENCE) as client:
-            assert client.call("echo", 1) == 1
-            with monkeypatch.context() as patched:
-                patched.setattr(threading.Thread, "start", refuse)
-                with pytest.raises((ConnectionFailed, RuntimeError)):
-                    list(client.stream("letterhead.describe"))
-            assert client.call("echo", 2) == 2
+    with (
+        background.running(greeter(), "127.0.0.1:0") as served,
+        Client(served.server.addresses[0], timeout=leaks.PATIENCE) as client,
+    ):
+        assert client.call("echo", 1) == 1
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            with pytest.raises((ConnectionFailed, RuntimeError)):
+                list(client.stream("letterhead.describe"))
+        assert client.call("echo", 2) == 2
 
 
 @pytest.mark.parametrize("make", [Client, AsyncClient])
