@@ -295,15 +295,24 @@ def test_a_slot_is_not_free_while_its_thread_runs_although_a_hook_waits_no_longe
 
 def test_a_hook_that_gives_up_a_stream_in_a_thread_ends_the_thread() -> None:
     app = App()
-    closed = threading.Event()
+    began, closed = threading.Event(), threading.Event()
 
     @app.around
     async def hasty(call: Context, proceed: Proceed) -> object:
-        async with asyncio.timeout(0.02):
-            return await proceed()
+        async def over(bound: asyncio.Timeout) -> None:
+            await leaks.until(began.is_set)
+            bound.reschedule(asyncio.get_running_loop().time())
+
+        async with asyncio.timeout(None) as bound:
+            ending = asyncio.ensure_future(over(bound))
+            try:
+                return await proceed()
+            finally:
+                ending.cancel()
 
     @app.action
     def endless() -> Iterator[bytes]:
+        began.set()
         try:
             while True:
                 yield bytes(10_000)

@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +25,10 @@ class Ended(Exception):
 
 
 @pytest.fixture(params=[KeyboardInterrupt, Ended, TimeoutError])
-def interrupts(request: pytest.FixtureRequest) -> Iterator[Callable[[float], None]]:
+def interrupts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
     """Interrupts this thread after so many seconds; 0 for not at all."""
+    # What was being made when the interruption came is closed by the collector, and finalizers are interrupted, too.
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
 
     def interrupt(*_: object) -> None:
         raise request.param(_INTERRUPTED)
@@ -37,10 +40,6 @@ def interrupts(request: pytest.FixtureRequest) -> Iterator[Callable[[float], Non
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         gc.collect()
-
-
-# A connection that was being made when the interruption came is closed by the collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture

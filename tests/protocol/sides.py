@@ -325,6 +325,8 @@ class Sides:
             self.server.tick(self.now)
         for story in self.stories:
             if story.seconds is not None and self.now >= story.asked_at + story.seconds and story.waits and self.known:
+                if story.call.waited:  # its deadline ends later at the server, which is told
+                    story.ended_by.add("cancelled")
                 self.give_up(story, late=True)
 
     def give_up(self, story: Story, *, late: bool = False) -> None:

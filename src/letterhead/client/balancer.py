@@ -248,7 +248,7 @@ class Balancer(Generic[C, P]):
         if not endpoint.classic and not endpoint.takes_calls(now):
             endpoint.connection = connection
             endpoint.answered = False
-            endpoint.learnt = False
+            endpoint.learnt = endpoint.learning = False
             endpoint.connections += 1
 
     def answered(self, endpoint: Endpoint[C, P], now: float) -> None:

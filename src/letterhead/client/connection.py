@@ -50,6 +50,7 @@ class Endpoint(Generic[C, P]):
         self.short = 0  # connections that ended soon after they were made, one after the other
         self.connections = 0
         self.learnt = False
+        self.learning = False  # it was asked what it offers, and has not answered
 
     def take_over(self, other: "Endpoint[C, P]") -> None:
         """Know of the same server what another one knew, but for its connections."""
@@ -74,8 +75,8 @@ class Endpoint(Generic[C, P]):
 
     @property
     def load(self) -> int:
-        """Calls that it has to answer."""
-        return self.singles if self.connection is None else self.connection.protocol.load
+        """Calls that it has to answer; not what the client asks by itself."""
+        return self.singles if self.connection is None else self.connection.protocol.load - self.learning
 
 
 class Connection(Generic[C, P]):

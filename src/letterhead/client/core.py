@@ -609,6 +609,7 @@ class ClientCore(Generic[W, P]):
         protocol.submit(exchange, displaced)
         endpoint = connection.endpoint
         if not endpoint.learnt and self.balancer.may_learn(endpoint, now):
+            endpoint.learning = True
             protocol.submit(Exchange(describe_opening()))
         self._moved(connection, now)
 
@@ -878,8 +879,11 @@ class ClientCore(Generic[W, P]):
 
     def _learnt(self, connection: Connection[Call[W, P], P], exchange: Exchange[Call[W, P]]) -> None:
         """The answer to what the connection asked by itself."""
-        if exchange.header is not None and exchange.opening.name == describe_opening().name:
-            endpoint = connection.endpoint
+        if exchange.opening.name != describe_opening().name:
+            return
+        endpoint = connection.endpoint
+        endpoint.learning = False
+        if exchange.header is not None:
             endpoint.idempotent.clear()
             endpoint.idempotent.update(_idempotent_in(exchange.body, self._limits.content_depth))
 

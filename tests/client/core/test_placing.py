@@ -236,3 +236,17 @@ def test_a_shared_connection_that_comes_second_is_not_kept() -> None:
     world.connects(shared)
     assert [world.result(call) for call in (first, second, third)] == [1, 2, 3]
     assert len(world.site.open_pipes) == 1
+
+
+def test_what_a_client_asks_by_itself_is_no_reason_to_connect_to_another_server() -> None:
+    world = World("a:1", "b:1")
+    world.calls("first")
+    world.passes(1.0)
+    (connection,) = world.core.connections
+    world.falls_silent(world.sites[connection.endpoint.name])
+    call = world.calls("second", timeout=0.1)  # it asks what the server offers, too
+    world.passes(1.0)
+    assert call.done
+    assert connection.endpoint.learning
+    assert connection.protocol.load == 2, "neither has been answered"
+    assert connection.endpoint.load == 1
