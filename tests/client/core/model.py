@@ -7,6 +7,8 @@ Hypothesis draws the moves, and shortens a run that failed. What a shell does is
 """
 
 import argparse
+import gc
+import json
 import time
 import weakref
 from collections import Counter
@@ -131,7 +133,10 @@ class Play(World):
 
     def runs(self, request: Request) -> Encoded | Refused | None:
         """The handler of all servers: a rule ends it."""
-        story = self.story_of(argument(request))
+        said = argument(request)
+        if said is None and not request.binary:  # a message, as a classic client sends it
+            said = json.loads(request.content)
+        story = self.story_of(said)
         if story is not None:
             self.handled[request] = story
             story.runs += 1
@@ -678,6 +683,8 @@ class Life(RuleBasedStateMachine):
             old.gone = None
             play.core = old.successor()
             play.core.balancer.closed = False
+            del old
+            gc.collect()  # a core, and what is left in it, may wait for the collector
 
 
 def main(arguments: list[str] | None = None) -> None:
