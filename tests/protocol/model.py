@@ -9,13 +9,10 @@ learn by events alone when they may send and what came, so whoever waits althoug
 ``test_model.py`` runs it for a few seconds; ``make model`` runs it long: ``python -m tests.protocol.model --help``.
 """
 
-import argparse
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -23,13 +20,13 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from letterhead.client.openings import action_opening
 from letterhead.errors import BadContent
 from letterhead.limits import Limits
 from letterhead.protocol.exchange import Asks
+from tests.playing import play
 from tests.protocol.checked import Checked
 from tests.protocol.pairs import streamed, submitted
 from tests.protocol.reference import Story
@@ -272,34 +269,5 @@ class Connection(RuleBasedStateMachine):
              "drain": sides.drain}[how]()  # fmt: skip
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Play the model long, and say how much was done."""
-    parser = argparse.ArgumentParser(prog="python -m tests.protocol.model", description=main.__doc__)
-    parser.add_argument("--runs", type=int, default=1_000, help="connections to play (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=100, help="rules on each, at most (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9, help="draw the same moves again")
-    parser.add_argument("--raw", action="store_true", help="do not shorten a run that failed")
-    chosen = parser.parse_args(arguments)
-    print(f"seed {chosen.seed}", flush=True)
-    start = time.monotonic()
-    run_state_machine_as_test(
-        seed(chosen.seed)(Connection),
-        settings=settings(
-            max_examples=chosen.runs,
-            stateful_step_count=chosen.steps,
-            deadline=None,
-            database=None,
-            phases=(Phase.generate,) if chosen.raw else (Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
-        ),
-    )
-    moves = Connection.moves
-    runs = moves.pop("runs")
-    print(f"{runs} runs, {moves.total()} moves in {time.monotonic() - start:.0f} s:")
-    for name, count in moves.most_common():
-        print(f"{count:>9}  {name}")
-
-
 if __name__ == "__main__":
-    main()
+    play(Connection, "tests.protocol.model", Connection.moves, steps=100)

@@ -335,9 +335,10 @@ class Balancer(Generic[C, P]):
     def may_learn(self, endpoint: Endpoint[C, P], now: float) -> bool:
         """Whether it is time to ask this server what it offers; once for each connection that lasts."""
         connection = endpoint.connection
-        if endpoint.learnt or not self._learns or connection is None or not connection.protocol.has_slot:
+        if endpoint.learnt or not self._learns or connection is None:
             return False
-        if endpoint.connections == 1 and now < endpoint.joined_at + _LEARN_AFTER:
+        early = endpoint.connections == 1 and now < endpoint.joined_at + _LEARN_AFTER
+        if early or not connection.protocol.has_slot:
             return False
         endpoint.learnt = True
         return True

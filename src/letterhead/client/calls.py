@@ -189,10 +189,10 @@ def action_call(
         opening = action_opening(action, arg, args, settings.limits, asks)
     except Streamed:
         opening, source = upload_opening(action, arg, args, settings.limits, asks)
-        call = _unbounded(opening, timeout)
+        call = _timed(opening, timeout, math.inf)
         call.source = source
     else:
-        call = _bounded(opening, wanted, settings.limits)
+        call = _timed(opening, wanted, settings.limits.deadline_seconds)
     call.timing = timing
     return call
 
@@ -227,7 +227,7 @@ def stream_call(
     opening.either = either
     if not either:
         opening.action = None  # a classic server has no streams, and another is asked what it is by a ping
-    call = _unbounded(opening, timeout)
+    call = _timed(opening, timeout, math.inf)
     call.source = source
     call.timing = timing
     return call
@@ -241,7 +241,8 @@ def message_call(settings: Settings, message: Message, timeout: float | None) ->
         TooLarge: its content is above the limits.
     """
     opening = message_opening(message, settings.limits)
-    call = _bounded(opening, settings.timeout if timeout is None else timeout, settings.limits)
+    wanted = settings.timeout if timeout is None else timeout
+    call = _timed(opening, wanted, settings.limits.deadline_seconds)
     if "deadline" in message.header:
         call.deadline = None  # it says its own
     return call
@@ -254,24 +255,18 @@ def _asks(settings: Settings, accept: Sequence[str] | None, timing: Timing | Non
     return asks._replace(timing=timing is not None)
 
 
-def _bounded(opening: Opening, wanted: float | None, limits: Limits) -> "Call[Any, Any]":
+def _timed(opening: Opening, wanted: float | None, unnamed: float) -> "Call[Any, Any]":
+    """A call that its caller waits ``wanted`` seconds for, or as long as the handler has left that makes it.
+
+    Args:
+        opening: what is asked.
+        wanted: seconds, or None where neither the call nor the client names any.
+        unnamed: seconds that the caller waits then. Nothing is sent along, so that the server's own deadline holds.
+    """
     seconds = time_left(wanted)
     if seconds is None:
-        # Nothing is sent along then, so that the server's own deadline holds; but a server may fall silent.
-        return Call(opening, limits.deadline_seconds, None)
-    deadline = milliseconds(seconds)
-    call = Call[Any, Any](opening, min(seconds, _LONGEST_SECONDS), deadline)
-    call.inherited = seconds != wanted
-    return call
-
-
-def _unbounded(opening: Opening, wanted: float | None) -> "Call[Any, Any]":
-    """A call with a stream, which may take as long as it wants unless ``wanted`` seconds are given."""
-    seconds = time_left(wanted)
-    if seconds is None:
-        return Call(opening, math.inf, None)
-    deadline = milliseconds(seconds)
-    call = Call[Any, Any](opening, min(seconds, _LONGEST_SECONDS), deadline)
+        return Call(opening, unnamed, None)
+    call = Call[Any, Any](opening, min(seconds, _LONGEST_SECONDS), milliseconds(seconds))
     call.inherited = seconds != wanted
     return call
 

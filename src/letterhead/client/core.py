@@ -51,7 +51,7 @@ from letterhead.errors import (
     UsageError,
     escaped,
 )
-from letterhead.protocol import events
+from letterhead.protocol import events as protocol_events
 from letterhead.protocol.client import ClientProtocol
 from letterhead.protocol.events import (
     ClientEvent,
@@ -227,7 +227,8 @@ class ClientCore(Generic[W, P]):
         else:
             self._end_at(call, now + call.seconds)
         self._place(call, now, earlier)
-        self._settle(now)
+        if call.connection is None or self._again:  # else it stands on a connection, and the state is what it was
+            self._settle(now)
 
     def cancel(self, call: Call[W, P], now: float, error: LetterheadError | None = None) -> None:
         """Nobody wants the result of a call, or the rest of it, any longer. Nothing happens where it has ended."""
@@ -762,10 +763,10 @@ class ClientCore(Generic[W, P]):
     def _take(self, connection: Connection[Call[W, P], P], event: ClientEvent[Call[W, P]], now: float) -> None:
         if isinstance(event, Exchange):
             self._ended(connection, event, now)
-        elif isinstance(event, events.Readable):
+        elif isinstance(event, protocol_events.Readable):
             if event.exchange.owner is not None:
                 self.events.append(Readable(event.exchange.owner))
-        elif isinstance(event, events.Writable):
+        elif isinstance(event, protocol_events.Writable):
             if event.exchange.owner is not None:
                 self.events.append(Writable(event.exchange.owner))
         elif isinstance(event, Returned):

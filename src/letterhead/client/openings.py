@@ -39,21 +39,10 @@ class Streamed(UsageError):
 
 @lru_cache(maxsize=512)
 def _prefix(action: str, content_type: str, encoding: str, asks: Asks, more: bool = False) -> bytes:
-    fields = _own_fields(action, asks)
+    fields = {"action": action, **asks.fields()}
     if more:
         fields["more"] = True
     return opening_prefix(content_type, encoding, fields)
-
-
-def _own_fields(action: str, asks: Asks) -> dict[str, Any]:
-    fields: dict[str, Any] = {"action": action}
-    if asks.accept:
-        fields["accept"] = list(asks.accept)
-    if asks.accept_compression:
-        fields["accept-compression"] = list(asks.accept_compression)
-    if asks.timing:
-        fields["timing"] = True
-    return fields
 
 
 def milliseconds(timeout: float | None) -> int | None:
@@ -103,7 +92,7 @@ def action_opening(
         return Opening(_prefix(action, JSON, "utf-8", asks), content, _classic(action, content, limits), asks, action)
     if args or len(arg) > 1:
         raise UsageError("an action takes one unnamed argument or named ones, not both: name them")
-    mine = _own_fields(action, asks)
+    mine = {"action": action, **asks.fields()}
     if isinstance(arg[0], Message):
         return _as_it_is(arg[0], {**arg[0].header, **mine}, limits, asks, action)
     try:

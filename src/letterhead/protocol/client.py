@@ -23,7 +23,7 @@ The rules:
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from letterhead.content.encoded import Encoded
 from letterhead.errors import (
@@ -736,14 +736,7 @@ _PING = _ping()
 @lru_cache(maxsize=64)
 def _first_prefix(asks: Asks) -> bytes:
     """The head's constant part of a request in classic form."""
-    fields: dict[str, Any] = {}
-    if asks.accept:
-        fields["accept"] = list(asks.accept)
-    if asks.accept_compression:
-        fields["accept-compression"] = list(asks.accept_compression)
-    if asks.timing:
-        fields["timing"] = True
-    return head_prefix(JSON, "utf-8", fields)
+    return head_prefix(JSON, "utf-8", asks.fields())
 
 
 def _with_deadline(prefix: bytes, deadline: int | None) -> bytes:

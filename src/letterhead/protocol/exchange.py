@@ -42,6 +42,17 @@ class Asks(NamedTuple):
     accept_compression: tuple[str, ...] = ()
     timing: bool = False
 
+    def fields(self) -> dict[str, Any]:
+        """The header fields that say it."""
+        fields: dict[str, Any] = {}
+        if self.accept:
+            fields["accept"] = list(self.accept)
+        if self.accept_compression:
+            fields["accept-compression"] = list(self.accept_compression)
+        if self.timing:
+            fields["timing"] = True
+        return fields
+
 
 NOTHING = Asks()
 

@@ -36,9 +36,6 @@ class Kind(Enum):
     __hash__ = object.__hash__
 
 
-CONTROL = frozenset({Kind.CANCEL, Kind.CREDIT, Kind.HELLO, Kind.CLOSING})
-
-
 class _FieldError(Exception):
     """A field has the wrong type or value."""
 

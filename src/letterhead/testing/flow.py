@@ -58,27 +58,27 @@ class Flow:
 
     def take(self, view: memoryview) -> int | None:
         """Read into ``view``; how much it was, 0 at the end of the stream, None if nothing is there yet."""
+        data = self.take_bytes(len(view))
+        if data is None:
+            return None
+        view[: len(data)] = data
+        return len(data)
+
+    def take_bytes(self, most: int) -> bytes | None:
+        """Read at most so many bytes; none at the end of the stream, None if nothing is there yet."""
         with self.changed:
             if self._reset:
                 raise ConnectionResetError(errno.ECONNRESET, "the other end closed without reading")
-            count = min(len(view), len(self._data))
-            if not count:
-                return 0 if self._ended else None
-            with memoryview(self._data) as data:
-                view[:count] = data[:count]
-            del self._data[:count]
+            if not self._data:
+                return b"" if self._ended else None
+            with memoryview(self._data)[:most] as view:
+                data = bytes(view)
+            del self._data[: len(data)]
             short, self._short = self._short, False
             self.changed.notify_all()
         if short:
             self.to_writer()
-        return count
-
-    def take_bytes(self, most: int) -> bytes:
-        """Read at most so many bytes; none at the end of the stream, or if nothing is there yet."""
-        with self.changed:
-            data = bytes(self._data[:most])
-            self.take(memoryview(bytearray(len(data) or 1)))
-            return data
+        return data
 
     def end(self) -> None:
         """The writer sends no more."""

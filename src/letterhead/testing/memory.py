@@ -322,14 +322,11 @@ class MemoryWire:
 
     def receive(self, inbox: "deque[Received]", view: memoryview | None, timeout: float | None) -> bool:
         with self._changed:
-            if not self._changed.wait_for(self._in.readable, timeout):
-                return False
-            if view is None:
-                inbox.append(self._in.take_bytes(PIECE))
-            else:
-                count = self._in.take(view)
-                inbox.append(0 if count is None else count)
-            return True
+            self._changed.wait_for(self._in.readable, timeout)
+            came = self._in.take_bytes(PIECE) if view is None else self._in.take(view)
+            if came is not None:
+                inbox.append(came)
+            return came is not None
 
     def wait(self, *, write: bool, read: bool, timeout: float | None) -> bool:
         def ready() -> bool:

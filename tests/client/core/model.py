@@ -6,10 +6,8 @@ Hypothesis draws the moves, and shortens a run that failed. What a shell does is
 ``test_model.py`` runs it for a few seconds; ``make model`` runs it long: ``python -m tests.client.core.model --help``.
 """
 
-import argparse
 import gc
 import json
-import time
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +15,6 @@ from dataclasses import replace
 from random import Random
 from typing import Any, ClassVar
 
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -25,7 +22,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from letterhead.client.calls import action_call, message_call, stream_call
@@ -37,6 +33,7 @@ from letterhead.message import Message
 from letterhead.protocol import states
 from letterhead.protocol.requests import Request
 from tests.client.core.world import NOTHING_DUE, Asked, Line, Site, World
+from tests.playing import play
 from tests.protocol.pairs import argument, control, failure, hello, octets, reply, result
 from tests.wire.frames import CUTS, Cut, Frame, json_frame
 
@@ -687,34 +684,5 @@ class Life(RuleBasedStateMachine):
             gc.collect()  # a core, and what is left in it, may wait for the collector
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Play the model long, and say how much was done."""
-    parser = argparse.ArgumentParser(prog="python -m tests.client.core.model", description=main.__doc__)
-    parser.add_argument("--runs", type=int, default=1_000, help="clients to play (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=80, help="rules for each, at most (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9, help="draw the same moves again")
-    parser.add_argument("--raw", action="store_true", help="do not shorten a run that failed")
-    chosen = parser.parse_args(arguments)
-    print(f"seed {chosen.seed}", flush=True)
-    start = time.monotonic()
-    run_state_machine_as_test(
-        seed(chosen.seed)(Life),
-        settings=settings(
-            max_examples=chosen.runs,
-            stateful_step_count=chosen.steps,
-            deadline=None,
-            database=None,
-            phases=(Phase.generate,) if chosen.raw else (Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
-        ),
-    )
-    moves = Life.moves
-    runs = moves.pop("runs")
-    print(f"{runs} runs, {moves.total()} moves in {time.monotonic() - start:.0f} s:")
-    for name, count in moves.most_common():
-        print(f"{count:>9}  {name}")
-
-
 if __name__ == "__main__":
-    main()
+    play(Life, "tests.client.core.model", Life.moves, steps=80)

@@ -463,15 +463,17 @@ class Engine:
         dial, self._own_dial = self._own_dial, None
         if dial is not None:
             self._start_dial(dial)
+        needed = bool(self.core.calls)
         for pipe in list(self._pipes):
             if pipe.outbox and pipe.writer is None:
                 self._start_writer(pipe)
-            if pipe.reader is None and self.core.is_wanted(pipe.connection):
-                self._start_reader(pipe)
-        due = self.core.due
-        if (due < self._driver_due or self._driver is None) and self._is_needed():
+            if self.core.is_wanted(pipe.connection):
+                needed = True
+                if pipe.reader is None:
+                    self._start_reader(pipe)
+        if needed and (self._driver is None or self.core.due < self._driver_due):
             self._ensure_driver()
-            self._driver_due = due
+            self._driver_due = self.core.due
             self._wake_driver()
 
     def _ended(self, call: BlockingCall) -> None:
