@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import threading
+import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -165,3 +167,23 @@ def test_an_event_that_a_client_does_not_know_is_an_error(make: type[Client] | t
     events.append(object())
     with pytest.raises(AssertionError):
         engine._handle() if make is Client else engine.handle()
+
+
+def test_an_async_client_outlives_a_loop_that_was_closed_under_it() -> None:
+    with background.running(greeter(), "127.0.0.1:0") as served:
+        client = AsyncClient(served.server.addresses[0], timeout=leaks.PATIENCE)
+
+        async def calls(value: int) -> int:
+            result: int = await client.call("echo", value)
+            return result
+
+        for value in (1, 2):
+            loop = asyncio.new_event_loop()
+            assert loop.run_until_complete(calls(value)) == value
+            loop.run_until_complete(asyncio.sleep(0))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)  # its transport is left to the collector
+                loop.close()
+                gc.collect()
+        asyncio.run(client.close())
+        assert client.state == "closed"

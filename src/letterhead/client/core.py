@@ -724,6 +724,7 @@ class ClientCore(Generic[W, P]):
 
     def _over(self, call: Call[W, P]) -> None:
         """A call has ended: whoever waits is to know."""
+        self.events.append(call)  # first: an interrupted client finds each call among the open ones or here
         del self.calls[call]
         self._waiting.pop(call, None)
         if call.exchange is not None:
@@ -734,7 +735,6 @@ class ClientCore(Generic[W, P]):
             call.timer = None
         if call.key is not None and self.by_key.get(call.key) is call:
             del self.by_key[call.key]
-        self.events.append(call)
 
     def _withdraw(self, call: Call[W, P], now: float, *, late: bool) -> None:
         """The caller does not wait for a call any longer: tell the server."""

@@ -49,7 +49,6 @@ class Settings:
 
 def settings_of(
     servers: Iterable[str],
-    *,
     timeout: float | None,
     limits: Limits | None,
     accept: Sequence[str],

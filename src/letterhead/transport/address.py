@@ -252,7 +252,7 @@ def is_beyond_loopback(address: Address) -> bool:
     return address.port is not None and not ipaddress.ip_address(address.host.partition("%")[0]).is_loopback
 
 
-def connect_failed(address: Address, error: Exception, seconds: float, told: str = "") -> ConnectionFailed:
+def connect_failed(address: Address, error: BaseException, seconds: float, told: str = "") -> ConnectionFailed:
     """Why a connection could not be made, as the exception that a caller gets.
 
     Args:
@@ -285,6 +285,6 @@ def how_it_broke(error: Exception) -> str:
     return f"cannot be reached any more ({reason(error)})"
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """An error in a few words."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -24,7 +24,7 @@ from letterhead.transport.address import Address, Place
 from letterhead.transport.happy_eyeballs import Race
 from letterhead.transport.sockets import refuse_itself
 from letterhead.transport.stop import Stop
-from letterhead.transport.wire import Wire
+from letterhead.transport.wire import Wire, is_interruption
 
 _UNDER_WAY = (errno.EINPROGRESS, errno.EINTR)
 
@@ -59,6 +59,8 @@ class Attempts:
             except OSError as error:  # no descriptor is free, or the system lacks the family
                 if sock is not None:
                     sock.close()
+                if is_interruption(error):
+                    raise
                 self._race.failed(place, error, now)
         return begun
 
@@ -87,6 +89,8 @@ class Attempts:
             refuse_itself(sock)
         except OSError as error:
             sock.close()
+            if is_interruption(error):
+                raise
             self._race.failed(place, error, now)
             return
         if self._winner is None:
@@ -108,9 +112,12 @@ def connect(address: Address, timeout: float | None, limits: Limits, stop: Stop 
         ConnectionFailed: a subclass says why there is none; it was stopped.
     """
     seconds = limits.connect_seconds if timeout is None else min(timeout, limits.connect_seconds)
+    began = time.monotonic()
     try:
         return address.transport.connect(address, seconds, limits, stop or Stop())
     except OSError as error:
+        if is_interruption(error) and time.monotonic() < began + seconds:  # a timeout before its time is none of ours
+            raise
         raise addresses.connect_failed(address, error, seconds) from None
 
 

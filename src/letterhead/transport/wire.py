@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from letterhead.errors import LetterheadError
 from letterhead.message import Buffer
 
 PIECES = 64
@@ -65,9 +66,9 @@ class Wire(Protocol):
         """Free the pipe; nobody waits on it any more."""
 
 
-def is_interruption(error: Exception) -> bool:
-    """Whether a signal handler raised this, and not the wire: a TimeoutError is what many raise after an alarm."""
-    if threading.get_ident() != threading.main_thread().ident:
+def is_interruption(error: BaseException) -> bool:
+    """Whether a signal handler raised this, and not the pipe: a TimeoutError is what many raise after an alarm."""
+    if threading.get_ident() != threading.main_thread().ident or isinstance(error, LetterheadError):
         return False
     return not isinstance(error, OSError) or (isinstance(error, TimeoutError) and error.errno is None)
 

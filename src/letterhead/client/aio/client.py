@@ -68,15 +68,7 @@ class AsyncClient:
     ) -> None:
         servers = addresses.parse_all(address)
         self._settings = settings_of(
-            servers,
-            timeout=timeout,
-            limits=limits,
-            accept=accept,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-            idempotent=idempotent,
-            keep_alive=keep_alive,
-            on_state=on_state,
+            servers, timeout, limits, accept, compression, wait_for_ready, idempotent, keep_alive, on_state
         )
         self._engine = Engine(self._settings, servers, connector)
 

@@ -61,11 +61,7 @@ class Engine:
     # -- calls -----------------------------------------------------------------------------------------------------
 
     def open(self, call: AioCall, key: Hashable) -> tuple[Upload | None, asyncio.AbstractEventLoop]:
-        """Submit a call whose result is a stream; its upload, if it has one, and the loop that it lives on.
-
-        Raises:
-            UsageError: as ``perform``.
-        """
+        """Submit a call whose result is a stream, as ``perform`` does; its upload, if it has one, and its loop."""
         loop = self._here()
         if self.settings.compression and len(call.opening.content) < IN_THREAD:  # larger ones would hold up the loop
             pack(call.opening, self.core.compressions())
@@ -109,12 +105,22 @@ class Engine:
         except RuntimeError:
             raise UsageError("an AsyncClient is used by coroutines, on a running event loop") from None
         if loop is not self._loop:
+            self._forget_closed_loop()
             if self.core.calls or self._pipes or self._dialling:
                 raise UsageError("this client is in use on another event loop: make one for each loop")
             self._loop = loop
             self._batch = WriteBatch()
             self._timer, self._timer_due = None, NEVER  # it was the other loop's
         return loop
+
+    def _forget_closed_loop(self) -> None:
+        """Let go of what was open on a loop that is closed: nothing of it can move any more."""
+        if self._loop is not None and self._loop.is_closed():
+            self.core = self.core.successor()
+            self._loop, self._timer, self._timer_due = None, None, NEVER
+            self._pipes.clear()
+            self._dialling.clear()
+            self._uploads.clear()
 
     def _upload(self, call: AioCall) -> Upload | None:
         if call.source is None or call.done:
@@ -125,6 +131,7 @@ class Engine:
 
     async def close(self) -> None:
         """End everything, and wait for what belongs to it."""
+        self._forget_closed_loop()
         self.core.close(clock.monotonic())
         self.handle()
         for task in list(self._dialling):

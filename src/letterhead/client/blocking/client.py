@@ -66,15 +66,7 @@ class Client:
     ) -> None:
         servers = addresses.parse_all(address)
         self._settings = settings_of(
-            servers,
-            timeout=timeout,
-            limits=limits,
-            accept=accept,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-            idempotent=idempotent,
-            keep_alive=keep_alive,
-            on_state=on_state,
+            servers, timeout, limits, accept, compression, wait_for_ready, idempotent, keep_alive, on_state
         )
         self._engine = Engine(self._settings, servers, connector)
 
@@ -285,8 +277,9 @@ class Client:
 
     def _open(self, call: BlockingCall, returns: Any, key: Hashable) -> Stream[Any]:
         values = Values(call, returns, self._settings.limits)
+        stream: Stream[Any] = Stream(self._engine, call, values)  # first: whatever is raised here, it leaves the call
         self._engine.open(call, key, self._upload(call))
-        return Stream(self._engine, call, values)
+        return stream
 
     def _upload(self, call: BlockingCall) -> Callable[[], None] | None:
         return None if call.source is None else Upload(self._engine, call).start

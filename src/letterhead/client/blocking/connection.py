@@ -12,7 +12,7 @@ from collections import deque
 
 from letterhead.client.calls import Call
 from letterhead.client.connection import Connection
-from letterhead.client.core import ClientCore, Dial
+from letterhead.client.core import ClientCore, Dial, Event
 from letterhead.transport.outbox import Outbox
 from letterhead.transport.wire import Received, Wire, is_interruption
 
@@ -20,6 +20,7 @@ BlockingCall = Call[threading.Lock, "ClientConnection"]
 BlockingConnection = Connection[BlockingCall, "ClientConnection"]
 BlockingCore = ClientCore[threading.Lock, "ClientConnection"]
 BlockingDial = Dial[threading.Lock, "ClientConnection"]
+BlockingEvent = Event[threading.Lock, "ClientConnection"]
 
 
 class ClientConnection:

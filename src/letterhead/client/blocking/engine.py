@@ -42,9 +42,10 @@ from letterhead.client.blocking.connection import (
     BlockingCall,
     BlockingCore,
     BlockingDial,
+    BlockingEvent,
     ClientConnection,
 )
-from letterhead.client.calls import Call
+from letterhead.client.calls import Call, left_early
 from letterhead.client.core import ClientCore, Close, Dial, Logged, Readable, Send, StateChanged, Writable
 from letterhead.client.openings import pack
 from letterhead.client.settings import Settings
@@ -68,9 +69,6 @@ _CLOSE_TO = 0.01
 """Seconds: a connection that timed out this close to the end of a call's time did so because of that call."""
 _GRACE_SECONDS = 1.0
 """So long after its time a call ends by itself, if no driver did that: the system may have had no thread for one."""
-
-_CONNECT_ERRORS = (OSError, LetterheadError, ValueError)
-"""What connecting raises that is no fault of this program; ValueError for names that no name server can be asked."""
 
 _engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
@@ -102,6 +100,7 @@ class Engine:
         self._connector = connector
         self._lock = threading.Lock()
         self._inside: set[int] = set()  # threads that wait here, or run here for others
+        self._events: list[BlockingEvent] = []  # those that are being carried out
         self._alone: BlockingCall | None = None  # the call whose thread does everything
         self._own_dial: BlockingDial | None = None  # the connection which that one is to make
         self._pipes: set[ClientConnection] = set()
@@ -134,13 +133,13 @@ class Engine:
                 upload()
             while not call.done:
                 if self._alone is not call:
-                    self._sleep(call)
+                    self.sleep(call)
                 elif call.connection is not None:
                     self._receive_alone(call, call.connection.pipe)
                 elif self._own_dial is not None:
                     self._dial_alone(call)
                 else:
-                    self._sleep(call, self.core.due)  # until a server may be tried again
+                    self.sleep(call, self.core.due)  # until a server may be tried again
         except BaseException:  # Ctrl-C, or whatever else was raised here: nobody waits for the result
             self._do(call, self._cancel, call)
             raise
@@ -150,11 +149,7 @@ class Engine:
             self._inside.discard(thread)
 
     def open(self, call: BlockingCall, key: Hashable, upload: Callable[[], object] | None) -> None:
-        """Submit a call whose result is a stream.
-
-        Raises:
-            UsageError: as ``perform``.
-        """
+        """Submit a call whose result is a stream; raises what ``perform`` does."""
         self._before(call)
         with self.waiting():
             try:
@@ -179,8 +174,11 @@ class Engine:
         finally:
             self._inside.discard(thread)
 
-    def sleep(self, call: BlockingCall, waiter: threading.Lock, until: float | None = None) -> None:
-        """Wait for ``waiter``, which is the call's, as long as the call may take, or ``until`` then."""
+    def sleep(self, call: BlockingCall, until: float | None = None) -> None:
+        """Wait until something has happened to a call, as long as it may take, or ``until`` then."""
+        waiter = call.waiter = _taken()
+        if call.done or (call.incoming is not None and call.incoming.items):
+            return  # before the waiter was there
         if not waiter.acquire(timeout=_seconds_until(call.ends + _GRACE_SECONDS if until is None else until)):
             self._do(call, self._tick)
 
@@ -194,7 +192,7 @@ class Engine:
 
     def abandon(self, call: BlockingCall) -> None:
         """Have the driver cancel a call soon; may be called from anywhere, in the midst of anything."""
-        self._posted.append(partial(self._step, self._cancel, call))
+        self._posted.append(partial(self._do, None, self._cancel, call))
         if self._driver is not None:
             self._wake_driver()
         else:
@@ -300,14 +298,14 @@ class Engine:
                 dial, self._own_dial = self._own_dial, None
             if dial is not None:
                 self._dial(dial, call)
-        finally:
-            if dial is not None:  # interrupted, perhaps; nothing happens where it has ended
-                self._do(call, self._dial_abandoned, dial)
+        except BaseException:
+            if dial is not None:
+                self._do(call, self._interrupted, dial, call)
+            raise
 
-    def _sleep(self, call: BlockingCall, until: float | None = None) -> None:
-        waiter = call.waiter = _taken()
-        if not call.done:
-            self.sleep(call, waiter, until)
+    def _interrupted(self, dial: BlockingDial, call: BlockingCall) -> None:
+        self._cancel(call)  # first: it needs no other connection
+        self.core.dial_abandoned(dial, clock.monotonic())
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -315,35 +313,36 @@ class Engine:
         """Take a step: call ``step`` with the lock held, and carry out what the core asks for.
 
         Args:
-            own: the call that this thread is here for.
+            own: the call that this thread is here for. Where others are open, the driver takes the main thread's step.
         """
-        calls = self.core.calls
-        if threading.get_ident() == _main_thread and len(calls) > (own in calls):  # of others, who shall not suffer
-            return self._by_driver(partial(step, *args, **kwargs))
-        return self._step(step, *args, **kwargs)
-
-    def _step(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             with self._lock:
-                try:
-                    try:
-                        result = step(*args, **kwargs)
-                    except LetterheadError:
-                        self._handle()
-                        raise
-                    self._handle()
-                    return result
-                except LetterheadError:
-                    raise
-                except BaseException:  # nobody knows how far the step came
-                    self._start_anew(
-                        "the connection was given up, since a thread was interrupted in the midst of what it did there"
-                    )
-                    raise
+                calls = self.core.calls
+                if threading.get_ident() != _main_thread or len(calls) <= (own in calls):
+                    return self._step(step, *args, **kwargs)
         finally:
             while self._lines:
                 with contextlib.suppress(IndexError):  # another thread writes them, too
                     log.write(self._lines.popleft())
+        return self._by_driver(partial(step, *args, **kwargs))
+
+    def _step(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """With the lock held: take a step."""
+        try:
+            try:
+                result = step(*args, **kwargs)
+            except LetterheadError:
+                self._handle()
+                raise
+            self._handle()
+            return result
+        except LetterheadError:
+            raise
+        except BaseException:  # nobody knows how far the step came
+            self._start_anew(
+                "the connection was given up, since a thread was interrupted in the midst of what it did there"
+            )
+            raise
 
     def _by_driver(self, step: Callable[[], T]) -> T:
         """Have the driver take a step in the place of this thread."""
@@ -353,15 +352,19 @@ class Engine:
 
         def run() -> None:
             try:
-                results.append(self._step(step))
+                results.append(self._do(None, step))
             except BaseException as failure:
                 failures.append(failure)
             finally:
                 done.release()
 
-        self._posted.append(run)
-        self._start_driver()
-        done.acquire()
+        if self._start_driver():
+            self._posted.append(run)
+            self._wake_driver()
+            done.acquire()
+        else:  # the system has no more threads
+            with self._lock:
+                return self._step(step)
         if failures:
             raise failures[0]
         return results[0]
@@ -381,8 +384,9 @@ class Engine:
         for pipe in list(self._pipes):  # what came while its thread was interrupted
             if pipe.reader is None:
                 self._tell(pipe)
-        if call.done or call in self.core.calls:
-            self.core.cancel(call, clock.monotonic())
+        if not call.done and call not in self.core.calls:  # it was refused, or was never submitted
+            call.fail(left_early())
+        self.core.cancel(call, clock.monotonic())
 
     def _ask_to_send(self, call: BlockingCall, sender: threading.Lock) -> bool:
         if call.done or self.core.may_send(call):
@@ -427,8 +431,8 @@ class Engine:
         core = self.core
         while True:
             while core.events:
-                events, core.events = core.events, []
-                for event in events:
+                self._events, core.events = core.events, []
+                for event in self._events:
                     if isinstance(event, Call):
                         self._ended(event)
                     elif isinstance(event, Send):
@@ -448,6 +452,7 @@ class Engine:
                         self._lines.append(event)
                     else:
                         assert_never(event)
+                self._events.clear()  # nothing of a call is kept that has ended
             if not self._is_alone:
                 self._share()
             if not core.events:
@@ -543,9 +548,10 @@ class Engine:
                     wire = self._connector(name, seconds)
                 if wire is None:
                     raise ConnectionFailed(f"the connector made no connection to {where}", address=name)
-            except Exception as error:  # also what a connector of the user's own raises
-                if call is not None and self._connector is None and not isinstance(error, _CONNECT_ERRORS):
-                    raise  # a signal handler did that
+            except BaseException as error:  # also what a connector of the user's own raises
+                theirs = self._connector is not None and isinstance(error, Exception)
+                if call is not None and not theirs and is_interruption(error):
+                    raise
                 failure = addresses.connect_failed(where, error, limits.connect_seconds)
                 own = call is not None and clock.monotonic() > call.ends - _CLOSE_TO
                 if own and isinstance(failure, ConnectTimedOut):  # others, who may have more time, try by themselves
@@ -579,9 +585,9 @@ class Engine:
         except BaseException as failure:
             if thread.ident is None:
                 self._threads.discard(thread)
-            if isinstance(failure, RuntimeError):
-                return None
-            raise
+            if not isinstance(failure, RuntimeError):
+                raise
+            return None if thread.ident is None else thread  # what interrupts ``start`` may come out as one, too
         return thread
 
     def _run(self, run: Callable[[], object]) -> None:
@@ -667,12 +673,11 @@ class Engine:
             self._driver_due = NEVER
             self._driver = self._start(self._drive, "letterhead-driver")
 
-    def _start_driver(self) -> None:
+    def _start_driver(self) -> bool:
+        """Whether there is a driver now; where the system has no more threads, there is none."""
         with self._lock:
             self._ensure_driver()
-        self._wake_driver()
-        if self._driver is None:  # the system has no more threads: whoever asked does it
-            self._take_posted()
+            return self._driver is not None
 
     def _wake_driver(self) -> None:
         with contextlib.suppress(RuntimeError):  # it is awake, or about to be
@@ -680,8 +685,7 @@ class Engine:
 
     def _take_posted(self) -> None:
         while self._posted:
-            with contextlib.suppress(IndexError):  # another thread takes them, too
-                self._posted.popleft()()
+            self._posted.popleft()()
 
     def _drive(self) -> None:
         """Do what was posted, and mind the time, as long as anything is open."""
@@ -693,7 +697,7 @@ class Engine:
         try:
             while True:
                 self._take_posted()
-                self._step(self._tick)
+                self._do(None, self._tick)
                 with self._lock:
                     needed = self._is_needed()
                     self._driver_due = self.core.due if needed else NEVER
@@ -706,6 +710,8 @@ class Engine:
         finally:
             if self._driver is threading.current_thread():  # a step of it failed
                 self._driver = None
+                if self._posted:
+                    self._start_driver()
 
     def _dismiss(self) -> bool:
         """Let the driver end, unless there is something to do."""
@@ -730,7 +736,8 @@ class Engine:
         self.core, self._pipes = old.successor(), set()
         self._own_dial = None
         lost = ConnectionLost(why, address=self.settings.address)
-        for call in list(old.calls):
+        untold = [event for event in (*self._events, *old.events) if isinstance(event, Call)]
+        for call in (*old.calls, *untold):
             if not call.done:
                 call.fail(lost)
             self._ended(call)

@@ -87,21 +87,15 @@ class Stream(Generic[T_co]):
 
     def _next(self, call: BlockingCall) -> Item:
         """Wait for an item."""
-        engine = self._engine
-        with engine.waiting():
+        with self._engine.waiting():
             while True:
-                done = call.done
-                waiter = call.waiter = threading.Lock()
-                waiter.acquire()
-                item = call.take()  # after the waiter is there: what comes from now on wakes it
+                done = call.done  # before it is looked for: an item may be the last thing that happened
+                item = call.take()
                 if item is not None:
-                    call.waiter = None
                     return item
                 if done:
                     break
-                if not call.done:
-                    engine.sleep(call, waiter)
-        call.waiter = None
+                self._engine.sleep(call)
         call.tell_timing()
         if call.error is not None:
             call.raise_error()
