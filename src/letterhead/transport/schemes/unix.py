@@ -72,7 +72,7 @@ def _connect(address: Address, seconds: float, limits: Limits, stop: Stop) -> So
         sock.setblocking(False)
         while not _try(sock, address.path):
             if stop.stopped or time.monotonic() >= until:
-                raise TimeoutError
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
             time.sleep(min(_QUEUE_PAUSE, seconds))
         return SocketWire(sock)
     except BaseException:
