@@ -21,13 +21,16 @@ settings.load_profile("letterhead")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
-def pytest_configure() -> None:
-    """Let Ctrl-C end the tests and all that they start, also where they run as a background job of a script.
+def pytest_configure(config: pytest.Config) -> None:
+    """Let signals end what the tests start, also where they run as a background job of a script, or under nohup.
 
-    Such a job begins with SIGINT ignored, and every program that it starts inherits that.
+    Such a job begins with SIGINT or SIGHUP ignored, and every program that it starts inherits that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    only_distributes = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and not only_distributes:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # still without effect here, and not inherited
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

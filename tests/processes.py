@@ -19,10 +19,11 @@ def ended(process: subprocess.Popen[T]) -> Iterator[subprocess.Popen[T]]:
             process.kill()
 
 
-def ignoring(number: signal.Signals) -> Callable[[], None]:
-    """For ``preexec_fn``: the process begins with a signal ignored, as SIGINT is in a background job of a script."""
+def ignoring(*numbers: signal.Signals) -> Callable[[], None]:
+    """For ``preexec_fn``: the process begins with signals ignored, as SIGINT is in a background job of a script."""
 
     def ignore() -> None:
-        signal.signal(number, signal.SIG_IGN)
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
 
     return ignore

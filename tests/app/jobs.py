@@ -93,7 +93,7 @@ def call_back(address: str) -> str:
     return "unreachable"
 
 
-def large(count: int) -> bytes:
+def large(count: int = 1024 * 1024) -> bytes:
     """Much content out of a worker."""
     return bytes(count)
 

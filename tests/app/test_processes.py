@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from letterhead import App, Cancelled, Context, DeadlineExceeded, Internal, Message, Refused, decode
+from letterhead import App, AsyncClient, Cancelled, Context, DeadlineExceeded, Internal, Message, Refused, decode
 from letterhead.app.actions import Proceed
 from letterhead.server.server import Server
 from tests import leaks
@@ -171,6 +171,32 @@ def test_a_job_that_waits_for_a_worker_is_cancelled_without_running(tmp_path: Pa
 
     leaks.run(main())
     assert not never.exists()
+
+
+def test_a_client_with_many_jobs_stands_behind_one_with_few(tmp_path: Path) -> None:
+    app = app_of(jobs.wait_for, jobs.add, processes=1)
+    done: list[str] = []
+
+    async def add(client: AsyncClient, name: str) -> None:
+        await client.call("add", first=1)
+        done.append(name)
+
+    async def main() -> None:
+        server = served(app)
+        async with server, client_to(server) as greedy, client_to(server) as modest:
+            gate = asyncio.create_task(
+                greedy.call("wait_for", path=str(tmp_path / "go"), started=str(tmp_path / "started"))
+            )
+            await file_made(tmp_path / "started")
+            many = [asyncio.create_task(add(greedy, f"many {number}")) for number in range(6)]
+            await leaks.until(lambda: server.shared.counters.open_now == 7)
+            few = asyncio.create_task(add(modest, "few"))
+            await leaks.until(lambda: server.shared.counters.open_now == 8)
+            (tmp_path / "go").touch()
+            await asyncio.gather(gate, few, *many)
+
+    leaks.run(main())
+    assert done.index("few") <= 1, done
 
 
 def test_a_hook_that_waits_no_longer_ends_the_worker(tmp_path: Path) -> None:

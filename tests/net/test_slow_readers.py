@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import multiprocessing.resource_tracker
 import socket
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,14 +13,22 @@ from letterhead import App, Client, Limits
 from letterhead.server.connection import ServerConnection
 from letterhead.server.server import Server
 from tests import leaks
+from tests.app.jobs import large
 from tests.net.conftest import Serve
-from tests.net.raw import all_received, connect, echo_app, opening, received
+from tests.net.raw import all_received, connect, echo_app, named, opening, received
+from tests.wire.frames import frame
 
 MIB = 1024 * 1024
 
 
+@pytest.fixture(autouse=True, scope="module")
+def resource_tracker() -> None:
+    """What worker processes need, and leave running."""
+    multiprocessing.resource_tracker.ensure_running()
+
+
 def counted_app(limits: Limits) -> App:
-    """`data` gives a mebibyte and counts."""
+    """`data` gives a mebibyte and counts; `in_thread` does so in a thread, `after_upload` once it got an item."""
     app = echo_app(limits)
     app.state.count = 0
 
@@ -27,6 +37,17 @@ def counted_app(limits: Limits) -> App:
         app.state.count += 1
         return bytes(MIB)
 
+    @app.action
+    def in_thread() -> bytes:
+        app.state.count += 1
+        return bytes(MIB)
+
+    @app.action
+    def after_upload(items: Iterator[bytes]) -> bytes:
+        app.state.count += len([*items])
+        return bytes(MIB)
+
+    app.action(run="process")(large)
     return app
 
 
@@ -130,6 +151,33 @@ def test_a_peer_that_takes_a_byte_now_and_then_is_closed(serve: Serve) -> None:
         served.run(asyncio.wait_for(until_closed(), leaks.PATIENCE))
         assert served.server.shared.counters.stalled == 1
         assert served.server.shared.budget.used == 0
+
+
+@pytest.mark.parametrize("action", ["in_thread", "after_upload", "large"])
+def test_handlers_that_wait_for_a_thread_or_a_process_do_not_begin_while_answers_are_not_taken(
+    serve: Serve, action: str
+) -> None:
+    app = counted_app(Limits(linger_quiet_seconds=0.05))
+    app.threads = 4
+    with serve(app, "127.0.0.1:0") as served, connect(served.server.addresses[0]) as sock:
+        for number in range(1, 129):
+            if action == "after_upload":
+                sock.sendall(named(number, action, more=True))
+                sock.sendall(frame({"id": number, "more": True}, b"x") + frame({"id": number, "more": False}))
+            else:
+                sock.sendall(named(number, action))
+        shared = served.server.shared
+        served.run(stopped_reading(served.server))
+        held = -1
+        while held != shared.budget.used:  # what had begun ends, and nothing else begins
+            held = shared.budget.used
+            served.run(asyncio.sleep(0.1))
+        assert held < 40 * MIB
+        with Client(served.server.addresses[0]) as other:
+            assert len(other.call("in_thread")) == MIB  # others' handlers do begin
+        frames = [received(sock) for _ in range(129)]
+        assert sorted(frame.header["id"] for frame in frames) == [1, *range(1, 129)]
+        assert sum(len(frame.content) for frame in frames) == 128 * MIB
 
 
 def test_many_small_requests_do_not_make_a_server_hold_many_large_answers(serve: Serve) -> None:

@@ -22,7 +22,8 @@ from letterhead.protocol.requests import Request
 
 if TYPE_CHECKING:  # clients import this module, and not all of them need an event loop
     from asyncio import Task
-    from concurrent.futures import Future
+
+    from letterhead.app.threads import Offloaded
 
 
 class Client(Protocol):
@@ -104,7 +105,7 @@ class Context:
         self.client = client
         self.server = server
         self.task: Task[None] | None = None
-        self.work: dict[Future[Any], Callable[[], object]] = {}
+        self.work: dict[Offloaded[Any], Callable[[], object]] = {}
         """What runs for it in threads and processes, and what cancels that."""
         self.waits = 0
         """How often it is waited for that at the moment."""

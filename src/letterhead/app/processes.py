@@ -4,8 +4,9 @@
 ``process``). Workers are spawned, never forked: a fork would copy sockets, locks and the event loop. They import the
 handler by its module's name.
 
-Jobs wait here rather than in pebble's own queue, where one that was given up would still begin. A pool that pebble gave
-up (it does when a worker dies that has nothing to do) is replaced.
+Jobs wait in a ``FairQueue`` rather than in pebble's own queue: there one that was given up would still begin, and one
+client's jobs would stand before everybody else's. A pool that pebble gave up (it does when a worker dies that has
+nothing to do) is replaced.
 
 What a job is for is not known here, nor what becomes of its result.
 """
@@ -15,13 +16,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
 from letterhead.app.context import CURRENT, Context
+from letterhead.app.fair_queue import FairQueue
+from letterhead.app.threads import Offloaded
 from letterhead.errors import UsageError, escaped
 from letterhead.log import say
 
@@ -52,17 +54,28 @@ class Processes:
         self._make: Callable[[], Any] = partial(pebble.ProcessPool, max_workers=self._count, context=spawned)
         self._pools: list[Any] = [self._make()]  # the last one is in use
         self._lock = threading.RLock()  # pebble tells in threads of its own how jobs ended
-        self._waiting: OrderedDict[_Job, None] = OrderedDict()  # a job that is cancelled leaves, with all that it holds
+        self._queue: FairQueue[_Job] = FairQueue()  # a job that is cancelled leaves, with all that it holds
         self._running = 0
         self._closed = False
 
-    def submit(self, function: Callable[..., Any], arguments: dict[str, Any], context: Context) -> "Future[Any]":
+    def submit(self, function: Callable[..., Any], arguments: dict[str, Any], context: Context) -> Offloaded[Any]:
         """Run it in a worker; cancelling the future kills the worker if it has begun."""
-        job = _Job(self._lock, self._waiting, function, arguments, context)
+        job = _Job(self._lock, self._queue, function, arguments, context)
         with self._lock:
-            self._waiting[job] = None
+            self._queue.put(job.owner, job)
         self._hand_out()
         return job
+
+    def pause(self, client: object) -> None:
+        """Begin no more jobs of a client until ``resume``, which has to be called, also where the client goes away."""
+        with self._lock:
+            self._queue.pause(client)
+
+    def resume(self, client: object) -> None:
+        """The jobs of a client that was paused may begin again."""
+        with self._lock:
+            self._queue.resume(client)
+        self._hand_out()
 
     def close(self) -> None:
         """Kill what is running and end the workers."""
@@ -71,19 +84,21 @@ class Processes:
         for pool in self._pools:
             pool.stop()
             pool.join()
-        for job in list(self._waiting):
+        with self._lock:
+            waiting = list(self._queue)
+        for job in waiting:
             job.cancel()
 
     def _hand_out(self) -> None:
         """Give waiting jobs to free workers."""
         with self._lock:
-            while self._waiting and self._running < self._count and not self._closed:
-                job, _ = self._waiting.popitem(last=False)
+            while self._running < self._count and not self._closed and (job := self._queue.take()) is not None:
                 try:
                     if not self._pools[-1].active:
                         self._pools.append(self._make())
                     job.inner = self._pools[-1].schedule(_call, args=job.work)
                 except Exception as error:  # no process or thread can be had now
+                    self._queue.ended(job.owner)
                     job.set_exception(error)
                     continue
                 self._running += 1
@@ -92,19 +107,28 @@ class Processes:
     def _ended(self, job: "_Job", inner: "Future[Any]") -> None:
         with self._lock:
             self._running -= 1
+            self._queue.ended(job.owner)
         try:
             job.end_as(inner)
         finally:
             self._hand_out()
 
 
-class _Job(Future[Any]):
+class _Job(Offloaded[Any]):
     """A job and its result; it counts as pending until it has ended, so that it can be cancelled at any time."""
 
-    def __init__(self, lock: threading.RLock, waiting: "OrderedDict[_Job, None]", *work: Any) -> None:
+    def __init__(
+        self,
+        lock: threading.RLock,
+        queue: "FairQueue[_Job]",
+        function: Callable[..., Any],
+        arguments: dict[str, Any],
+        context: Context,
+    ) -> None:
         super().__init__()
-        self.work = work
-        self._waiting = waiting
+        self.work = function, arguments, context
+        self.owner = context.client
+        self._queue = queue
         self.inner: Future[Any] | None = None
         self._lock = lock
 
@@ -115,7 +139,7 @@ class _Job(Future[Any]):
                 if killed:
                     self._say_killed()
                 return killed
-            self._waiting.pop(self, None)
+            self._queue.remove(self.owner, self)
             return super().cancel()
 
     def _say_killed(self) -> None:

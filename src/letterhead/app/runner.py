@@ -16,7 +16,6 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -33,7 +32,7 @@ from letterhead.app.steps import in_steps
 from letterhead.app.stream_threads import StreamThreads
 from letterhead.app.streaming import LoopSender, ThreadSender
 from letterhead.app.tasks import Tasks
-from letterhead.app.threads import Threads, ended, result_of
+from letterhead.app.threads import Offloaded, Threads, result_of
 from letterhead.app.turns import Turns
 from letterhead.app.uploads import ItemReader, LoopUpload, ThreadUpload, fail
 from letterhead.content.encoded import Encoded
@@ -90,6 +89,7 @@ class Runner:
         self._closing = Threads(1)
         if any(action.run == "process" for action in service.actions.values()):
             self._processes = Processes(service.processes)
+        self._elsewhere = [each for each in (self._threads, self._stream_threads, self._processes) if each is not None]
 
     # -- from the connections --------------------------------------------------------------------------------------
 
@@ -119,6 +119,19 @@ class Runner:
         call: Context = request.job
         if call.sender is not None:
             call.sender.moved()
+
+    def pause(self, client: Client) -> None:
+        """A client does not take its answers: no handler of its that waits for a thread or a process begins.
+
+        ``resume`` has to follow, also where the client goes away.
+        """
+        for each in self._elsewhere:
+            each.pause(client)
+
+    def resume(self, client: Client) -> None:
+        """A client that was paused takes its answers again."""
+        for each in self._elsewhere:
+            each.resume(client)
 
     async def close(self) -> None:
         """End what still runs on the loop or in processes, within a second or two; threads end by themselves."""
@@ -186,7 +199,7 @@ class Runner:
         if running:
             call.client.answer(call.request, outcome)
         for future in running:
-            waiter = ended(future, self._loop)
+            waiter = future.ended(self._loop)
             clock.working(future)
             await waiter
         call.work.clear()
@@ -387,10 +400,10 @@ class Runner:
             return await function(argument)
         return await self._wait(call, self._in_thread(call, function, argument))
 
-    def _in_thread(self, call: Context, function: Callable[..., Any], /, *args: Any) -> "Future[Any]":
+    def _in_thread(self, call: Context, function: Callable[..., Any], /, *args: Any) -> Offloaded[Any]:
         return self._threads.submit(call.client, contextvars.copy_context().run, function, *args)
 
-    async def _wait(self, call: Context, future: "Future[Any]", cancel: Callable[[], object] | None = None) -> Any:
+    async def _wait(self, call: Context, future: Offloaded[Any], cancel: Callable[[], object] | None = None) -> Any:
         """The result of a thread or process. Stopping the request calls ``cancel``, and leaves the call's task alone.
 
         Args:
@@ -400,7 +413,7 @@ class Runner:
         """
         call.work[future] = cancel = cancel or future.cancel
         call.waits += 1
-        waiter = ended(future, self._loop)
+        waiter = future.ended(self._loop)
         clock.working(future)  # behind that: a clock that stands still is not to move before the waiter knows
         try:
             await waiter

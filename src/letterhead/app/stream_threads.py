@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from letterhead import clock
 from letterhead.app.context import Context
-from letterhead.app.threads import Threads
+from letterhead.app.threads import Offloaded, Threads
 from letterhead.errors import FrameTimeout
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class StreamThreads:
         self._ended_at = float("-inf")
         self._context = contextvars.Context()
 
-    def submit(self, call: Context, function: Callable[..., T], /, *args: object) -> "Future[T]":
+    def submit(self, call: Context, function: Callable[..., T], /, *args: object) -> Offloaded[T]:
         """Run a call's handler in a thread, as soon as there is one for it; raises as ``Threads.submit`` does."""
         future = self._threads.submit(call.client, function, *args)
         self._running.add(call)
@@ -74,6 +74,14 @@ class StreamThreads:
         future.add_done_callback(returned)
         self._look()
         return future
+
+    def pause(self, client: object) -> None:
+        """Begin no more handlers for a client, as ``Threads.pause`` does."""
+        self._threads.pause(client)
+
+    def resume(self, client: object) -> None:
+        """Handlers for a client that was paused may begin again."""
+        self._threads.resume(client)
 
     def waits(self, call: Context) -> None:
         """From now on a handler in a thread waits for its peer: for an item, or until an item may be sent."""

@@ -280,18 +280,19 @@ class ServerProtocol:
     @property
     def starts_more(self) -> bool:
         """Whether requests wait only for ``start_more`` to be called."""
-        return bool(self._ready) and self._may_start()
+        return bool(self._ready) and self.takes_answers
 
     def start_more(self) -> None:
         """Some time has passed since requests were handed out: hand out a few more, if there are."""
         self._started = 0
-        while self._ready and self._started < _STARTED_AT_ONCE and self._may_start():
+        while self._ready and self._started < _STARTED_AT_ONCE and self.takes_answers:
             request = next(iter(self._ready))
             del self._ready[request]
             self._start(request)
 
-    def _may_start(self) -> bool:
-        """Whether the peer takes its answers."""
+    @property
+    def takes_answers(self) -> bool:
+        """Whether the peer takes its answers. While it does not, no handler begins."""
         return not self.paused and self._pending + self._unsent <= self.limits.write_high
 
     def _start(self, request: Request) -> None:
@@ -595,7 +596,7 @@ class ServerProtocol:
         """The next classic request waits: the last one is not answered yet, or the peer does not take the answers."""
         if self._incoming is not None:
             return False
-        return bool(self._open) or not self._may_start()
+        return bool(self._open) or not self.takes_answers
 
     def _complete(self, incoming: Request | Part, content: bytes) -> None:
         """The content of a request or an item is whole."""
@@ -614,7 +615,7 @@ class ServerProtocol:
                         raise Unavailable(LEAVING)
                     if not incoming.binary:
                         self.unpacked(incoming, incoming.content)
-                if self._ready or self._started >= _STARTED_AT_ONCE or not self._may_start():
+                if self._ready or self._started >= _STARTED_AT_ONCE or not self.takes_answers:
                     self._ready[incoming] = None
                 else:
                     self._start(incoming)

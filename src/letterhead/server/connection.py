@@ -48,6 +48,7 @@ class ServerConnection(StreamProtocol):
         self._receiving = False  # what is brought about meanwhile is sent with one write, behind it
         self._flush_queued = False
         self._gathered = 0  # bytes of items in ``out``
+        self._paused = False  # handlers that wait for a thread or a process do not begin: the peer takes no answers
         self._taking_events = False  # what they bring about is seen to behind them
         self._rest: asyncio.Handle | None = None  # the loop has an iteration before more is read
         self._starting: asyncio.Handle | None = None  # and before more handlers begin
@@ -106,6 +107,8 @@ class ServerConnection(StreamProtocol):
             self._protocol.lost()
             self._take_events()
         finally:
+            if self._paused:
+                self._shared.runner.resume(self)
             self._shared.left(self)
 
     def pause_writing(self) -> None:
@@ -116,7 +119,7 @@ class ServerConnection(StreamProtocol):
         self._protocol.paused = False
         super().resume_writing()
         now = clock.monotonic()
-        self._protocol.sent(now, self.unsent)
+        self._sent(now)
         self._protocol.resume_writing(now)
         self._advance()
 
@@ -291,15 +294,23 @@ class ServerConnection(StreamProtocol):
             before = self.sent
             self.write(pieces)
             self._shared.counters.bytes_sent += self.sent - before
-            protocol.sent(clock.monotonic(), self.unsent)
+            self._sent(clock.monotonic())
             if protocol.events or protocol.out or protocol.starts_more:
                 self._advance()
         if protocol.ending:
             self._begin_close(idle=self._draining and not pieces and protocol.timer.wait is Wait.IDLE)
 
+    def _sent(self, now: float) -> None:
+        """Tell the protocol how much is sent, and the runner whether the peer takes its answers."""
+        protocol = self._protocol
+        protocol.sent(now, self.unsent)
+        if protocol.takes_answers is self._paused and self.transport is not None:
+            self._paused = not self._paused
+            (self._shared.runner.pause if self._paused else self._shared.runner.resume)(self)
+
     def on_time(self, now: float) -> None:
         if self._closing_since is None:
-            self._protocol.sent(now, self.unsent)
+            self._sent(now)
             self._protocol.tick(now)
             self._advance()
             return
