@@ -64,16 +64,19 @@ check: $(DEV) ## the quick gate: format, lint, types, layers, links, examples
 	[ ! -d examples ] || run $(PY) -m compileall -q examples; \
 	[ -z "$$failed" ]
 
+# Twice as many processes as processors: many tests wait for sockets and timers.
+WORKERS := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+
 .PHONY: suite
 suite: $(DEV) ## the whole suite (on Python 3.11 where there is one)
 	@version=$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	[ $$version = 3.11 ] || echo "the suite runs on Python $$version: that is what .venv was made with"; \
-	$(call timed,suite on $$version,$(PY) -m pytest -q -p no:cacheprovider -n auto)
+	$(call timed,suite on $$version,$(PY) -m pytest -q -p no:cacheprovider -n $(WORKERS))
 
 SEED := $(shell date +%s)
 .PHONY: shuffled
 shuffled: $(DEV) ## the whole suite in a random order (SEED=…)
-	@echo "SEED=$(SEED)"; $(PY) -m pytest -q -p no:cacheprovider -n auto --shuffle $(SEED)
+	@echo "SEED=$(SEED)"; $(PY) -m pytest -q -p no:cacheprovider -n $(WORKERS) --shuffle $(SEED)
 
 .PHONY: long
 long: $(DEV) ## what takes minutes: servers that restart, peers that vanish, a network that is cut (root)

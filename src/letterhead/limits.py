@@ -48,7 +48,7 @@ class Limits:
     control_seconds: float = 10.0
     """The window of ``control_frames``."""
     write_high: int = 256 * KIB
-    """Unsent bytes above which a connection is no longer read, and no further handler of it begins."""
+    """Unsent bytes above which a connection is no longer read, and no further handler of it begins, anywhere."""
     write_low: int = 64 * KIB
     """Unsent bytes below which it is read again."""
 

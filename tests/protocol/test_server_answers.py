@@ -98,13 +98,14 @@ def test_while_answers_wait_to_be_taken_no_handler_begins() -> None:
 
 
 def test_once_they_are_taken_the_others_begin_and_all_are_answered() -> None:
-    side = Unread().hears(calls(ALL)).starts_all(octets(bytes(MIB)))
-    taken = b""
+    answer = octets(bytes(MIB))
+    side = Unread().hears(calls(ALL)).starts_all(answer)
+    taken = bytearray()
     while more := side.reads():
         taken += more
         for request in side.requests:
-            side.core.finish(request, octets(bytes(MIB)), 0.0)
-    assert sorted(sent.id for sent in frames_of(taken)) == list(range(2, ALL + 2))
+            side.core.finish(request, answer, 0.0)
+    assert sorted(sent.id for sent in frames_of(bytes(taken))) == list(range(2, ALL + 2))
     assert side.budget.used == 0
 
 

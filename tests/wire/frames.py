@@ -74,13 +74,14 @@ class Frame(NamedTuple):
 def frames_of(data: bytes) -> list[Frame]:
     """The frames that bytes are, with nothing left over."""
     frames = []
-    while data:
-        (size,) = struct.unpack(">H", data[:2])
-        header = json.loads(data[2 : 2 + size])
-        end = 2 + size + header["content-length"]
-        assert len(data) >= end, "the last frame is not whole"
-        frames.append(Frame(header, data[2 + size : end]))
-        data = data[end:]
+    at = 0
+    while at < len(data):
+        (size,) = struct.unpack_from(">H", data, at)
+        content = at + 2 + size
+        header = json.loads(data[at + 2 : content])
+        at = content + header["content-length"]
+        assert len(data) >= at, "the last frame is not whole"
+        frames.append(Frame(header, data[content:at]))
     return frames
 
 
