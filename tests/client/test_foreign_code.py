@@ -6,7 +6,7 @@ import gc
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,6 +17,7 @@ from letterhead.errors import UsageError
 from letterhead.server.server import Server
 from letterhead.testing import background, memory
 from tests import leaks
+from tests.app.calling import client_to
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 QUICK = Limits(reconnect_seconds=0.001, reconnect_max_seconds=0.01)
@@ -177,13 +178,85 @@ def test_an_async_client_outlives_a_loop_that_was_closed_under_it() -> None:
             result: int = await client.call("echo", value)
             return result
 
-        for value in (1, 2):
-            loop = asyncio.new_event_loop()
-            assert loop.run_until_complete(calls(value)) == value
-            loop.run_until_complete(asyncio.sleep(0))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ResourceWarning)  # its transport is left to the collector
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # transports of closed loops are left to the collector
+            for value in (1, 2):
+                loop = asyncio.new_event_loop()
+                assert loop.run_until_complete(calls(value)) == value
+                loop.run_until_complete(asyncio.sleep(0))
                 loop.close()
-                gc.collect()
-        asyncio.run(client.close())
+            asyncio.run(client.close())
+            gc.collect()
         assert client.state == "closed"
+
+
+def hanging() -> App:
+    """An application whose `wait` never ends and whose `total` waits for an upload."""
+    app = App()
+
+    @app.action
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    @app.action
+    async def total(items: AsyncIterator[int]) -> int:
+        return sum([item async for item in items])
+
+    return app
+
+
+async def forever() -> AsyncIterator[int]:
+    """One number, then nothing more."""
+    yield 1
+    await asyncio.Event().wait()
+
+
+class Strange(BaseException):
+    """Neither an Exception nor a cancellation."""
+
+
+ENDS: dict[str, tuple[str, dict[str, Any], type[BaseException] | None]] = {
+    "closed": ("wait", {}, None),
+    "closed in an upload": ("total", {"items": forever}, None),
+    "thrown into": ("wait", {}, Strange),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_call_whose_coroutine_ends_without_a_cancellation_is_given_up(how: str) -> None:
+    action, arguments, strange = ENDS[how]
+
+    async def main() -> None:
+        async with Server(hanging(), ()) as server, client_to(server) as client:
+            coroutine = client.call(action, **{name: make() for name, make in arguments.items()})
+            coroutine.send(None)
+            await leaks.until(lambda: server.shared.counters.open_now == 1)
+            if strange is None:
+                coroutine.close()
+            else:
+                with pytest.raises(strange):
+                    coroutine.throw(strange())
+            await leaks.until(lambda: server.shared.counters.open_now == 0)
+
+    leaks.run(main())
+
+
+def test_an_iterable_that_exits_ends_its_call_and_the_program() -> None:
+    seen: list[BaseException] = []
+
+    def exits() -> Iterator[int]:
+        yield 1
+        raise SystemExit(3)
+
+    async def main() -> None:
+        async with Server(hanging(), ()) as server, client_to(server) as client:
+            try:
+                await client.call("total", items=exits())
+            except BaseException as error:
+                seen.append(error)
+                raise
+
+    with pytest.raises(SystemExit) as exit:
+        asyncio.run(main())
+    assert exit.value.code == 3
+    assert seen

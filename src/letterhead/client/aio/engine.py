@@ -85,13 +85,17 @@ class Engine:
         waiter = call.waiter = loop.create_future()
         core = self.core
         core.submit(call, clock.monotonic(), key)
-        upload = None if call.source is None else self._upload(call)
-        self.handle()
+        upload = None
         try:
+            if call.source is not None:
+                upload = self._upload(call)
+            self.handle()
             await waiter
-        except asyncio.CancelledError:
+        except BaseException as error:  # the task was cancelled, or its coroutine closed: nobody waits for the answer
             core.cancel(call, clock.monotonic())
             self.handle()
+            if isinstance(error, GeneratorExit):  # which allows no further await
+                upload = None
             raise
         finally:
             call.waiter = None

@@ -170,7 +170,7 @@ class Upload:
         except asyncio.CancelledError as failure:
             if not self._stopped:  # not ours: the iterable raised it, or the whole loop ends
                 self._fail(failure)
-        except Exception as failure:
+        except (Exception, KeyboardInterrupt, SystemExit) as failure:
             if self._stopped or call.done:
                 raise  # nobody else would hear of it
             self._fail(failure)
