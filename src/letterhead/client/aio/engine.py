@@ -83,17 +83,13 @@ class Engine:
                 pack(call.opening, names)
         loop = self._here()
         waiter = call.waiter = loop.create_future()
-        core = self.core
-        core.submit(call, clock.monotonic(), key)
-        upload = None
+        self.core.submit(call, clock.monotonic(), key)
+        upload = None if call.source is None else self._upload(call)
         try:
-            if call.source is not None:
-                upload = self._upload(call)
             self.handle()
             await waiter
         except BaseException as error:  # the task was cancelled, or its coroutine closed: nobody waits for the answer
-            core.cancel(call, clock.monotonic())
-            self.handle()
+            self.leave(call)
             if isinstance(error, GeneratorExit):  # which allows no further await
                 upload = None
             raise
@@ -151,7 +147,7 @@ class Engine:
             self._timer, self._timer_due = None, NEVER
 
     def leave(self, call: AioCall) -> None:
-        """The reader of a stream wants no more of it."""
+        """Nobody wants the answer to a call, or the rest of a stream, any longer."""
         self.core.cancel(call, clock.monotonic())
         self.handle()
 
