@@ -27,8 +27,12 @@ from letterhead.message import Buffer
 
 PIECES = 64
 """Pieces that one ``send`` is given at most: the system's own bound is 1,024, and few are enough."""
-_NEAR_ENOUGH = 0.005
-"""Seconds: a bound that is this much longer than wanted is not set anew, which would cost a call of the system."""
+_LEAST, _WANTED, _MOST = 1 / 2, 3 / 4, 7 / 8
+"""How much of a long wait is left to the system, whose timers may end late by an eighth of the time (Linux, HZ).
+
+A bound from the least to the most stays as it is: to set one is a call of the system.
+"""
+_SHORT_SECONDS = 0.04
 _LOOK_SECONDS = 200e-6
 _MOST_SKIPS = 255
 """At most so many receives do not look, after many looks that found nothing."""
@@ -48,6 +52,8 @@ class Wire(Protocol):
 
     def receive(self, inbox: "deque[Received]", view: memoryview | None, timeout: float | None) -> bool:
         """Wait for bytes; whether any came, or the end of the stream, before ``timeout`` seconds passed.
+
+        Where none came this may return earlier: whoever waits looks at the time, and waits again.
 
         Args:
             inbox: gets them: the bytes; or, where a view is given, how many went there. No bytes, or 0, are the end of
@@ -96,7 +102,9 @@ class SocketWire:
         if timeout is not None and timeout <= 0:
             return self._look(inbox, view, 0.0)
         bound = self._bound
-        if timeout is not bound and (timeout is None or bound is None or not 0 <= bound - timeout <= _NEAR_ENOUGH):
+        if timeout is not bound and (
+            timeout is None or bound is None or not timeout * _LEAST <= bound <= timeout * _MOST
+        ):
             self._set_bound(timeout)
         if self._skips_left:
             self._skips_left -= 1
@@ -130,9 +138,8 @@ class SocketWire:
                 return True
 
     def _set_bound(self, timeout: float | None) -> None:
-        # Zero would mean without bound: the shortest is a microsecond.
-        bound = None if timeout is None else timeout + _NEAR_ENOUGH / 2
-        micros = 0 if bound is None else max(1, int(bound * 1e6))
+        bound = timeout if timeout is None or timeout <= _SHORT_SECONDS else timeout * _WANTED
+        micros = 0 if bound is None else max(1, int(bound * 1e6))  # zero would mean without bound
         packed = struct.pack("@ll", micros // 1_000_000, micros % 1_000_000)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, packed)
         self._bound = bound
