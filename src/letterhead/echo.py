@@ -12,7 +12,7 @@ One thread, one selector, any number of connections, none of which may harm anot
 ``stop`` (from a signal handler or another thread) ends it in order: nobody new, nothing more is read, what was read is
 sent to those who take it.
 
-This file knows bytes. What a frame is, or a request, it must not know.
+Frames and requests are not known here.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """``letterhead call``: one call, its result on stdout, or the items of it as they come.
 
-Nobody knows beforehand how an action answers, and nobody need ask: one call takes either. So there is no default for
-``--timeout``, which a stream that is meant to go on for days would not survive; the server has its own for the rest.
+One call takes either a result or a stream, so that nobody has to know beforehand how an action answers. ``--timeout``
+has no default, since a stream may be meant to go on for days; for results the server has its own.
 """
 
 from typing import Any

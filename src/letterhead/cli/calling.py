@@ -1,6 +1,6 @@
-"""What the commands that call a server share: their options, a client, and one line for whatever goes wrong with it.
+"""What commands that call a server share: their options, a client, and one line for whatever goes wrong with it.
 
-This file and the commands that use it import no event loop, no SQLite and no rich: they should start at once.
+This module and the commands that use it import no event loop, no SQLite and no rich: they should start at once.
 """
 
 import functools

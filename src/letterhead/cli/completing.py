@@ -1,4 +1,4 @@
-"""What the shell completes where a command's own options do not say it: addresses, and what a live server offers.
+"""Completion of addresses, and of what a running server offers.
 
 The server at the ADDRESS that stands on the line is asked for ``letterhead.describe``. It has half a second: whoever
 presses the key waits. Whatever goes wrong means that nothing is offered; no error belongs into a prompt.
@@ -30,7 +30,7 @@ Completer = Callable[[click.Context, click.Parameter, str], "list[CompletionItem
 
 
 def addresses(_: click.Context, __: click.Parameter, incomplete: str) -> "list[CompletionItem[str]]":
-    """Where servers usually listen. Who has begun to type another address knows it."""
+    """Addresses at which servers usually listen."""
     return [
         item(address, goes_on=address.endswith(":")) for address in _COMMON_ADDRESSES if address.startswith(incomplete)
     ]

@@ -1,4 +1,4 @@
-"""``letterhead echo-client``: does what goes out come back?"""
+"""``letterhead echo-client``: sends messages to an echo server, and checks that they come back."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""``letterhead echo-server``: what comes in goes back."""
+"""``letterhead echo-server``: sends back all that it receives."""
 
 import logging
 import signal

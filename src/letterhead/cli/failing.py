@@ -1,4 +1,4 @@
-"""How a command says that what was asked for failed: one line on stderr, and exit status 1.
+"""``Failed``: how a command tells that it failed: one line on stderr, and exit status 1.
 
 The line is a sentence for people, or with ``--json`` a JSON object of the shape that errors have on the wire:
 ``{"error": {"code": …, "message": …, …facts}}``. What was typed wrongly (exit status 2) is always told as a sentence:

@@ -1,4 +1,4 @@
-"""What is wrong with a user's code, and where: an error that it raised, as one sentence with a file and a line.
+"""Errors that a user's code raised, as one sentence with a file and a line.
 
 The place is the last line of the user's own that was running. Below it there may be more: Letterhead, which refused
 what it was told, or a library. Those are where the error was found, not where it is to be mended. What is neither

@@ -48,7 +48,7 @@ _WRITING = (__name__, "click.utils", "letterhead.cli.text")
 
 
 class _Commands(click.Group):
-    """The commands, each imported when it is needed."""
+    """The group of commands, each imported when it is needed."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

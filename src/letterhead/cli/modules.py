@@ -1,4 +1,4 @@
-"""What the shell completes for ``letterhead run``: a module, and behind its colon the applications in it.
+"""Completion for ``letterhead run``: a module, and behind its colon the applications in it.
 
 Modules are looked for where ``run`` looks that may be completed: the current folder, or the folder whose path has been
 typed. They are parsed, never imported: who presses a key has not asked for anything to be run. So an application is

@@ -1,4 +1,4 @@
-"""``letterhead ping``: how far away a server is, in the manner of ping(8)."""
+"""``letterhead ping``: measures how soon a server answers, in the manner of ping(8)."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""``letterhead run``: serves an application that stands in a module of the user's."""
+"""``letterhead run``: serves an application from a module of the user's."""
 
 import logging
 import shlex

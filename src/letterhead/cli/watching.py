@@ -1,6 +1,6 @@
 """``--verbose``: every frame of a connection, shown on stderr as it goes and comes.
 
-A pipe that hands on what another pipe does, and cuts both directions into frames on its own account. Of a frame it
+``Watched`` stands between a client and its pipe, and cuts what passes in both directions into frames. Of a frame it
 shows the header and the beginning of the content, as soon as those are there; of bytes that are no frame the beginning
 of each piece. It keeps no more than that, however much passes.
 

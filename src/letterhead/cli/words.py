@@ -1,4 +1,4 @@
-"""The words of a command line, as click takes them. Completion needs this, too, so nothing else is imported here."""
+"""The words of a command line, as click needs them. Completion uses this as well, so nothing else is imported here."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
-"""One look at an index: what is asked of it in one transaction, and the shape of the answers.
+"""``Asking``: queries of an index within one transaction, and the shapes of their answers.
 
-This file knows connections, but neither threads nor what is done when the time is over: ``check`` raises then.
+Threads are not known here, nor what is done when the time for a query is over: ``check`` raises then.
 """
 
 import sqlite3
@@ -78,7 +78,7 @@ class Found:
 
 
 class Asking:
-    """A transaction in which an index is asked; ``check`` raises once the time for it is over."""
+    """Queries of an index in one transaction; ``check`` raises once the time for it is over."""
 
     def __init__(self, connection: sqlite3.Connection, limits: Limits, check: Callable[[], None]) -> None:
         self._connection = connection

@@ -1,6 +1,6 @@
 """The search as an application: the actions ``search``, in both its forms, and ``document`` over one index.
 
-Queries run in the application's threads, never on the event loop. This file knows neither sockets nor how an
+Queries run in the application's threads, never on the event loop. Sockets are not known here, nor how an
 index is made.
 """
 

@@ -1,11 +1,11 @@
-"""Folders to documents: which files are read, and in which order.
+"""The files of folders as documents: which are read, and in which order.
 
 * Order is fixed: the files of a folder by name, then its folders by name.
 * Symbolic links are never followed, whatever they point at; a folder that the user names may itself be one.
 * Passed over: hidden files and folders, version control's, caches, installed packages, virtual environments.
 * No absolute path leaves this file in a ``Document`` or ``Skipped``: paths are relative to the folder, with ``/``.
 
-How a file becomes a document, ``reading.py`` knows. This file knows nothing of SQLite or of queries.
+``reading.py`` makes documents of files. Nothing here knows SQLite or queries.
 """
 
 import os
@@ -23,24 +23,24 @@ _ENVIRONMENT_MARKS = frozenset({"pyvenv.cfg", "conda-meta"})
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder: where it lies, and what the paths in it begin with (empty, or ending with ``/``)."""
+    """A folder: its place on disk, and what the paths in it begin with (empty, or ending with ``/``)."""
 
     location: str
     shown: str
 
     @property
     def name(self) -> str:
-        """Its name in its folder."""
+        """The folder's name within the one that it lies in."""
         return self.location.rpartition(os.sep)[2]
 
     def below(self, name: str) -> "Folder":
-        """The folder of this name in it."""
+        """The folder called ``name`` within this one."""
         return Folder(str(Path(self.location, name)), f"{self.shown}{_shown(name)}/")
 
 
 @dataclass(slots=True)
 class Listing:
-    """What stands in one folder, each kind by name."""
+    """The entries of one folder, each kind sorted by name."""
 
     files: list[Source] = field(default_factory=list)
     folders: list[Folder] = field(default_factory=list)
@@ -109,10 +109,10 @@ def roots_of(folders: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
 
 
 def listing(folder: Folder, roots: Mapping[str, str], apart: Collection[str] = ()) -> Listing:
-    """What stands in a folder that is searched together with all of ``roots``, save the files ``apart``.
+    """The entries of a folder, without the files in ``apart``, where all of ``roots`` are searched together.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the folder cannot be read.
     """
     found = Listing()
     with os.scandir(folder.location) as entries:

@@ -1,4 +1,4 @@
-"""Bytes to text: which encoding a file is in, and whether it is text at all.
+"""The text of a file's bytes: which encoding they are in, and whether they are text at all.
 
 The first of these that holds decides:
 
@@ -12,7 +12,7 @@ The first of these that holds decides:
 8. It decodes as Windows-1252, the superset of Latin-1 that most older texts in Western languages are in.
 
 Everything else is binary. A name in a file is looked up in a fixed list and never reaches Python's codec search.
-A text never holds NUL. This file knows nothing of files or of what the text says.
+A text never holds NUL. Files are not known here, nor what a text means.
 """
 
 import codecs
@@ -69,7 +69,7 @@ _FAULTS_AMONG = 8
 
 
 def decode(data: bytes) -> str | None:
-    """The text that ``data`` holds, or None where it is binary; see the rules at the top of this file."""
+    """The text that ``data`` holds, by the rules of this module; None where it is binary."""
     if data.startswith(_ANY_MARK):
         return next(_without_nul(data, encoding) for mark, encoding in _BYTE_ORDER_MARKS if data.startswith(mark))
     text = _decoded(data, "utf-8")

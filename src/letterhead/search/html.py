@@ -1,4 +1,4 @@
-"""HTML to the text that a reader of the page sees, and its title; XHTML likewise.
+"""The title of an HTML or XHTML page, and the text that its readers see.
 
 * Scripts, styles, templates, comments and markup are left out; what they hide from readers is not found by a search.
 * Blocks begin lines; paragraphs, headings, lists and tables stand apart by an empty line. White space is folded to
@@ -10,7 +10,7 @@ The work is linear in the input, whatever stands in it, for any file may call it
 its end, and goes on behind it, or ends the page. (The standard library's ``html.parser`` is not: 256 KiB of ``<a ``
 or ``<!--`` keep it busy for more than 8 s on Python 3.11.2 to 3.13.0.) No tree is built, so nothing nests too deeply.
 
-This file knows nothing of files and encodings.
+Files and encodings are not known here.
 """
 
 import re

@@ -1,10 +1,10 @@
-"""Which file or folder stands at a path: another may have taken its place, while what is open is still the old one."""
+"""``identity``: tells whether the file or folder at a path is still the same one, or was replaced by another."""
 
 import os
 
 
 def identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """Device and inode number of what is there; None where nothing is, or it cannot be known."""
+    """Device and inode number of the file or folder at a path; None where there is none, or none can be seen."""
     try:
         status = os.stat(path)  # noqa: PTH116  # once a query
     except OSError:

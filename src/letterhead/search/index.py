@@ -1,7 +1,7 @@
-"""``Index``: an index that is written. Documents go in and out of it, in transactions.
+"""``Index``: an index open for writing. Documents are added and removed in transactions.
 
-An ``Index`` holds the right to write (``lock.py``); ``schema.py`` says what the file looks like, and what goes into
-it is decided elsewhere. A transaction that fails is taken back whole; the index stays what it was before.
+An ``Index`` holds the lock for writing (``lock.py``). The file's format is ``schema.py``'s; which documents go into it
+is not known here. A transaction that fails is undone whole: the index stays what it was before.
 
 Its memory is bounded by SQLite's page cache and FTS5's table of words, whatever the size of the index.
 """
@@ -77,7 +77,7 @@ class Index:
         self.close()
 
     def close(self) -> None:
-        """Write everything out and let others write."""
+        """Write everything to the file, and release the lock."""
         try:
             self._connection.close()
         except sqlite3.Error as error:
@@ -110,13 +110,13 @@ class Index:
         return row is not None and row[0] == VERSION
 
     def _remove(self) -> None:
-        """Remove the file. Who reads it goes on reading what is removed."""
+        """Remove the file. Programs that have it open go on reading the removed one."""
         # The index before its log: a log without its index is dropped by SQLite, an index without its log is damaged.
         for end in ("", "-wal", "-shm"):
             beside(self.path, end).unlink(missing_ok=True)
 
     def _told(self, error: sqlite3.Error) -> Refused:
-        """What a user is told of what went wrong with the file."""
+        """The error that users get for a fault of the file."""
         return self._damaged() if schema.is_damage(error) else schema.refusal(error, f"the index {self.path}")
 
     def _damaged(self) -> Internal:
@@ -127,7 +127,7 @@ class Index:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is done in it is done whole, or not at all; readers see it when it ends.
+        """A transaction: what is done in its block takes effect whole when the block ends, or not at all.
 
         Raises:
             Unavailable: it cannot be written: no space is left, say. Internal: the index is damaged.
@@ -143,7 +143,7 @@ class Index:
         self._bound_log()
 
     def _bound_log(self) -> None:
-        """Begin the log anew where it has grown: by itself it goes on for as long as somebody reads without a pause."""
+        """Begin the log anew where it has grown, which SQLite does not do while somebody is always reading."""
         with contextlib.suppress(OSError):
             if beside(self.path, "-wal").stat().st_size > schema.LOG_BYTES:
                 self.rows("PRAGMA wal_checkpoint (RESTART)")
@@ -171,7 +171,7 @@ class Index:
             raise self._told(error) from error
 
     def add(self, document: Document, number: int | None = None) -> None:
-        """Take in a document, under a number that no other has (the next one, if none is named)."""
+        """Add a document, under a number that no other has; by default the next one."""
         shown = (document.title, document.path, document.type)
         number = self.execute(
             "INSERT INTO documents (id, title, path, type, folded_path) VALUES (?, ?, ?, ?, ?)",
@@ -183,7 +183,7 @@ class Index:
         self.execute("INSERT INTO texts (rowid, title, text) VALUES (?, ?, ?)", words)
 
     def remove(self, number: int) -> None:
-        """Take out a document, if there is one of this number."""
+        """Remove the document with this number, if there is one."""
         self.execute(
             "INSERT INTO texts (texts, rowid, title, text) SELECT 'delete', id, title, text FROM indexed WHERE id = ?",
             (number,),
@@ -193,18 +193,18 @@ class Index:
 
     @property
     def complete(self) -> bool:
-        """Whether an update has come to its end once; what is not complete is not answered from."""
+        """Whether an update has been completed; until then no query is answered from the index."""
         try:
             return schema.is_complete(self._connection)
         except sqlite3.Error as error:
             raise self._told(error) from error
 
     def completed(self) -> None:
-        """An update has come to its end."""
+        """Record that an update has been completed."""
         self.execute("INSERT OR IGNORE INTO meta VALUES ('complete', '1')")
 
     def merge(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Make one part of the many that a large update left: queries look through one sooner. Ends once ``stop``."""
+        """Merge the parts that a large update left into one, which is read faster; ends early once ``stop`` is true."""
         pages = -_MERGE_PAGES  # negative: begin to merge all there is
         while not stop():
             before = self._connection.total_changes

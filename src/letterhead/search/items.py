@@ -1,6 +1,6 @@
 """What a walk finds, and what reading makes of it: a ``Source`` becomes a ``Document`` or a ``Skipped``.
 
-Words alone: this file knows neither files nor formats, so that everything in this folder may know it.
+Definitions alone: files and formats are not known here, so that every module of this folder may use them.
 No absolute path stands in a ``Document`` or ``Skipped``: paths are relative to the folder that is indexed, with ``/``.
 """
 
@@ -16,7 +16,7 @@ MAX_PDF_BYTES = 64 << 20
 
 
 NOT_TO_BE_READ = frozenset({errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""Errors that say something of a file; others say something of the system, and nothing is taken for gone by them."""
+"""Errors that concern a single file. Others concern the system: after them no file is taken to be gone."""
 
 
 class Reason(StrEnum):
@@ -77,7 +77,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Its name in its folder."""
+        """The file's name within its folder."""
         return self.location.rpartition(os.sep)[2]  # a Path for each of 100,000 files takes a second
 
 

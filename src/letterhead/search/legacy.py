@@ -8,7 +8,7 @@ they come in runs. So the length of the runs tells which of two ways to go:
   Dutch for Windows-1250.)
 * Other scripts: kana tell Japanese; else charset-normalizer decides, by how often letters occur.
 
-What it says is a guess from a sample: the caller decodes the whole strictly. It knows nothing of UTF or of binaries.
+The result is a guess from a sample: the caller decodes the whole strictly. UTF and binary files are not known here.
 """
 
 import re
@@ -163,7 +163,7 @@ def _other_script(sample: bytes) -> str | None:
 
 
 def _is_japanese(sample: bytes, codec: str) -> bool:
-    """Whether so much of it is kana as in Japanese alone, in whose place other encodings have rare characters."""
+    """Whether it has as much kana as only Japanese text has: other encodings have rare characters in those places."""
     try:
         text = sample.decode(codec)
     except UnicodeDecodeError:
@@ -172,7 +172,7 @@ def _is_japanese(sample: bytes, codec: str) -> bool:
 
 
 def _surely_several(codec: str, sample: bytes) -> bool:
-    """Whether so many single bytes of another encoding could not have come together to this one by chance."""
+    """Whether it has too many characters of several bytes to be text of a single-byte encoding by chance."""
     # In Shift_JIS most of the bytes that are Cyrillic letters elsewhere are characters of their own.
     return codec != "shift_jis" and sum(map(len, _RUN.findall(sample))) >= _MANY_BYTES
 

@@ -1,7 +1,7 @@
-"""The right to write an index: one program at a time has it, and what it leaves behind tells the next.
+"""``Lock``: lets one program at a time write an index, and tells the next one in which state it was left.
 
-Beside the index ``FILE`` stands ``FILE.letterhead-lock``. Its lock (``flock``) is the right to write, which the system
-takes back when the process ends, however it ends. What the file says is
+Beside the index ``FILE`` stands ``FILE.letterhead-lock``. Whoever holds its lock (``flock``) may write; the system
+releases it when the process ends, however it ends. The file says
 
 * while somebody writes: which process;
 * afterwards: size and time of the index file, as the last writer left it, and of its log, if it left one.
@@ -9,7 +9,7 @@ takes back when the process ends, however it ends. What the file says is
 An index file that is not as its last writer left it was changed by something else: then it is in doubt, and is looked
 through before it is used. One whose writer was killed is not: SQLite's log makes it whole again.
 
-This file knows nothing of what stands in an index.
+The content of an index is not known here.
 """
 
 import contextlib
@@ -35,14 +35,14 @@ class _State(msgspec.Struct):
 
 
 class Lock:
-    """The right to write the index at ``path``, held until ``release``.
+    """The lock for writing the index at ``path``, held until ``release``.
 
     Attributes:
         known: whether the index file has had a writer before.
         doubtful: whether something else has changed the index file since.
 
     Raises:
-        Unavailable: another program has it, or the lock file cannot be written.
+        Unavailable: another program holds it, or the lock file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,22 +63,22 @@ class Lock:
             raise
 
     def begin(self) -> None:
-        """Say who writes, before anything is written.
+        """Record this process as the writer; to be called before anything is written.
 
         Raises:
-            Unavailable: it cannot be said.
+            Unavailable: the lock file cannot be written.
         """
         self._write(_State(os.getpid()))
 
     def forget(self) -> None:
-        """Give it back, and leave everything as it was: the file is none of ours."""
+        """Release the lock, and leave everything as it was: the file is no index of Letterhead's."""
         if self._made:
             with contextlib.suppress(OSError):
                 beside(self._path, ENDING).unlink()
         os.close(self._descriptor)
 
     def release(self, *, sound: bool) -> None:
-        """Give it back. Unless the index file, closed by now, is ``sound``, the next writer will doubt it."""
+        """Release the lock. Unless the index file, closed by now, is ``sound``, the next writer looks it through."""
         with contextlib.suppress(Unavailable):  # on a full disk it stays "somebody writes": nothing to doubt
             self._write(_State(os.getpid(), (_found(self._path) if sound else None) or _NEVER))
         os.close(self._descriptor)

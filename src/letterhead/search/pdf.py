@@ -1,4 +1,4 @@
-"""PDF to text, by ``pypdf`` (the extra ``pdf``), in a process of its own.
+"""The text of PDF files, by ``pypdf`` (the extra ``pdf``), in a process of its own.
 
 A PDF is a program of a kind, and a hostile one makes any reader of it work or grow without end. pypdf bounds much of
 that, not all, and nothing stops a thread from outside. So a child process reads each PDF: it is killed when it takes
@@ -10,7 +10,7 @@ there. The file comes to it as its standard input, the outcome goes back as one 
 * The title is the one in the file, unless it is a file's name or one that a program gave.
 * A PDF that opens with an empty password is read: that one forbids printing or the like, not reading.
 
-This file knows nothing of walking or of the index.
+Folders and the index are not known here.
 """
 
 import contextlib
@@ -69,7 +69,7 @@ def read_pdf(file: IO[bytes]) -> tuple[str, str] | Reason:
 
 
 def extract(file: IO[bytes]) -> tuple[str, str] | Reason:
-    """What ``read_pdf`` says, found out here and now: without any bound on time and memory but pypdf's own."""
+    """What ``read_pdf`` returns, found in this process: with no bounds on time and memory but pypdf's own."""
     from pypdf import PdfReader
     from pypdf.errors import DependencyError, LimitReachedError
 
@@ -97,7 +97,7 @@ def extract(file: IO[bytes]) -> tuple[str, str] | Reason:
 
 
 def _meaningful(title: object) -> str:
-    """The title, if somebody gave it who thought of readers."""
+    """The title, unless it is a file's name or one that a program gave."""
     if not isinstance(title, str):
         return ""
     title = _PROGRAM.sub("", one_line(_NO_TEXT.sub(" ", title)))

@@ -1,4 +1,4 @@
-"""Where the index of a set of folders lies: in the user's cache folder, whose contents may be deleted at any time."""
+"""The place of the index of a set of folders: in the user's cache folder, whose contents may be deleted at any time."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from letterhead.search.documents import roots_of
 
 
 def place_of(folders: Iterable[str | os.PathLike[str]]) -> Path:
-    """The file for the index of ``folders``, the same for the same set in any order; its folder is made.
+    """The file for the index of ``folders``, which is the same in whatever order they are given. Its folder is made.
 
     Raises:
         UsageError: a folder does not exist, or none is named. Unavailable: the cache folder cannot be made.

@@ -1,14 +1,14 @@
-"""Questions to an index: a user's words in, ranked hits out.
+"""``Searcher``: answers the queries of users from an index.
 
-* What a user types is never FTS5's language: ``syntax.py`` takes it apart, and puts each word between quotes.
-* Every question is bounded (``Limits.search_…``): its length, its words, its rows before it runs, its time
-  while it runs. SQLite asks every so many steps whether to go on. ``total`` is exact, or the answer is an error.
+* What a user types never reaches FTS5 as its query language: ``syntax.py`` parses it, and quotes each word.
+* Every query is bounded (``Limits.search_…``): its length, words and rows before it runs, its time while it
+  runs. SQLite asks every so many steps whether to go on. ``total`` is exact, or the answer is an error.
 * An answer is of one state of the index, whatever is written meanwhile.
 * A connection is used by one thread at a time and kept for the next: there are as many as threads that ask at once.
 * Once the index was found to be damaged there are no more answers: the next one might be wrong without a sign of it.
 * No error carries SQLite's text or the index's place.
 
-This file knows no files but the index, and nothing of how answers travel.
+How answers are sent is not known here.
 """
 
 import logging
@@ -144,7 +144,7 @@ class Searcher:
 
     @contextmanager
     def _asking(self, started: float) -> Iterator[Asking]:
-        """What the index is asked through, by the calling thread alone, until its time is over."""
+        """Queries of the index for the calling thread, until the time for them is over."""
 
         def over() -> bool:
             return self._closed or self._clock() - started >= self._limits.search_seconds
@@ -189,7 +189,7 @@ class Searcher:
                 self._changed.notify_all()
 
     def _drop_what_was_replaced(self) -> None:
-        """Where another program has built the index anew, what is open reads the removed one: until that is whole."""
+        """Close the connections to an index that another program has replaced, once the new one can be read."""
         file = identity(self._path)
         if file in (None, self._file):  # one that is gone is read on
             return

@@ -1,11 +1,11 @@
-"""Which documents match a query, how many, and in which order: the SQL of it.
+"""``Ranking``: the SQL that finds which documents match a query, how many, and in which order.
 
 The order is that of bm25, a word in the title weighing five times one in the text; documents whose title equals the
 query come first. To rank costs some microseconds for each document that matches, which a common word makes too long in
 a large index: so of more than ``Limits.search_ranked`` matches those are ranked that have the words in their title, and
 the first so many besides; the others follow in the order of indexing. How many match is always exact.
 
-This file knows connections, and nothing of threads, time or texts.
+Threads, time and texts are not known here.
 """
 
 import sqlite3
@@ -90,7 +90,7 @@ class Ranking:
         return ", ".join(map(self._name, values))
 
     def _name(self, value: str) -> str:
-        """A place for a value in a statement: what a user typed never is a part of one."""
+        """The name of a parameter for a value in a statement: what a user typed never becomes a part of the SQL."""
         name = f"value{len(self._values)}"
         self._values[name] = value
         return f":{name}"
@@ -101,7 +101,7 @@ class Ranking:
 
 
 def _like(path: str) -> str:
-    """A filter on paths as SQL's LIKE takes it: anywhere in the path, * for anything."""
+    """The pattern of SQL's LIKE for a filter on paths: found anywhere in the path, with * for anything."""
     path = folded_path(path)
     for special in "\\%_":
         path = path.replace(special, f"\\{special}")

@@ -1,10 +1,10 @@
-"""One file to a ``Document``, or to a ``Skipped`` that says why not: ``load``.
+"""``load``: reads one file as a ``Document``, or says in a ``Skipped`` why it is none.
 
-What a file is, its content says, never its name: PDF (``pdf.py``), else text in some encoding (``encodings.py``), and
+The content says what a file is, never its name: PDF (``pdf.py``), else text in some encoding (``encodings.py``), and
 of that HTML (``html.py``) or anything else, which is taken as it is. A file is opened once and never followed through
 a link or waited for; one that fails while it is read does so alone.
 
-This file knows neither folders nor the index.
+Folders and the index are not known here.
 """
 
 import errno
@@ -40,7 +40,7 @@ def load(source: Source) -> Document | Skipped:
 
 
 def _read(file: IO[bytes], source: Source) -> Document | Reason:
-    """What the open file holds.
+    """The outcome for an open file.
 
     Raises:
         OSError: it cannot be read to its end.

@@ -1,4 +1,4 @@
-"""The index's file: its tables, its format, and who may open it how.
+"""The format of an index's file: its tables, and how it is opened for reading and for writing.
 
 One SQLite file in write-ahead mode: one writer (see ``lock.py``) and any number of readers, in any number of
 processes, each of which sees the index as of a commit.
@@ -15,7 +15,7 @@ What is durable when: a commit survives the end of the process at any moment. Af
 gone, never a part of one; since what was seen of a file is in the same commit as its document, the next start finds
 those files changed and reads them again. So commits need not wait for the disk (``synchronous = NORMAL``).
 
-This file knows neither walking nor queries.
+Folders and queries are not known here.
 """
 
 import contextlib
@@ -181,7 +181,7 @@ def verify(connection: sqlite3.Connection) -> bool:
 
 
 def checksum(title: str, path: str, type: str, text: str) -> int:
-    """What tells whether a document is still the one that was stored: SQLite itself would not notice."""
+    """A checksum of a document, which shows damage that SQLite itself would not notice."""
     return zlib.crc32(text.encode(), zlib.crc32(f"{title}\0{path}\0{type}".encode()))
 
 
@@ -191,7 +191,7 @@ def folded_path(path: str) -> str:
 
 
 def refusal(error: sqlite3.Error, what: str = "the index") -> Refused:
-    """What a user is told of an SQLite error: its kind in plain words, never its text. ``what`` names the index."""
+    """The error that users get for one of SQLite's: its kind in words, never its text. ``what`` names the index."""
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if primary == sqlite3.SQLITE_FULL:
         return Unavailable(f"{what} cannot be written: no space is left on its disk")
@@ -209,14 +209,14 @@ def refusal(error: sqlite3.Error, what: str = "the index") -> Refused:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether it says that the file does not hold what was written."""
+    """Whether an SQLite error says that the file is damaged."""
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     # Text that is no longer UTF-8 is reported by Python, without a code.
     return primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(error)
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Whether it says that a progress handler ended the statement."""
+    """Whether an SQLite error says that a progress handler ended the statement."""
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
 
 

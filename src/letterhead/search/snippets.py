@@ -4,7 +4,7 @@ It is cut from the original text. Each term is looked for with a regular express
 all those that the tokenizer folds to it; the time it takes is linear in the text's length. ``lines`` tells where all of
 them stand.
 
-This file knows neither databases nor files.
+Databases and files are not known here.
 """
 
 import re

@@ -1,10 +1,10 @@
-"""Did you mean: what a query with a word that stands nowhere was perhaps to be.
+"""Suggestions for queries with words that no document has.
 
-Only words of the index are suggested, and only where the query then finds something. A word one slip away (a letter
+Only words of the index are suggested, and only where the query then finds something. A word one mistake away (a letter
 more, less, wrong, or two swapped, wherever) comes first; of several, the one that the most documents have. For longer
-words the index's words with the same beginning are looked at for two slips.
+words the index's words with the same beginning are looked at for two mistakes.
 
-This file knows connections, and nothing of time: ``check`` raises when that is over.
+Time is not known here: ``check`` raises when it is over.
 """
 
 import sqlite3

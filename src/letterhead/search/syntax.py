@@ -13,7 +13,7 @@ save those that ``parse`` names, and none is ever a part of FTS5's language.
 
 Words inside of Chinese, Japanese and Korean text need no ``*``: they are found wherever they stand.
 
-This file knows neither databases nor files.
+Databases and files are not known here.
 """
 
 import re
@@ -62,7 +62,7 @@ class Term:
 
 @dataclass(slots=True)
 class Query:
-    """A query, taken apart."""
+    """A parsed query."""
 
     text: str
     wanted: list[Term] = field(default_factory=list)

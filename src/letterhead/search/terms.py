@@ -1,4 +1,4 @@
-"""What a word is: the one place that both indexing and searching go by.
+"""What a word is, the same for indexing and for searching.
 
 SQLite's ``unicode61`` tokenizer does the cutting and folding (letters and digits, case and Latin accents
 folded). Its words are runs of letters, digits and symbols. Two kinds of characters must not melt into such a run:
@@ -11,7 +11,7 @@ They get spaces around them before a text is indexed (``spaced``), and what is n
 a space: icons of private use and characters younger than SQLite's tables would melt into words, too. The same is done
 to a query. ``fold`` says in Python what the tokenizer folds, for finding matches in an original text.
 
-This file knows neither databases nor files.
+Databases and files are not known here.
 """
 
 import re
@@ -102,7 +102,7 @@ def stands_alone(token: str) -> bool:
 
 @cache
 def lone() -> str:
-    """All that stands alone: the inside of a regular expression's ``[…]``."""
+    """The characters that are words by themselves, as the inside of a regular expression's ``[…]``."""
     return _symbols() + UNSPACED
 
 

@@ -1,9 +1,9 @@
-"""What a document is called: the first heading of a Markdown or reStructuredText file, else the file's name.
+"""Titles of documents: the first heading of a Markdown or reStructuredText file, else the file's name.
 
 Pages and PDF bring titles of their own: ``fitting`` makes those fit.
 
-Headings are read for a title's sake alone: well enough for what people write, without a parser for either
-language. This file knows no files and no database: a name and a text in, a title out.
+Headings are read well enough for what people write, without a parser for either language. Files and databases are not
+known here.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""``Update``: an index brought in step with folders: what is new, changed or gone since last time, and nothing else.
+"""``Update``: brings an index up to date with folders, reading only what is new or changed since the last time.
 
 It goes folder by folder: a folder's entries are compared with what the index knows of that folder, so that memory
 is bounded by the largest folder, not by the corpus. A file is read again when its size, its time of change or its time
@@ -43,7 +43,7 @@ _MOST_PATHS = 2_000
 
 @dataclass(slots=True)
 class Changes:
-    """What an update came to.
+    """The outcome of an update.
 
     ``documents`` and ``bytes`` (on disk) are what was found; ``added``, ``changed`` and ``removed`` what of it was
     other than last time; ``read`` how many files were read to know that; ``skipped`` counts the files that were left
@@ -87,7 +87,7 @@ class _Known(NamedTuple):
 
 
 class Update:
-    """Keeps ``index`` in step with ``folders``.
+    """Brings ``index`` up to date with ``folders``.
 
     Args:
         index: where it is not new, it must be of the same folders.
@@ -152,7 +152,7 @@ class Update:
     def some(self, paths: Iterable[str]) -> Changes:
         """Look through the folders in which something happened to ``paths``, and through what is new below them.
 
-        What it came to tells only of these folders.
+        The outcome tells of these folders alone.
 
         Raises:
             Unavailable, Internal: as ``Index.transaction``.
@@ -161,8 +161,8 @@ class Update:
         return self.all() if len(told) > _MOST_PATHS else self._made(self._around(told), None)
 
     def end(self) -> None:
-        """From another thread, and for good: what is under way ends after the file that is being read, with what it
-        has done."""
+        """End updating for good, from another thread. What is under way ends after the file that is being read, and
+        keeps what it has done."""
         self._ending = True
 
     def _made(self, work: Iterator[int], progress: Progress | None) -> Changes:
@@ -278,7 +278,7 @@ class Update:
         return self._index.execute("INSERT INTO folders (parent, name) VALUES (?, ?)", values)
 
     def _leave(self, number: int) -> Iterator[int]:
-        """Take out a folder and all below it."""
+        """Remove a folder and all below it."""
         numbers = [number]
         for above in numbers:
             numbers.extend(self._numbers(above).values())
@@ -352,7 +352,7 @@ class Update:
         )
 
     def _forget(self, known: _Known) -> int:
-        """Take out a file that is a document no more; the bytes that this wrote."""
+        """Remove a file that is a document no more; the bytes that this wrote."""
         self._changes.removed += known.skipped is None
         self._take_out(known.number)
         return max(known.stamp.size, 0)

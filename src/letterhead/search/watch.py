@@ -1,4 +1,4 @@
-"""``Watch``: an index kept in step with its folders while they change.
+"""``Watch``: keeps an index up to date with its folders while they change.
 
 The operating system tells what changes (watchfiles); the folders in which something did are compared as an update
 compares them, so that an event told twice, late or for another file costs little and breaks nothing. What the system
@@ -34,7 +34,7 @@ _REST = 5
 
 
 class Watch:
-    """Keeps the index of ``update`` in step from ``start`` to ``stop``.
+    """Keeps the index of ``update`` up to date from ``start`` to ``stop``.
 
     ``on_change`` is called, in the watching thread, with what each update came to that changed something. An update
     that fails, as on a full disk, is tried again after ``again_seconds``; so is watching itself. Changes are gathered
@@ -112,7 +112,7 @@ class Watch:
         self._said = str(error)
 
     def _told(self) -> Iterator[set[str]]:
-        """Where something changed, every ``wake_seconds`` or sooner, if only nowhere."""
+        """The paths that changed, every ``wake_seconds`` or sooner; none where nothing did."""
         while not self._stop.is_set():
             folders = self._identities()
             try:
