@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from letterhead.errors import BadContent, escaped
+from letterhead.wire.collecting import MUCH, without_collecting
 from letterhead.wire.values import KEPT, LARGE, SCALARS, pieces, plain_scalar
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=plain_scalar)
@@ -64,7 +65,7 @@ def decode_msgpack(data: bytes, encoding: str, max_depth: int) -> Any:
     """
     check_msgpack(data, encoding, max_depth)
     try:
-        return _decoder.decode(data)
+        return _decoder.decode(data) if len(data) < MUCH else without_collecting(_decoder.decode, data)
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError and msgspec's own
         raise BadContent(f"not msgpack: {error}") from None
 

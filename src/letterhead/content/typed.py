@@ -10,6 +10,7 @@ Which error a misfit is, the caller decides: an argument that does not fit is an
 Where the content comes from is not known here, nor what the value is for.
 """
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from letterhead.content.json import as_utf8, check_json, no_json
 from letterhead.content.ndarray import fitted
 from letterhead.content.registry import decode_content
 from letterhead.wire import strict_json
+from letterhead.wire.collecting import MUCH, without_collecting
 from letterhead.wire.header import JSON_TYPES, MSGPACK, Shape
 from letterhead.wire.values import KEPT
 
@@ -62,8 +64,9 @@ class TypeReader:
         if self.kind is Any:
             return value
         exact = KEPT if shape.type == MSGPACK else ()  # there text is no bytes: it has its own
+        convert = partial(msgspec.convert, value, self.kind, builtin_types=exact, dec_hook=fitted)
         try:
-            return msgspec.convert(value, self.kind, builtin_types=exact, dec_hook=fitted)
+            return convert() if len(content) < MUCH else without_collecting(convert)
         except _MISFITS as error:
             raise DoesNotFit(str(error)) from None
         except (RecursionError, OverflowError, ValueError):

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from letterhead.limits import Limits
+from letterhead.wire.collecting import MUCH, without_collecting
 from letterhead.wire.values import KEPT, LARGE, SCALARS, pieces, plain_scalar
 
 T = TypeVar("T")
@@ -66,7 +67,9 @@ def decode_as(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, max_d
             is JSON is not known.
     """
     try:
-        return decoder.decode(data)
+        if len(data) < MUCH:
+            return decoder.decode(data)
+        return without_collecting(decoder.decode, data)
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
