@@ -31,6 +31,34 @@ def said(caplog: pytest.LogCaptureFixture) -> list[Any]:
     return [record.get("action") for record in found]
 
 
+def test_what_to_do_is_said_of_what_can_have_blocked_the_loop(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+
+    @app.action
+    async def on_the_loop() -> None:
+        return None
+
+    @app.action
+    def in_a_thread() -> None:
+        return None
+
+    @app.around
+    async def blocks(call: Context, proceed: Proceed) -> Any:
+        time.sleep(LONG)  # noqa: ASYNC251  # that is what it is
+        return await proceed()
+
+    async def main() -> None:
+        async with client_of(app) as client:
+            await client.call("on_the_loop")
+            await client.call("in_a_thread")
+
+    run(main())
+    assert said(caplog) == ["on_the_loop", "in_a_thread"]
+    first, second = (record.getMessage() for record in caplog.records if vars(record).get("event") == "loop-blocked")
+    assert "let a plain function do that" in first
+    assert "a hook did that" in second
+
+
 @pytest.mark.parametrize("hooked", [False, True], ids=["plain", "hooked"])
 def test_a_handler_that_blocks_the_loop_is_named(run: Run, hooked: bool, caplog: pytest.LogCaptureFixture) -> None:
     app = App()

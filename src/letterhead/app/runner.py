@@ -230,18 +230,22 @@ class Runner:
             )  # fmt: skip
 
     def _say_blocking(self, call: Context, seconds: float) -> None:
-        """A handler has held the event loop: name it, once a minute each."""
+        """The answering of a request has held the event loop: name the action, once a minute each."""
         if call.action in OWN_ACTIONS:
             return
-        action = call.action if call.action in self._service.actions else None  # clients may make up names
+        found = self._service.actions.get(call.action or "")
+        action = None if found is None else call.action  # clients may make up names
         now = clock.monotonic()
         if now - self._blocked.get(action, float("-inf")) < _SAID_SECONDS:
             return
         self._blocked[action] = now
+        if found is None or found.run in ("loop", "inline"):
+            remedy = "let a plain function do that, which runs in a thread"
+        else:
+            remedy = "a hook did that, a very large result, or threads that leave the interpreter to no other"
         say(
-            log, logging.WARNING, "loop-blocked",
-            "%s held the event loop for %.2f s, and with it every other call: let a plain function do that, which runs "
-            "in a thread", action or "a request without an action", seconds, action=action, seconds=round(seconds, 3),
+            log, logging.WARNING, "loop-blocked", "%s held the event loop for %.2f s, and with it every other call: %s",
+            action or "a request without an action", seconds, remedy, action=action, seconds=round(seconds, 3),
         )  # fmt: skip
 
     # -- one answer ------------------------------------------------------------------------------------------------
