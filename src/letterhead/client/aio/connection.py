@@ -7,7 +7,10 @@ What bytes mean is not known here, nor which call they belong to.
 """
 
 import asyncio
+import contextlib
 import contextvars
+import socket
+from asyncio.trsock import TransportSocket
 from typing import Protocol
 
 from letterhead import clock
@@ -128,3 +131,13 @@ class ClientConnection(StreamProtocol):
             asyncio.get_running_loop().call_soon(self.transport.abort, context=contextvars.Context())
         elif not self.closed.done():
             self.closed.set_result(None)
+
+    def hang_up(self) -> None:
+        """The event loop was closed, and the transport can do nothing any more: the peer is told by the socket itself.
+
+        uvloop has closed it with the loop; asyncio leaves that to the collector.
+        """
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        if isinstance(sock, TransportSocket):
+            with contextlib.suppress(OSError):  # it was not connected any more
+                sock.shutdown(socket.SHUT_RDWR)

@@ -118,6 +118,8 @@ class Engine:
         if self._loop is not None and self._loop.is_closed():
             self.core = self.core.successor()
             self._loop, self._timer, self._timer_due = None, None, NEVER
+            for pipe in self._pipes:
+                pipe.hang_up()
             self._pipes.clear()
             self._dialling.clear()
             self._uploads.clear()
