@@ -98,8 +98,8 @@ class ClientConnection:
             self.wire.shutdown()  # to close it under them would not wake them
 
     def free(self) -> bool:
-        """With the client's lock held: free the wire of a closed connection, unless somebody waits on it; whether."""
-        if self.reader is not None or self.writer is not None:
+        """With the client's lock held: free the wire if the connection is closed and nobody waits on it; whether."""
+        if not self.closed or self.reader is not None or self.writer is not None:
             return False
         if not self._freed:
             self._freed = True

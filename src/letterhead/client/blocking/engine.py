@@ -510,7 +510,7 @@ class Engine:
             core.resume_writing(connection, clock.monotonic())
 
     def _free(self, pipe: ClientConnection) -> None:
-        """Part with a closed connection once nobody waits on it."""
+        """Part with a connection that is closed, once nobody waits on it."""
         if pipe.free():
             self._pipes.discard(pipe)
 
@@ -664,8 +664,7 @@ class Engine:
         if pipe.outbox and not pipe.closed:
             return True
         pipe.writer = None
-        if pipe.closed:
-            self._free(pipe)
+        self._free(pipe)
         return False
 
     def _ensure_driver(self) -> None:
