@@ -231,6 +231,66 @@ def test_another_thread_may_submit_while_the_main_thread_waits_for_its_step(
         assert "MainThread" not in steps[: steps.index("letterhead-driver") + 1]
 
 
+def test_what_the_main_thread_gives_up_is_not_overtaken_by_what_it_had_asked_for() -> None:
+    """Its submission waits for the driver, it is interrupted, and meanwhile it is the only one with a call."""
+    app = App()
+
+    @app.action
+    async def echo(value: int) -> int:
+        return value
+
+    @app.action
+    def hold() -> None:
+        released.wait(PATIENCE)
+
+    def interrupt(*_: object) -> None:
+        raise Ended(_INTERRUPTED)
+
+    def until(what: Callable[[], bool]) -> bool:
+        ends = time.monotonic() + PATIENCE
+        while not what() and time.monotonic() < ends:
+            time.sleep(0.001)
+        return what()
+
+    released, gate = threading.Event(), threading.Event()
+    seen: list[str] = []
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with background.running(app, "127.0.0.1:0") as served, Client(served.server.addresses[0]) as client:
+            client.call("echo", value=0)
+            engine: Any = client._engine
+            other = threading.Thread(target=client.call, args=("hold",))
+            other.start()
+            assert until(lambda: served.server.shared.counters.open_now == 1)
+            engine._posted.append(lambda: gate.wait(PATIENCE))  # the driver has its hands full
+            assert engine._start_driver()
+            engine._wake_driver()
+
+            def play() -> None:
+                assert until(lambda: len(engine._posted) == 2)
+                seen.append("the submission waits")
+                released.set()
+                assert until(lambda: not engine.core.calls)
+                seen.append("nobody else has a call")
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+                assert until(lambda: len(engine._posted) == 3)
+                seen.append("so does the cancellation")
+                gate.set()
+
+            player = threading.Thread(target=play)
+            player.start()
+            with pytest.raises(Ended):
+                client.call("echo", value=1)
+            player.join()
+            other.join()
+            assert seen == ["the submission waits", "nobody else has a call", "so does the cancellation"]
+            assert not engine.core.calls
+            assert client.call("echo", value=2) == 2
+    finally:
+        gate.set()
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_a_stream_that_is_interrupted_as_it_is_opened_is_left(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Client(address, timeout=PATIENCE) as client:
         engine: Any = client._engine

@@ -133,10 +133,7 @@ class ClientConnection(StreamProtocol):
             self.closed.set_result(None)
 
     def hang_up(self) -> None:
-        """The event loop was closed, and the transport can do nothing any more: the peer is told by the socket itself.
-
-        uvloop has closed it with the loop; asyncio leaves that to the collector.
-        """
+        """The loop was closed: tell the peer, which uvloop has done already, and asyncio leaves to the collector."""
         sock = None if self.transport is None else self.transport.get_extra_info("socket")
         if isinstance(sock, TransportSocket):
             with contextlib.suppress(OSError):  # it was not connected any more

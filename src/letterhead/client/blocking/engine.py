@@ -215,9 +215,8 @@ class Engine:
             self._do(None, lambda: self.core.close(clock.monotonic()))
             self._wake_driver()
             self._stop.stop()
-            for thread in list(self._threads):
-                if thread is not threading.current_thread():
-                    thread.join()
+            for thread in self._threads - {threading.current_thread()}:
+                thread.join()
 
     # -- uploads ---------------------------------------------------------------------------------------------------
 
@@ -313,12 +312,12 @@ class Engine:
         """Take a step: call ``step`` with the lock held, and carry out what the core asks for.
 
         Args:
-            own: the call that this thread is here for. Where others are open, the driver takes the main thread's step.
+            own: the call that this thread is here for. The driver takes the main thread's step where others are open.
         """
         try:
             with self._lock:
-                calls = self.core.calls
-                if threading.get_ident() != _main_thread or len(calls) <= (own in calls):
+                calls = self.core.calls  # a step that is posted still is not overtaken by this one
+                if threading.get_ident() != _main_thread or not (self._posted or len(calls) > (own in calls)):
                     return self._step(step, *args, **kwargs)
         finally:
             while self._lines:
@@ -339,9 +338,7 @@ class Engine:
         except LetterheadError:
             raise
         except BaseException:  # nobody knows how far the step came
-            self._start_anew(
-                "the connection was given up, since a thread was interrupted in the midst of what it did there"
-            )
+            self._start_anew("the connection was given up: a thread was interrupted in the midst of a step on it")
             raise
 
     def _by_driver(self, step: Callable[[], T]) -> T:
@@ -561,9 +558,13 @@ class Engine:
                 return
             self._do(call, self._connected, dial, wire)
         except BaseException:
-            if wire is not None and not any(pipe.wire is wire for pipe in self._pipes):
-                wire.close()
+            if wire is not None:
+                self._do(call, self._drop_unused, wire)
             raise
+
+    def _drop_unused(self, wire: Wire) -> None:
+        if not any(pipe.wire is wire for pipe in self._pipes):
+            wire.close()
 
     def _connected(self, dial: BlockingDial, wire: Wire) -> None:
         pipe = ClientConnection(wire, self.settings.limits.write_seconds)
@@ -684,7 +685,10 @@ class Engine:
 
     def _take_posted(self) -> None:
         while self._posted:
-            self._posted.popleft()()
+            try:
+                self._posted[0]()
+            finally:
+                self._posted.popleft()  # not before: until then nothing may overtake it
 
     def _drive(self) -> None:
         """Do what was posted, and mind the time, as long as anything is open."""
