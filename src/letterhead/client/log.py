@@ -5,10 +5,15 @@
 What is worth a line is the core's to say.
 """
 
+import functools
 import sys
+from typing import TYPE_CHECKING
 
 from letterhead.client.balancer import WARNING
 from letterhead.client.core import Logged
+
+if TYPE_CHECKING:
+    import logging
 
 LOGGER = "letterhead.client"
 
@@ -17,11 +22,9 @@ def write(logged: Logged) -> None:
     """Log one event, as docs/events.md lists them."""
     if logged.level < WARNING and "logging" not in sys.modules:
         return
-    import logging
-
     from letterhead.log import say
 
-    say(logging.getLogger(LOGGER), logged.level, logged.event, logged.sentence, *logged.args, **logged.fields)
+    say(_logger(), logged.level, logged.event, logged.sentence, *logged.args, **logged.fields)
 
 
 def write_blocking(server: str) -> None:
@@ -39,4 +42,12 @@ def write_failure(event: str, sentence: str, error: BaseException) -> None:
 
     from letterhead.log import say
 
-    say(logging.getLogger(LOGGER), logging.ERROR, event, sentence, exc_info=error)
+    say(_logger(), logging.ERROR, event, sentence, exc_info=error)
+
+
+@functools.cache
+def _logger() -> "logging.Logger":
+    """The client's logger, got once: a thread that is interrupted in ``getLogger`` keeps a lock that others need."""
+    import logging
+
+    return logging.getLogger(LOGGER)
