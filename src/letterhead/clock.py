@@ -4,6 +4,7 @@ The clock is looked up here at each use, so that ``letterhead.testing`` can put 
 still. Threads of the blocking client wait in the system, which goes by its own.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -28,6 +29,12 @@ def chance() -> float:
 
 monotonic: Callable[[], float] = time.monotonic
 """The time, in seconds since some moment."""
+
+
+def seconds_until(moment: float, never: float = math.inf) -> float:
+    """Seconds from now until a moment, 0.0 once it has passed; ``never`` where it is infinitely far."""
+    return max(0.0, moment - monotonic()) if moment < math.inf else never
+
 
 working: Callable[[Work], None] = _nobody
 """Told of each piece of work that the server has given to a thread or a process, by the loop that waits for it."""

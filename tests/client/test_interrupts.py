@@ -176,6 +176,35 @@ def test_a_thread_that_is_alone_can_go_on_wherever_it_is_interrupted(
                 assert client.call("echo", number, timeout=PATIENCE) == number
 
 
+def test_a_thread_that_is_alone_keeps_the_connection_wherever_ctrl_c_comes(address: str) -> None:
+    """Also in the midst of a step: the handler of SIGINT is called behind it."""
+    chance = random.Random(3)
+    ended = 0
+
+    def ctrl_c(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGALRM, ctrl_c), signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with Client(address) as client:
+            client.call("echo", 0)
+            for number in range(3_000):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-6, 3e-4))
+                    assert client.call("echo", number) == number
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except KeyboardInterrupt:
+                    ended += 1
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert 0 < ended < 3_000
+            assert client.call("echo", 5, timeout=PATIENCE) == 5
+            assert client.counters["connected"] == 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+
+
 def test_a_stream_that_was_interrupted_ends_and_others_go_on(address: str, interrupts: Callable[[float], None]) -> None:
     chance = random.Random(7)
     with Client(address) as client:

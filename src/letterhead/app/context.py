@@ -144,7 +144,7 @@ class Context:
     @property
     def remaining(self) -> float:
         """Seconds until the deadline; 0.0 once it has passed, ``math.inf`` for a stream whose client named none."""
-        return max(0.0, self.deadline - clock.monotonic())
+        return clock.seconds_until(self.deadline)
 
     @property
     def cancelled(self) -> bool:

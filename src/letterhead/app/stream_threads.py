@@ -125,5 +125,5 @@ class StreamThreads:
                 sentence = f"the stream was silent for {seconds:g} s while others waited for its thread"
                 self._end(call, FrameTimeout(sentence, seconds=seconds))
                 due = now + _NEXT_SECONDS
-            self._timer = self._loop.call_later(max(0.0, due - clock.monotonic()), self._look, context=self._context)
+            self._timer = self._loop.call_later(clock.seconds_until(due), self._look, context=self._context)
             return

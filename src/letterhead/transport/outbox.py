@@ -55,7 +55,7 @@ class Outbox:
 
     def until_stalled(self, timeout: float | None = None) -> float:
         """Seconds until unsent bytes have waited too long, or ``timeout`` if that is sooner."""
-        left = max(0.0, self._since + self._seconds - clock.monotonic())
+        left = clock.seconds_until(self._since + self._seconds)
         return left if timeout is None else min(left, timeout)
 
     def _send_some(self) -> bool:

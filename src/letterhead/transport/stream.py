@@ -162,7 +162,7 @@ class StreamProtocol(asyncio.BufferedProtocol):
         if due >= self.wakes_at or self.transport is None:
             return
         self._cancel_timer()
-        delay = max(0.0, due - clock.monotonic())
+        delay = clock.seconds_until(due)
         self._timer = asyncio.get_running_loop().call_later(delay, self._wake, context=contextvars.Context())
         self.wakes_at = due
 

@@ -202,7 +202,7 @@ class Engine:
         """Call ``tick`` then. The timer is only replaced by an earlier one: it looks by itself what is due."""
         if self._timer is not None:
             self._timer.cancel()
-        delay = max(0.0, due - clock.monotonic())
+        delay = clock.seconds_until(due)
         self._timer = asyncio.get_running_loop().call_later(delay, self._tick, context=contextvars.Context())
         self._timer_due = due
 

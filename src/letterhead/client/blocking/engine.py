@@ -11,15 +11,14 @@ There are two modes:
   connection that is kept alive), a reader thread for each connection receives for all, a driver thread minds the time,
   and callers sleep until their call has ended. When nothing is open, these threads linger for a moment, then end.
 
-Exceptions that come from outside (Ctrl-C) may be raised in the main thread between any two instructions, so:
+Signal handlers run in the main thread between any two instructions, and may raise (Ctrl-C does). So:
 
-* What was received is in the connection's inbox before they can be raised (``connection.py``).
+* What was received is in the connection's inbox before they can (``connection.py``), and that of SIGINT is called
+  behind a step, never within. While calls of others are open the driver takes the main thread's steps. Where a step
+  breaks off all the same, the core is replaced by one that has no calls and connections; those that were open fail.
 * Flags that a thread sets for itself are taken back in ``finally``, by one assignment.
-* The main thread takes no step while calls of others are open: the driver takes it in its place. So an interrupted
-  thread costs its own call. Where a step breaks off all the same, the core is replaced by one without calls and
-  connections, since nobody knows how far that one came; what was open fails with ``ConnectionLost``.
-* Finalizers and signal handlers run in the midst of anything. What they ask for is left to the driver; calls from
-  there are refused while their thread waits in a call, which would wait for itself.
+* What finalizers and signal handlers ask for is left to the driver. Calls from there are refused while their thread
+  waits in a call, which would wait for itself.
 
 Nothing here imports asyncio: a program that only calls should start fast.
 """
@@ -55,6 +54,7 @@ from letterhead.errors import ConnectionFailed, ConnectionLost, ConnectTimedOut,
 from letterhead.transport import address as addresses
 from letterhead.transport.address import Address
 from letterhead.transport.connect import connect
+from letterhead.transport.sigint import without_sigint
 from letterhead.transport.stop import Stop
 from letterhead.transport.wire import Received, Wire, is_interruption
 
@@ -179,7 +179,7 @@ class Engine:
         waiter = call.waiter = _taken()
         if call.done or (call.incoming is not None and call.incoming.items):
             return  # before the waiter was there
-        if not waiter.acquire(timeout=_seconds_until(call.ends + _GRACE_SECONDS if until is None else until)):
+        if not waiter.acquire(timeout=clock.seconds_until(call.ends + _GRACE_SECONDS if until is None else until, -1)):
             self._do(call, self._tick)
 
     def leave(self, call: BlockingCall) -> None:
@@ -280,7 +280,7 @@ class Engine:
                 pipe.reader = call
                 due = self.core.due
             if not pipe.inbox:
-                seconds = None if due >= NEVER else _seconds_until(due)
+                seconds = None if due >= NEVER else clock.seconds_until(due)
                 if pipe.outbox:
                     pipe.wait(read=True, timeout=seconds)
                     seconds = 0.0
@@ -315,15 +315,21 @@ class Engine:
             own: the call that this thread is here for. The driver takes the main thread's step where others are open.
         """
         try:
-            with self._lock:
-                calls = self.core.calls  # a step that is posted still is not overtaken by this one
-                if threading.get_ident() != _main_thread or not (self._posted or len(calls) > (own in calls)):
+            if threading.get_ident() != _main_thread:
+                with self._lock:
                     return self._step(step, *args, **kwargs)
+            results = without_sigint(self._main_step, own, partial(step, *args, **kwargs))
         finally:
             while self._lines:
                 with contextlib.suppress(IndexError):  # another thread writes them, too
                     log.write(self._lines.popleft())
-        return self._by_driver(partial(step, *args, **kwargs))
+        return results[0] if results else self._by_driver(partial(step, *args, **kwargs))
+
+    def _main_step(self, own: BlockingCall | None, step: Callable[[], T]) -> list[T]:
+        """Take a step in the main thread, unless it is the driver's, as the one before it may be still."""
+        with self._lock:
+            calls = self.core.calls
+            return [] if self._posted or len(calls) > (own in calls) else [self._step(step)]
 
     def _step(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """With the lock held: take a step."""
@@ -538,7 +544,7 @@ class Engine:
         wire: Wire | None = None
         try:
             try:
-                seconds = None if call is None else max(0.001, _seconds_until(call.ends, limits.connect_seconds))
+                seconds = None if call is None else max(0.001, clock.seconds_until(call.ends, limits.connect_seconds))
                 if self._connector is None:
                     wire = connect(where, seconds, limits, self._stop)
                 else:
@@ -705,7 +711,7 @@ class Engine:
                     needed = self._is_needed()
                     self._driver_due = self.core.due if needed else NEVER
                 if needed:
-                    self._kick.acquire(timeout=_seconds_until(self._driver_due))
+                    self._kick.acquire(timeout=clock.seconds_until(self._driver_due, -1))
                 elif not (self._closing or not self._kick.acquire(timeout=_LINGER_SECONDS)):
                     continue
                 elif self._dismiss():
@@ -811,11 +817,6 @@ def _wake_sender(call: BlockingCall) -> None:
     sender, call.sender = call.sender, None
     if sender is not None:
         sender.release()
-
-
-def _seconds_until(when: float, never: float = -1) -> float:
-    """Seconds until then; ``never`` where there is no such time (-1 is that of locks)."""
-    return never if when >= NEVER else max(0.0, when - clock.monotonic())
 
 
 _main_thread = threading.main_thread().ident

@@ -1,0 +1,71 @@
+"""``without_sigint``: does something in the main thread that Ctrl-C must not cut in two.
+
+Python calls signal handlers in the main thread, between any two instructions, and what the handler of SIGINT raises
+comes out there. While the function runs another handler stands in its place, which only notes that the signal came;
+the program's own is called behind it. To exchange the two and back costs two calls of the system.
+
+Handlers of other signals are the program's own affair: what they raise comes out wherever it comes.
+"""
+
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+try:  # without the enums that ``signal`` turns numbers into and back, which takes ten times as long
+    import _signal as fast  # type: ignore[import-not-found]
+except ImportError:
+    fast = signal
+_get: Callable[[int], Any] = fast.getsignal
+_set: Callable[[int, Any], Any] = fast.signal
+_SIGINT = int(signal.SIGINT)
+
+
+class _Held:
+    """Stands in the place of the program's handler, and notes that the signal came."""
+
+    __slots__ = ("came", "theirs")
+
+    def __init__(self, theirs: Callable[[int, FrameType | None], Any]) -> None:
+        self.theirs = theirs
+        self.came = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        at = frame
+        while at is not None:
+            if at.f_code is without_sigint.__code__:
+                self.came = True
+                return
+            at = at.f_back
+        # Another signal's handler raised in the moment in which the two were exchanged, so this one was left here.
+        _set(_SIGINT, self.theirs)
+        self.theirs(number, frame)
+
+
+def without_sigint(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function in the main thread. The handler of SIGINT is called behind it, if that comes meanwhile.
+
+    Raises:
+        BaseException: what the function raises, or else what that handler does.
+    """
+    theirs = _get(_SIGINT)
+    if isinstance(theirs, _Held):
+        theirs = theirs.theirs
+    if not callable(theirs):  # ignored, the system's own, or not Python's
+        return function(*args, **kwargs)
+    held = _Held(theirs)
+    try:
+        _set(_SIGINT, held)
+    except ValueError:  # the main thread of a subinterpreter, which gets no signals
+        return function(*args, **kwargs)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        if _get(_SIGINT) is held:
+            _set(_SIGINT, theirs)
+        if held.came:
+            theirs(_SIGINT, sys._getframe())
