@@ -265,3 +265,24 @@ def test_an_iterable_that_exits_ends_its_call_and_the_program() -> None:
         asyncio.run(main())
     assert exit.value.code == 3
     assert seen
+
+
+def test_the_clients_logger_is_got_once(failing_log: Raises, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``getLogger`` takes a lock of the whole program, which a thread that is interrupted there keeps for ever."""
+    got: list[str | None] = []
+    get = logging.getLogger
+
+    def noting(name: str | None = None) -> logging.Logger:
+        got.append(name)
+        return get(name)
+
+    monkeypatch.setattr(logging, "getLogger", noting)
+    with pytest.raises(ConnectionFailed):
+        Client("127.0.0.1:1", limits=QUICK, timeout=0.2).call("echo", 1)
+    asked = failing_log.asked
+    assert asked
+    got.clear()
+    with pytest.raises(ConnectionFailed):
+        Client("127.0.0.1:1", limits=QUICK, timeout=0.2).call("echo", 1)
+    assert failing_log.asked > asked
+    assert "letterhead.client" not in got
