@@ -216,6 +216,42 @@ def test_a_stream_that_was_interrupted_ends_and_others_go_on(address: str, inter
         assert list(client.stream("count", to=100, timeout=PATIENCE)) == list(range(100))
 
 
+@pytest.mark.parametrize("waiting", ["for an item", "for the driver"])
+def test_a_signal_that_another_thread_took_interrupts_the_main_thread(address: str, waiting: str) -> None:
+    """The system may give it to any thread, and Python calls the handler in the main one when that runs next."""
+
+    def interrupt(*_: object) -> None:
+        raise Ended(_INTERRUPTED)
+
+    def take() -> None:
+        time.sleep(0.1)  # the main thread waits by now, or does so when the signal was there before
+        signal.pthread_kill(threading.get_ident(), signal.SIGALRM)
+        if waiting == "for the driver":
+            held.wait(PATIENCE)
+
+    held = threading.Event()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    taker = threading.Thread(target=take)
+    try:
+        with Client(address) as client:
+            engine: Any = client._engine
+            taker.start()
+            with pytest.raises(Ended):
+                if waiting == "for an item":
+                    list(client.stream("silent"))
+                else:
+                    engine._posted.append(lambda: held.wait(PATIENCE))
+                    engine._start_driver()
+                    engine._wake_driver()
+                    with engine.waiting():
+                        engine._by_driver(lambda: None)
+            held.set()
+    finally:
+        held.set()
+        taker.join()
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_another_thread_may_submit_while_the_main_thread_waits_for_its_step(
     address: str, interrupts: Callable[[float], None]
 ) -> None:

@@ -62,6 +62,14 @@ class Started(NamedTuple):
         """Host and port, as clients take them."""
         return [self.host, self.port]
 
+    def says(self, what: str, times: int) -> str:
+        """What it prints until it has said this so many times."""
+        assert self.process.stdout is not None
+        said: list[str] = []
+        while sum(line.startswith(what) for line in said) < times and (line := self.process.stdout.readline()):
+            said.append(line)
+        return "".join(said)
+
     def ended(self) -> Done:
         """Wait for its end, or bring it about where it serves on."""
         assert self.process.stdout is not None and self.process.stderr is not None

@@ -45,6 +45,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.house.readme_blocks import Block, Command, Problem, blocks, commands, join_continued, matches
+from tests.net.ports import free_port
 
 PORT = "65432"
 
@@ -105,7 +106,7 @@ class _Runner:
         self.folder = folder
         self.seconds = seconds
         self.seconds_to_end = seconds_to_end
-        self.port = _free_port()
+        self.port = free_port()
         self.background: list[Running] = []
         self.unnamed: dict[str, int] = {}
         self.printed: str | None = None
@@ -275,12 +276,6 @@ class _Runner:
             code = running.process.poll()
             if code is not None and not (running.once and code == 0):
                 raise running.problem(f"ended by itself, with exit code {code}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _listens(port: int) -> bool:

@@ -27,6 +27,7 @@ from letterhead import AsyncClient, Client, DeadlineExceeded, testing
 from tests.leaks import run
 from tests.long.network import SERVER, Namespace, network
 from tests.long.outcomes import Report
+from tests.net.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 Process = subprocess.Popen[str]
@@ -92,8 +93,7 @@ def _end(process: Process) -> None:
 
 
 def _free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return f"127.0.0.1:{sock.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 # -- the scenes ------------------------------------------------------------------------------------------------------

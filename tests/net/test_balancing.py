@@ -17,9 +17,9 @@ import pytest
 from letterhead import AsyncClient, Client, ConnectionFailed, ConnectionLost, NoReply
 from tests import leaks
 from tests.house.readme_blocks import blocks
+from tests.net.ports import free_port
 from tests.net.processes import file_made
 from tests.net.raw import connect, opening, received
-from tests.net.test_connecting import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "balancing.md"
@@ -120,7 +120,7 @@ def balanced(tmp_path: Path) -> Iterator[Balanced]:
             two.start()
             proxy = subprocess.Popen(["haproxy", "-db", "-f", str(configuration)], stdout=log, stderr=log)
             found = Balanced(f"127.0.0.1:{ports['65432']}", one, two, log_file)
-            eventually(lambda: proxy_answers(found))
+            eventually(lambda: proxy_answers(found, proxy))
             yield found
         finally:
             if proxy is not None:
@@ -130,8 +130,9 @@ def balanced(tmp_path: Path) -> Iterator[Balanced]:
             two.end()
 
 
-def proxy_answers(balanced: Balanced) -> bool:
+def proxy_answers(balanced: Balanced, proxy: "subprocess.Popen[bytes]") -> bool:
     """Whether HAProxy has begun."""
+    assert proxy.poll() is None, balanced.log.read_text()
     try:
         balanced.reached()
     except ConnectionFailed:

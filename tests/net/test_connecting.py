@@ -27,6 +27,7 @@ from letterhead import (
 from tests import leaks
 from tests.net import peers
 from tests.net.conftest import Serve
+from tests.net.ports import free_port
 from tests.net.raw import echo_app
 from tests.wire.frames import frame, json_frame
 
@@ -50,12 +51,6 @@ def ask(request: pytest.FixtureRequest) -> Ask:
         return leaks.run(main(), request.param.partition("-")[2])
 
     return ask
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
 
 
 @pytest.mark.smoke

@@ -20,9 +20,9 @@ from letterhead.transport.happy_eyeballs import Race
 from tests import leaks
 from tests.net import peers
 from tests.net.conftest import Serve
+from tests.net.ports import free_port
 from tests.net.raw import echo_app
 from tests.net.resolving import Found, hanging_resolver, resolver
-from tests.net.test_connecting import free_port
 
 NAME = Address("name.test", 80)
 Dial = Callable[..., None]

@@ -20,6 +20,7 @@ from letterhead.transport.listen import listen_failed
 from tests import leaks
 from tests.conftest import Run
 from tests.net.conftest import Serve
+from tests.net.ports import free_port
 from tests.net.raw import echo_app
 
 AS_NOBODY = """
@@ -130,9 +131,8 @@ def test_an_address_in_use_names_who_has_it(run: Run) -> None:
 
 def test_of_several_addresses_one_that_fails_frees_the_others(run: Run, short_path: Path) -> None:
     path = short_path / "s"
-    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
-        probe.close()
+    free = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
 
         async def main() -> None:
             used = taken.getsockname()[1]

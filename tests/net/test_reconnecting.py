@@ -22,9 +22,9 @@ from tests import leaks
 from tests.classic import server as classic
 from tests.net import peers
 from tests.net.kinds import Make, each_client
+from tests.net.ports import free_port
 from tests.net.raw import echo_app
 from tests.net.resolving import Found, resolver
-from tests.net.test_connecting import free_port
 from tests.wire.frames import frame
 
 FAST = Limits(linger_quiet_seconds=0.05, drain_seconds=0.1)

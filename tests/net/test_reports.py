@@ -19,8 +19,8 @@ from letterhead.server.server import Server
 from letterhead.testing.background import running
 from tests import leaks
 from tests.net.kinds import Make, each_client
+from tests.net.ports import free_port
 from tests.net.raw import echo_app
-from tests.net.test_connecting import free_port
 
 FAST = Limits(linger_quiet_seconds=0.05, drain_seconds=0.2)
 LIMITS = Limits(reconnect_seconds=0.02, reconnect_max_seconds=0.1)

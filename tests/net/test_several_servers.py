@@ -12,7 +12,7 @@ from tests import leaks
 from tests.classic import server as classic
 from tests.net import peers
 from tests.net.kinds import Caller, Make, each_client
-from tests.net.test_connecting import free_port
+from tests.net.ports import free_port
 
 FAST = Limits(linger_quiet_seconds=0.05, drain_seconds=leaks.PATIENCE)
 LIMITS = Limits(reconnect_seconds=0.02, reconnect_max_seconds=0.1, slow_start_seconds=0.0, eyeballs_seconds=0.02)

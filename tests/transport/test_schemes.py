@@ -16,8 +16,8 @@ from letterhead.transport.address import Address, parse, parse_all
 from tests import leaks
 from tests.net.conftest import Serve
 from tests.net.kinds import Make, each_client
+from tests.net.ports import free_port
 from tests.net.raw import connect, echo_app, opening, received
-from tests.net.test_connecting import free_port
 from tests.transport.greeting import GREETING
 
 pytestmark = pytest.mark.usefixtures("greeting_scheme")

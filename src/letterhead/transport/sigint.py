@@ -1,14 +1,20 @@
-"""``without_sigint``: does something in the main thread that Ctrl-C must not cut in two.
+"""Ctrl-C in the main thread: ``without_sigint`` lets it cut nothing in two, ``acquire`` waits for a lock or for it.
 
 Python calls signal handlers in the main thread, between any two instructions, and what the handler of SIGINT raises
 comes out there. While the function runs another handler stands in its place, which only notes that the signal came;
 the program's own is called behind it. To exchange the two and back costs two calls of the system.
 
 Handlers of other signals are the program's own affair: what they raise comes out wherever it comes.
+
+The system may give a signal to any thread that does not block it, and does so while the main thread starts another
+one. Python then only notes it, and the main thread looks when it runs next: never, if it waits for a lock without an
+end. So it wakes twice a second.
 """
 
+import math
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
@@ -23,6 +29,8 @@ except ImportError:
 _get: Callable[[int], Any] = fast.getsignal
 _set: Callable[[int, Any], Any] = fast.signal
 _SIGINT = int(signal.SIGINT)
+_LOOK_SECONDS = 0.5
+"""For so long the main thread waits without a look at what signals other threads took."""
 
 
 class _Held:
@@ -69,3 +77,17 @@ def without_sigint(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwarg
             _set(_SIGINT, theirs)
         if held.came:
             theirs(_SIGINT, sys._getframe())
+
+
+def acquire(lock: threading.Lock, seconds: float = math.inf) -> bool:
+    """Wait for a lock, in any thread, for so many seconds at most; whether it was acquired.
+
+    Raises:
+        BaseException: in the main thread, what a signal's handler does, also where another thread took the signal.
+    """
+    most = _LOOK_SECONDS if threading.get_ident() == threading.main_thread().ident else threading.TIMEOUT_MAX
+    while seconds > most:
+        if lock.acquire(timeout=most):
+            return True
+        seconds -= most
+    return lock.acquire(timeout=seconds)

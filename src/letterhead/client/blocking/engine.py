@@ -54,7 +54,7 @@ from letterhead.errors import ConnectionFailed, ConnectionLost, ConnectTimedOut,
 from letterhead.transport import address as addresses
 from letterhead.transport.address import Address
 from letterhead.transport.connect import connect
-from letterhead.transport.sigint import without_sigint
+from letterhead.transport.sigint import acquire, without_sigint
 from letterhead.transport.stop import Stop
 from letterhead.transport.wire import Received, Wire, is_interruption
 
@@ -179,7 +179,7 @@ class Engine:
         waiter = call.waiter = _taken()
         if call.done or (call.incoming is not None and call.incoming.items):
             return  # before the waiter was there
-        if not waiter.acquire(timeout=clock.seconds_until(call.ends + _GRACE_SECONDS if until is None else until, -1)):
+        if not acquire(waiter, clock.seconds_until(call.ends + _GRACE_SECONDS if until is None else until)):
             self._do(call, self._tick)
 
     def leave(self, call: BlockingCall) -> None:
@@ -364,7 +364,7 @@ class Engine:
         if self._start_driver():
             self._posted.append(run)
             self._wake_driver()
-            done.acquire()
+            acquire(done)
         else:  # the system has no more threads
             with self._lock:
                 return self._step(step)
