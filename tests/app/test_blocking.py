@@ -31,6 +31,12 @@ def said(caplog: pytest.LogCaptureFixture) -> list[Any]:
     return [record.get("action") for record in found]
 
 
+async def blocks_the_loop(call: Context, proceed: Proceed) -> Any:
+    """A hook that does what none should."""
+    time.sleep(LONG)  # noqa: ASYNC251  # that is what it is
+    return await proceed()
+
+
 def test_what_to_do_is_said_of_what_can_have_blocked_the_loop(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     app = App()
 
@@ -42,10 +48,7 @@ def test_what_to_do_is_said_of_what_can_have_blocked_the_loop(run: Run, caplog: 
     def in_a_thread() -> None:
         return None
 
-    @app.around
-    async def blocks(call: Context, proceed: Proceed) -> Any:
-        time.sleep(LONG)  # noqa: ASYNC251  # that is what it is
-        return await proceed()
+    app.around(blocks_the_loop)
 
     async def main() -> None:
         async with client_of(app) as client:
@@ -134,10 +137,7 @@ def test_it_is_named_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
 def test_names_that_clients_made_up_are_not_remembered(caplog: pytest.LogCaptureFixture) -> None:
     app = App()
 
-    @app.around
-    async def slow(call: Context, proceed: Proceed) -> Any:
-        time.sleep(LONG)  # noqa: ASYNC251  # that is what it is
-        return await proceed()
+    app.around(blocks_the_loop)
 
     async def main() -> None:
         async with client_of(app) as client:

@@ -92,10 +92,6 @@ def _end(process: Process) -> None:
     process.communicate()
 
 
-def _free_address() -> str:
-    return f"127.0.0.1:{free_port()}"
-
-
 # -- the scenes ------------------------------------------------------------------------------------------------------
 
 
@@ -218,7 +214,7 @@ def main(arguments: list[str]) -> int:
             options.add_argument("--after", type=float, default=30.0, help="seconds after each healing")
     chosen = parser.parse_args(arguments)
     with TemporaryDirectory(prefix="letterhead-chaos-") as folder:
-        address = f"{SERVER}:7000" if chosen.scene == "partition" else _free_address()
+        address = f"{SERVER}:7000" if chosen.scene == "partition" else f"127.0.0.1:{free_port()}"
         scene = Scene(Path(folder), address, chosen.timeout)
         SCENES[chosen.scene](scene, chosen)
         report = scene.report()

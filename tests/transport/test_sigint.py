@@ -1,14 +1,15 @@
-"""What the main thread does without SIGINT's handler: that is called behind it, once, and stands in its place again."""
+"""SIGINT in the main thread: what is done without its handler, and a lock that is waited for with it."""
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from letterhead.transport.sigint import without_sigint
+from letterhead.transport.sigint import acquire, without_sigint
 
 
 @pytest.fixture
@@ -95,11 +96,46 @@ def test_one_that_was_left_behind_hands_the_signal_on_and_goes(noted: list[str])
     assert noted == ["another", "handler"]
 
 
-def test_in_another_thread_a_function_is_refused_as_the_system_does(noted: list[str]) -> None:
-    """Handlers are the main thread's to set. Without one there the function is called all the same."""
+def test_in_another_thread_the_function_is_called_all_the_same(noted: list[str]) -> None:
+    """Handlers are the main thread's to set, and called nowhere else."""
     results: list[int] = []
     call: Callable[[], None] = lambda: results.append(without_sigint(lambda: 9))  # noqa: E731
     thread = threading.Thread(target=call)
     thread.start()
     thread.join()
     assert results == [9]
+
+
+@pytest.mark.parametrize("where", ["in the main thread", "in another"])
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.7])
+def test_a_lock_is_waited_for_as_long_as_was_said(where: str, seconds: float) -> None:
+    """Also where that is longer than the main thread waits at once."""
+    results: list[tuple[bool, float]] = []
+
+    def wait() -> None:
+        began = time.monotonic()
+        results.append((acquire(taken, seconds), time.monotonic() - began))
+
+    taken = threading.Lock()
+    taken.acquire()
+    if where == "in another":
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join()
+    else:
+        wait()
+    [(acquired, waited)] = results
+    assert not acquired
+    assert waited >= seconds - 0.01
+
+
+def test_a_lock_that_is_released_late_is_acquired() -> None:
+    taken = threading.Lock()
+    taken.acquire()
+    release = threading.Timer(0.7, taken.release)
+    release.start()
+    assert acquire(taken)
+    assert not taken.acquire(blocking=False)
+    release.join()
+    taken.release()
+    assert acquire(taken, 0.0)

@@ -10,7 +10,6 @@ Which error a misfit is, the caller decides: an argument that does not fit is an
 Where the content comes from is not known here, nor what the value is for.
 """
 
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -64,9 +63,10 @@ class TypeReader:
         if self.kind is Any:
             return value
         exact = KEPT if shape.type == MSGPACK else ()  # there text is no bytes: it has its own
-        convert = partial(msgspec.convert, value, self.kind, builtin_types=exact, dec_hook=fitted)
         try:
-            return convert() if len(content) < MUCH else without_collecting(convert)
+            if len(content) < MUCH:
+                return msgspec.convert(value, self.kind, builtin_types=exact, dec_hook=fitted)
+            return without_collecting(msgspec.convert, value, self.kind, builtin_types=exact, dec_hook=fitted)
         except _MISFITS as error:
             raise DoesNotFit(str(error)) from None
         except (RecursionError, OverflowError, ValueError):

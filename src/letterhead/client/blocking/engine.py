@@ -315,15 +315,16 @@ class Engine:
             own: the call that this thread is here for. The driver takes the main thread's step where others are open.
         """
         try:
-            if threading.get_ident() != _main_thread:
+            if threading.get_ident() != threading.main_thread().ident:
                 with self._lock:
                     return self._step(step, *args, **kwargs)
-            results = without_sigint(self._main_step, own, partial(step, *args, **kwargs))
+            bound_step = partial(step, *args, **kwargs)
+            results = without_sigint(self._main_step, own, bound_step)
         finally:
             while self._lines:
                 with contextlib.suppress(IndexError):  # another thread writes them, too
                     log.write(self._lines.popleft())
-        return results[0] if results else self._by_driver(partial(step, *args, **kwargs))
+        return results[0] if results else self._by_driver(bound_step)
 
     def _main_step(self, own: BlockingCall | None, step: Callable[[], T]) -> list[T]:
         """Take a step in the main thread, unless it is the driver's, as the one before it may be still."""
@@ -819,12 +820,7 @@ def _wake_sender(call: BlockingCall) -> None:
         sender.release()
 
 
-_main_thread = threading.main_thread().ident
-
-
 def _forget_connections() -> None:
-    global _main_thread
-    _main_thread = threading.main_thread().ident
     for engine in _engines:
         engine.forget()
 
