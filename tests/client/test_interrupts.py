@@ -9,14 +9,17 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from letterhead import App, Client, ConnectionFailed
+from letterhead import App, Client, ConnectionFailed, Limits
 from letterhead.testing import background
 from tests.leaks import PATIENCE
 from tests.net import peers
+from tests.net.ports import free_port
+from tests.net.resolving import hanging_resolver
 
 _INTERRUPTED = "interrupted"
 
@@ -64,6 +67,10 @@ def address() -> Iterator[str]:
     @app.action
     async def total(numbers: AsyncIterator[int]) -> int:
         return sum([number async for number in numbers])
+
+    @app.action
+    async def never() -> None:
+        await asyncio.Event().wait()
 
     @app.action
     async def silent() -> Any:
@@ -216,7 +223,10 @@ def test_a_stream_that_was_interrupted_ends_and_others_go_on(address: str, inter
         assert list(client.stream("count", to=100, timeout=PATIENCE)) == list(range(100))
 
 
-@pytest.mark.parametrize("waiting", ["for an item", "for the driver"])
+WAITS = ["for an answer", "for an item", "for the driver", "for a name", "for a connection", "for a server"]
+
+
+@pytest.mark.parametrize("waiting", WAITS)
 def test_a_signal_that_another_thread_took_interrupts_the_main_thread(address: str, waiting: str) -> None:
     """The system may give it to any thread, and Python calls the handler in the main one when that runs next."""
 
@@ -233,12 +243,23 @@ def test_a_signal_that_another_thread_took_interrupts_the_main_thread(address: s
     before = signal.signal(signal.SIGALRM, interrupt)
     taker = threading.Thread(target=take)
     try:
-        with Client(address) as client:
+        with ExitStack() as stack:
+            if waiting == "for a name":
+                stack.enter_context(hanging_resolver())
+                address = "name.test:80"
+            elif waiting == "for a connection":
+                address = stack.enter_context(peers.full_backlog())
+            elif waiting == "for a server":
+                address = f"127.0.0.1:{free_port()}"
+            limits = Limits(connect_seconds=PATIENCE, reconnect_seconds=PATIENCE, reconnect_max_seconds=PATIENCE)
+            client = stack.enter_context(Client(address, wait_for_ready=True, limits=limits))
             engine: Any = client._engine
             taker.start()
             with pytest.raises(Ended):
                 if waiting == "for an item":
                     list(client.stream("silent"))
+                elif waiting != "for the driver":
+                    client.call("never", timeout=PATIENCE)
                 else:
                     engine._posted.append(lambda: held.wait(PATIENCE))
                     engine._start_driver()

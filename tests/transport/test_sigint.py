@@ -4,12 +4,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from letterhead.transport.sigint import acquire, without_sigint
+from letterhead.transport.sigint import wait_by, without_sigint
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_a_lock_is_waited_for_as_long_as_was_said(where: str, seconds: float) ->
 
     def wait() -> None:
         began = time.monotonic()
-        results.append((acquire(taken, seconds), time.monotonic() - began))
+        results.append((wait_by(partial(taken.acquire, True), seconds), time.monotonic() - began))
 
     taken = threading.Lock()
     taken.acquire()
@@ -134,8 +135,8 @@ def test_a_lock_that_is_released_late_is_acquired() -> None:
     taken.acquire()
     release = threading.Timer(0.7, taken.release)
     release.start()
-    assert acquire(taken)
+    assert wait_by(partial(taken.acquire, True))
     assert not taken.acquire(blocking=False)
     release.join()
     taken.release()
-    assert acquire(taken, 0.0)
+    assert wait_by(partial(taken.acquire, True), 0.0)

@@ -22,6 +22,7 @@ from letterhead.transport import address as addresses
 from letterhead.transport import resolver as names
 from letterhead.transport.address import Address, Place
 from letterhead.transport.happy_eyeballs import Race
+from letterhead.transport.sigint import at_most
 from letterhead.transport.sockets import refuse_itself
 from letterhead.transport.stop import Stop
 from letterhead.transport.wire import Wire, is_interruption
@@ -161,7 +162,7 @@ def _won(race: Race, address: Address, seconds: float, woken: int) -> socket.soc
                 return winner
             if race.lost(now):
                 raise race.verdict(address, seconds)
-            for number, _ in poller.poll(max(0, math.ceil((race.due - time.monotonic()) * 1000))):
+            for number, _ in poller.poll(max(0, math.ceil(at_most(race.due - time.monotonic()) * 1000))):
                 if number == woken:
                     raise ConnectionFailed(f"connecting to {address} was given up", address=str(address))
                 poller.unregister(number)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from letterhead.errors import ConnectTimedOut, escaped
 from letterhead.transport.address import Address, Place
+from letterhead.transport.sigint import wait_by
 from letterhead.transport.stop import Stop
 
 _MOST = 64
@@ -158,7 +159,7 @@ def look_up(address: Address, seconds: float, stop: Stop | None = None) -> list[
     lookup = Lookup(address, told.set)
     try:
         with (stop or Stop()).waking(told.set):
-            if not told.wait(seconds):
+            if not wait_by(told.wait, seconds):
                 raise overdue(address, seconds)
     finally:
         lookup.give_up()

@@ -1,4 +1,4 @@
-"""Ctrl-C in the main thread: ``without_sigint`` lets it cut nothing in two, ``acquire`` waits for a lock or for it.
+"""Ctrl-C in the main thread: ``without_sigint`` lets it cut nothing in two; by ``at_most`` no wait misses it.
 
 Python calls signal handlers in the main thread, between any two instructions, and what the handler of SIGINT raises
 comes out there. While the function runs another handler stands in its place, which only notes that the signal came;
@@ -7,8 +7,8 @@ the program's own is called behind it. To exchange the two and back costs two ca
 Handlers of other signals are the program's own affair: what they raise comes out wherever it comes.
 
 The system may give a signal to any thread that does not block it, and does so while the main thread starts another
-one. Python then only notes it, and the main thread looks when it runs next: never, if it waits for a lock without an
-end. So it wakes twice a second.
+one. Python then only notes it, and the main thread looks when it runs next, which may be never if it waits without an
+end. So it wakes twice a second wherever it waits.
 """
 
 import math
@@ -30,7 +30,7 @@ _get: Callable[[int], Any] = fast.getsignal
 _set: Callable[[int, Any], Any] = fast.signal
 _SIGINT = int(signal.SIGINT)
 _LOOK_SECONDS = 0.5
-"""For so long the main thread waits without a look at what signals other threads took."""
+"""For so long the main thread waits before it looks what signals other threads took."""
 
 
 class _Held:
@@ -79,15 +79,25 @@ def without_sigint(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwarg
             theirs(_SIGINT, sys._getframe())
 
 
-def acquire(lock: threading.Lock, seconds: float = math.inf) -> bool:
-    """Wait for a lock, in any thread, for so many seconds at most; whether it was acquired.
+def at_most(seconds: float) -> float:
+    """So many seconds, or as many of them as this thread may wait before it runs again."""
+    return min(seconds, _LOOK_SECONDS) if threading.get_ident() == threading.main_thread().ident else seconds
+
+
+def wait_by(wait: Callable[[float], object], seconds: float = math.inf) -> bool:
+    """Wait in any thread, for so many seconds at most; whether what was waited for came.
+
+    Args:
+        wait: waits for so many seconds, and returns what is true if it came.
+        seconds: 0.0 and more.
 
     Raises:
         BaseException: in the main thread, what a signal's handler does, also where another thread took the signal.
     """
-    most = _LOOK_SECONDS if threading.get_ident() == threading.main_thread().ident else threading.TIMEOUT_MAX
-    while seconds > most:
-        if lock.acquire(timeout=most):
+    while True:
+        once = min(at_most(seconds), threading.TIMEOUT_MAX)
+        if wait(once):
             return True
-        seconds -= most
-    return lock.acquire(timeout=seconds)
+        seconds -= once
+        if seconds <= 0:
+            return False

@@ -54,7 +54,7 @@ from letterhead.errors import ConnectionFailed, ConnectionLost, ConnectTimedOut,
 from letterhead.transport import address as addresses
 from letterhead.transport.address import Address
 from letterhead.transport.connect import connect
-from letterhead.transport.sigint import acquire, without_sigint
+from letterhead.transport.sigint import at_most, wait_by, without_sigint
 from letterhead.transport.stop import Stop
 from letterhead.transport.wire import Received, Wire, is_interruption
 
@@ -179,7 +179,8 @@ class Engine:
         waiter = call.waiter = _taken()
         if call.done or (call.incoming is not None and call.incoming.items):
             return  # before the waiter was there
-        if not acquire(waiter, clock.seconds_until(call.ends + _GRACE_SECONDS if until is None else until)):
+        seconds = clock.seconds_until(call.ends + _GRACE_SECONDS if until is None else until)
+        if not wait_by(partial(waiter.acquire, True), seconds):
             self._do(call, self._tick)
 
     def leave(self, call: BlockingCall) -> None:
@@ -216,7 +217,8 @@ class Engine:
             self._wake_driver()
             self._stop.stop()
             for thread in self._threads - {threading.current_thread()}:
-                thread.join()
+                while thread.is_alive():
+                    thread.join(at_most(threading.TIMEOUT_MAX))
 
     # -- uploads ---------------------------------------------------------------------------------------------------
 
@@ -280,7 +282,8 @@ class Engine:
                 pipe.reader = call
                 due = self.core.due
             if not pipe.inbox:
-                seconds = None if due >= NEVER else clock.seconds_until(due)
+                left = at_most(clock.seconds_until(due))
+                seconds = left if left < NEVER else None
                 if pipe.outbox:
                     pipe.wait(read=True, timeout=seconds)
                     seconds = 0.0
@@ -365,7 +368,7 @@ class Engine:
         if self._start_driver():
             self._posted.append(run)
             self._wake_driver()
-            acquire(done)
+            wait_by(partial(done.acquire, True))
         else:  # the system has no more threads
             with self._lock:
                 return self._step(step)
