@@ -288,10 +288,17 @@ class Engine:
                     pipe.wait(read=True, timeout=seconds)
                     seconds = 0.0
                 pipe.receive(seconds)
+            self._do(call, self._take_in_alone, call, pipe)
         finally:
             if pipe.reader is call:
                 pipe.reader = None
-        self._do(call, self._take_in, pipe)
+
+    def _take_in_alone(self, call: BlockingCall, pipe: ClientConnection) -> None:
+        """Take in what came, and let others receive; nothing, if one does already since this thread was interrupted."""
+        if pipe.reader is call:
+            pipe.reader = None
+        if pipe.reader is None:
+            self._take_in(pipe)
 
     def _dial_alone(self, call: BlockingCall) -> None:
         dial: BlockingDial | None = None
@@ -383,7 +390,9 @@ class Engine:
                 if not pipe.inbox:
                     pipe.receive(0.0)
                 self._tell(pipe)
-        busy = core.calls or core.connecting or any(core.is_wanted(pipe.connection) for pipe in self._pipes)
+        busy = (
+            core.calls or core.connecting or any(pipe.reader or core.is_wanted(pipe.connection) for pipe in self._pipes)
+        )
         self._alone = call if alone and not busy else None
         core.submit(call, clock.monotonic(), key)
 
@@ -624,7 +633,8 @@ class Engine:
     def _read(self, pipe: ClientConnection) -> None:
         """Receive for all, as long as something is open."""
         while self._do(None, self._read_on, pipe) or self._park(pipe):
-            pipe.receive(None)
+            if not pipe.inbox:
+                pipe.receive(None)
 
     def _read_on(self, pipe: ClientConnection) -> bool:
         """Take in what came; whether to receive more."""
@@ -632,11 +642,11 @@ class Engine:
         return self._claim(pipe)
 
     def _claim(self, pipe: ClientConnection) -> bool:
+        """Whether this thread receives: where somebody waits for bytes, and nobody else receives them."""
+        if pipe.reader is not None and pipe.reader is not pipe.thread:
+            return False
         on = not pipe.closed and not self._is_alone and self.core.is_wanted(pipe.connection)
-        if on:
-            pipe.reader = pipe.thread
-        elif pipe.reader is pipe.thread:
-            pipe.reader = None
+        pipe.reader = pipe.thread if on else None
         return on
 
     def _park(self, pipe: ClientConnection) -> bool:
