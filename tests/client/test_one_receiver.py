@@ -1,4 +1,4 @@
-"""Of the threads of a blocking client one at a time receives on a connection, and what came is told before more comes."""
+"""One thread of a blocking client receives on a connection at a time, and what came is told before more comes."""
 
 import random
 import socket
