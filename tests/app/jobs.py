@@ -20,6 +20,12 @@ def add(first: int, second: int = 1) -> int:
     return first + second
 
 
+def note(path: str, name: str) -> None:
+    """Write a name behind those that are in a file."""
+    with Path(path).open("a") as file:
+        file.write(f"{name}\n")
+
+
 def refuse(order: int) -> None:
     """A refusal of the application's own."""
     raise Refused("not-found", f"no order {order}", order=order)
