@@ -757,6 +757,8 @@ class ClientCore(Generic[W, P]):
                 self.balancer.leaves(connection, now)
             if not protocol.wanted:
                 self._discard(connection, now)
+        elif connection.endpoint.connection is not connection and self._is_idle(connection):
+            self._discard(connection, now)
         if protocol.out:
             self.events.append(Send(connection))
 
@@ -788,9 +790,6 @@ class ClientCore(Generic[W, P]):
             self._over(call)
         else:
             self._refused(connection, call, exchange.error, now)
-        endpoint = connection.endpoint
-        if endpoint.connection is not connection and not connection.single and not connection.protocol.load:
-            self._discard(connection, now)
 
     def _refused(
         self, connection: Connection[Call[W, P], P], call: Call[W, P], error: LetterheadError, now: float
@@ -871,6 +870,11 @@ class ClientCore(Generic[W, P]):
         if connection.single:
             connection.single = False
             connection.endpoint.singles -= 1
+
+    def _is_idle(self, connection: Connection[Call[W, P], P]) -> bool:
+        """Whether nothing is open on a connection that is there, and it is for no single call."""
+        protocol = connection.protocol
+        return not connection.single and protocol.end is None and not protocol.load
 
     def _discard(self, connection: Connection[Call[W, P], P], now: float) -> None:
         """Close a connection that nobody needs."""

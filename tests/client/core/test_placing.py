@@ -219,6 +219,25 @@ def test_only_one_connection_is_left_where_several_found_out_that_a_server_multi
     assert world.core.balancer.endpoints[0].singles == 0
 
 
+def test_a_connection_beside_the_shared_one_ends_also_where_its_last_call_was_given_up() -> None:
+    """Nothing ends then but what the server was asked, and nobody waits for that."""
+    world = World()
+    world.site.script = classic
+    world.calls("echo", 0)
+    world.site.hangs = True
+    calls = [world.calls("wait", n) for n in range(3)]
+    world.site.script = None
+    world.site.handler = leaves_open
+    for dial in list(world.pending):
+        world.connects(dial)
+    for call in calls:
+        world.gives_up(call)
+    assert all(call.done for call in calls)
+    world.passes(1.0)
+    assert len(world.site.open_pipes) == 1
+    assert [*world.core.connections] == [world.core.balancer.endpoints[0].connection]
+
+
 def test_a_shared_connection_that_comes_second_is_not_kept() -> None:
     """One for a single call, from when the server was classic, has found out meanwhile that it multiplexes."""
     world = World(chance=lambda: 0.0)
