@@ -62,13 +62,14 @@ class ClientConnection:
         self._freed = False
 
     def receive(self, timeout: float | None) -> None:
-        """Wait for bytes, the end of the stream or an error, and put it into the inbox.
+        """Wait for bytes, the end of the stream or an error, unless one is in the inbox already, and put it there.
 
         Args:
             timeout: seconds, at most; None: as long as it takes; 0: not at all.
         """
         try:
-            self.wire.receive(self.inbox, self.connection.protocol.buffer(), timeout)
+            if not self.inbox:  # only once that was told is it known where more is to go
+                self.wire.receive(self.inbox, self.connection.protocol.buffer(), timeout)
         except Exception as error:
             self._broke(error)
 

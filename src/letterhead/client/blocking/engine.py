@@ -281,13 +281,12 @@ class Engine:
                     return
                 pipe.reader = call
                 due = self.core.due
-            if not pipe.inbox:
-                left = at_most(clock.seconds_until(due))
-                seconds = left if left < NEVER else None
-                if pipe.outbox:
-                    pipe.wait(read=True, timeout=seconds)
-                    seconds = 0.0
-                pipe.receive(seconds)
+            left = at_most(clock.seconds_until(due))
+            seconds = left if left < NEVER else None
+            if pipe.outbox and not pipe.inbox:
+                pipe.wait(read=True, timeout=seconds)
+                seconds = 0.0
+            pipe.receive(seconds)
             self._do(call, self._take_in_alone, call, pipe)
         finally:
             if pipe.reader is call:
@@ -387,8 +386,7 @@ class Engine:
         core = self.core
         for pipe in list(self._pipes):
             if pipe.reader is None and clock.monotonic() - pipe.connection.heard > _STALE_SECONDS:
-                if not pipe.inbox:
-                    pipe.receive(0.0)
+                pipe.receive(0.0)
                 self._tell(pipe)
         busy = (
             core.calls or core.connecting or any(pipe.reader or core.is_wanted(pipe.connection) for pipe in self._pipes)
@@ -577,13 +575,10 @@ class Engine:
                 return
             self._do(call, self._connected, dial, wire)
         except BaseException:
-            if wire is not None:
-                self._do(call, self._drop_unused, wire)
+            made = wire
+            if made is not None:
+                self._do(call, lambda: None if any(pipe.wire is made for pipe in self._pipes) else made.close())
             raise
-
-    def _drop_unused(self, wire: Wire) -> None:
-        if not any(pipe.wire is wire for pipe in self._pipes):
-            wire.close()
 
     def _connected(self, dial: BlockingDial, wire: Wire) -> None:
         pipe = ClientConnection(wire, self.settings.limits.write_seconds)
@@ -633,8 +628,7 @@ class Engine:
     def _read(self, pipe: ClientConnection) -> None:
         """Receive for all, as long as something is open."""
         while self._do(None, self._read_on, pipe) or self._park(pipe):
-            if not pipe.inbox:
-                pipe.receive(None)
+            pipe.receive(None)
 
     def _read_on(self, pipe: ClientConnection) -> bool:
         """Take in what came; whether to receive more."""
